@@ -1,0 +1,104 @@
+"""What long jobs say while they run.
+
+A job is a generator of these. The command line turns them into a progress bar, the viewer into a
+progress bar and a live preview, a script may do as it likes. Closing the generator cancels the
+job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from .volume import LabelVolume
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The job knows how much there is to do.
+
+    ``total`` steps of ``what`` (``"windows"``, ``"steps"``); said again when it changes.
+    """
+
+    total: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Said(Event):
+    """A line for the user: a device chosen, a fallback taken, something left out."""
+
+    message: str
+    level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class WindowDone(Event):
+    """Another batch of windows is through the network.
+
+    ``done`` of ``total`` windows. Where a part of the image is finished, ``region`` says which
+    (one slice a spatial axis of the input, in its native order, after the time index if there is
+    one) and ``labels`` holds the preview of it, in native order too: classes, or the foreground
+    of instances that are decoded at the end.
+    """
+
+    done: int
+    total: int
+    region: tuple[int | slice, ...] | None = None
+    labels: npt.NDArray[np.integer[Any]] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Segmented(Event):
+    """The last event of a segmentation: the labels, on the input's own grid."""
+
+    labels: LabelVolume
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class StepDone(Event):
+    """Another training step is done: ``step`` of ``steps``, its loss and learning rate."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class EpochDone(Event):
+    """A validation is done after ``step`` steps.
+
+    ``scores`` maps names (``"AP50"``, ``"Dice liver"``) to values; ``best`` says whether this
+    state of the weights is the best so far and was kept.
+    """
+
+    step: int
+    steps: int
+    train_loss: float
+    val_loss: float
+    scores: Mapping[str, float]
+    best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trained(Event):
+    """The last event of a training: where the best model was written, and its scores."""
+
+    path: Path
+    scores: Mapping[str, float]
+    seconds: float

@@ -1,0 +1,278 @@
+"""Settings of a run: one frozen dataclass a job; widget, command line and files derive from it.
+
+Each field carries what a form or a command line needs to offer it (see `option`). ``None``
+stands for "as the model says" or "work it out" and is offered as *auto*.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, Union, get_args, get_origin, get_type_hints
+
+from .errors import SettingsError, did_you_mean
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Blend = Literal["gaussian", "constant"]
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    label: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    step: float | None = None,
+    advanced: bool = True,
+    flag: str | None = None,
+) -> Any:
+    """Return a dataclass field with what a form and a command line need to know of it.
+
+    Parameters
+    ----------
+    default
+        Default value; immutable.
+    help
+        One sentence: the tooltip and the ``--help`` text.
+    label
+        Name on the form; the field's name with spaces when left out.
+    minimum, maximum
+        Limits, inclusive; checked when the settings are made.
+    step
+        Step of the spin box.
+    advanced
+        Whether the form folds it away.
+    flag
+        Command line flag; ``--field-name`` when left out.
+    """
+    meta = {
+        "help": help,
+        "label": label,
+        "minimum": minimum,
+        "maximum": maximum,
+        "step": step,
+        "advanced": advanced,
+        "flag": flag,
+    }
+    return dataclasses.field(default=default, metadata=meta)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A settings field as forms and command lines see it."""
+
+    name: str
+    type: type
+    choices: tuple[str, ...]
+    optional: bool
+    default: Any
+    help: str
+    label: str
+    flag: str
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    advanced: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Base of all settings: checked when made, to and from plain JSON."""
+
+    def __post_init__(self) -> None:
+        for item in self.options():
+            value = _checked(item, getattr(self, item.name))
+            object.__setattr__(self, item.name, value)
+
+    @classmethod
+    def options(cls) -> tuple[Option, ...]:
+        """Return the fields in order, with types and limits resolved."""
+        hints = get_type_hints(cls)
+        return tuple(_option(f, hints[f.name]) for f in dataclasses.fields(cls))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Make settings from plain JSON values; missing ones take their default.
+
+        Raises SettingsError for an unknown name or a wrong value.
+        """
+        known = [f.name for f in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                raise SettingsError(f"No setting named {name!r}. {did_you_mean(name, known)}")
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def _option(f: dataclasses.Field[Any], hint: Any) -> Option:
+    args = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    plain = [a for a in args if a is not type(None)]
+    kind, choices = plain[0], ()
+    if get_origin(kind) is Literal:
+        choices, kind = get_args(kind), str
+    elif get_origin(kind) is tuple:
+        kind = tuple
+    return Option(
+        name=f.name,
+        type=kind,
+        choices=choices,
+        optional=len(plain) < len(args),
+        default=f.default,
+        help=f.metadata["help"],
+        label=f.metadata["label"] or f.name.replace("_", " ").capitalize(),
+        flag=f.metadata["flag"] or "--" + f.name.replace("_", "-"),
+        minimum=f.metadata["minimum"],
+        maximum=f.metadata["maximum"],
+        step=f.metadata["step"],
+        advanced=f.metadata["advanced"],
+    )
+
+
+def _checked(item: Option, value: Any) -> Any:
+    """Return the value in the option's type, or raise SettingsError."""
+    if value is None:
+        if item.optional:
+            return None
+        raise SettingsError(f"{item.label} needs a value.")
+    if item.choices:
+        if value not in item.choices:
+            raise SettingsError(f"{item.label} is {value!r}; {did_you_mean(str(value), item.choices)}")
+        return value
+    if item.type is tuple:
+        numbers = tuple(value) if isinstance(value, (tuple, list)) else None
+        if not numbers or not all(type(n) is int for n in numbers):
+            raise SettingsError(f"{item.label} needs whole numbers, one an axis, not {value!r}.")
+    elif item.type is float and type(value) is int:
+        value = float(value)
+    elif type(value) is not item.type:
+        raise SettingsError(f"{item.label} needs {_noun(item.type)}, not {value!r}.")
+    for number in value if item.type is tuple else (value,):
+        low, high = item.minimum, item.maximum
+        if (low is not None and not number >= low) or (high is not None and not number <= high):
+            raise SettingsError(f"{item.label} is {value}; it goes {_span(low, high)}.")
+    return value
+
+
+def _noun(kind: type) -> str:
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}[kind]
+
+
+def _span(low: float | None, high: float | None) -> str:
+    if low is None:
+        return f"up to {high}"
+    return f"from {low} up" if high is None else f"from {low} to {high}"
+
+
+@dataclass(frozen=True)
+class InferenceSettings(Settings):
+    """How to run a model over an image. ``None`` means: as the model says."""
+
+    device: Device = option(
+        "auto", "Where to run: auto takes the GPU when there is one.", advanced=False
+    )
+    window: tuple[int, ...] | None = option(
+        None, "Size of the sliding window in voxels, one number an axis.", minimum=1
+    )
+    overlap: float | None = option(
+        None,
+        "How much neighbouring windows overlap, as a part of the window.",
+        minimum=0.0,
+        maximum=0.9,
+        step=0.05,
+    )
+    blend: Blend | None = option(None, "How overlapping windows are weighted against each other.")
+    flips: bool | None = option(
+        None,
+        "Average the predictions of mirrored images: slower, a little better.",
+        label="Mirrored copies",
+    )
+    batch_size: int | None = option(
+        None, "Windows that go through the network at once.", minimum=1, maximum=4096
+    )
+    precision: Precision = option(
+        "auto", "Number format inside the network: auto takes what the device is fastest in."
+    )
+    threshold: float | None = option(
+        None,
+        "Probability from which a voxel is foreground.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    seed_threshold: float | None = option(
+        None,
+        "How far a centre must rise above its surroundings to be an object of its own: "
+        "lower splits more.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.01,
+    )
+    min_size: float | None = option(
+        None,
+        "Smallest object kept, in the image's unit squared (2D) or cubed (3D).",
+        minimum=0.0,
+        step=10.0,
+        label="Smallest object",
+    )
+
+
+@dataclass(frozen=True)
+class TrainingSettings(Settings):
+    """How to train a model. ``None`` means: worked out from the data or the model."""
+
+    target: Literal["instances", "classes"] = option(
+        "instances",
+        "What the labels are: objects that are told apart, or classes.",
+        advanced=False,
+    )
+    network: str = option("unet", "Architecture to train when there is no model to start from.")
+    steps: int = option(
+        2000, "Training steps, each on one batch of patches.", minimum=1, advanced=False
+    )
+    patch: tuple[int, ...] | None = option(
+        None, "Size of the training patches in voxels, one number an axis.", minimum=4
+    )
+    batch_size: int = option(12, "Patches a step.", minimum=1, maximum=4096)
+    learning_rate: float = option(2e-3, "Highest learning rate.", minimum=1e-8, maximum=1.0)
+    weight_decay: float = option(1e-2, "Weight decay of AdamW.", minimum=0.0, maximum=1.0)
+    warm_up: float = option(
+        0.05, "Part of the steps over which the learning rate rises.", minimum=0.0, maximum=0.5
+    )
+    distance_weight: float = option(
+        2.0, "Weight of the centre-distance loss beside Dice and cross-entropy.", minimum=0.0
+    )
+    average: float = option(
+        0.999,
+        "Decay of the moving average of the weights that is validated and kept; 0 turns it off.",
+        minimum=0.0,
+        maximum=0.99999,
+    )
+    gradient_clip: float = option(
+        1.0, "Largest norm of the gradient; 0 turns clipping off.", minimum=0.0
+    )
+    flips: bool = option(True, "Augment by mirroring.")
+    rotations: bool = option(True, "Augment by rotating in the plane.")
+    scale: float = option(
+        1.4, "Augment by resizing, up to this factor either way; 1 is none.", minimum=1.0, maximum=3.0
+    )
+    intensity: float = option(
+        1.0,
+        "Strength of the changes of gain, offset, gamma, noise and blur; 0 is none.",
+        minimum=0.0,
+        maximum=2.0,
+    )
+    validate_every: int = option(500, "Steps between validations.", minimum=1)
+    seed: int = option(0, "Seed of all that is random.", minimum=0)
+    device: Device = option(
+        "auto", "Where to train: auto takes the GPU when there is one.", advanced=False
+    )
+    precision: Precision = option(
+        "auto", "Number format inside the network: auto takes what the device is fastest in."
+    )

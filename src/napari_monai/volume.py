@@ -1,0 +1,171 @@
+"""An image with its space, and labels with their names.
+
+The array is kept as the file has it, lazily where the format allows; what its axes mean stands
+beside it. Nothing here reads, copies or converts voxels before it is asked to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import VolumeError
+from .grid import Grid
+
+LabelKind = Literal["classes", "instances"]
+
+
+class ArrayLike(Protocol):
+    """What a volume's data must offer: numpy, memmap, zarr and dask arrays do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """An image of two or three spatial axes, its space, and what its channels are.
+
+    Parameters
+    ----------
+    data
+        Array of shape (time?, channel?, *grid.shape): which of the leading axes are there is
+        said by ``leading``. Never changed in place.
+    grid
+        Space of the last ``grid.ndim`` axes.
+    leading
+        ``""``, ``"c"``, ``"t"`` or ``"tc"``.
+    channel_names
+        One name a channel; numbered when left out.
+    rgb
+        Whether the channels are red, green, blue (and alpha): a colour picture.
+    name
+        What to call it in lists and layers.
+    source
+        The file it came from.
+    time_step
+        Seconds from one time point to the next; ``None`` when not known.
+    meta
+        What the format wants back when it is written again (headers); not for others to read.
+
+    Raises
+    ------
+    VolumeError
+        If the array and the description do not fit.
+    """
+
+    data: ArrayLike
+    grid: Grid
+    leading: str = ""
+    channel_names: tuple[str, ...] = ()
+    rgb: bool = False
+    name: str = "image"
+    source: Path | None = None
+    time_step: float | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.leading not in ("", "c", "t", "tc"):
+            raise VolumeError(f"Leading axes are '', 'c', 't' or 'tc', not {self.leading!r}.")
+        shape = tuple(self.data.shape)
+        if len(shape) != len(self.leading) + self.grid.ndim or (
+            shape[len(self.leading) :] != self.grid.shape
+        ):
+            raise VolumeError(
+                f"An array of shape {shape} does not fit leading axes {self.leading!r} "
+                f"and a grid of shape {self.grid.shape}."
+            )
+        if self.channels == 0:
+            raise VolumeError(f"{self.name}: the image has no channel.")
+        names = tuple(self.channel_names) or tuple(f"channel {c}" for c in range(self.channels))
+        if len(names) != self.channels:
+            raise VolumeError(f"{self.channels} channels do not fit the names {names}.")
+        if self.rgb and ("c" not in self.leading or self.channels not in (3, 4)):
+            raise VolumeError(f"A colour picture has 3 or 4 channels, not {self.channels}.")
+        object.__setattr__(self, "channel_names", names)
+        object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
+
+    @property
+    def channels(self) -> int:
+        """Number of channels; 1 when there is no channel axis."""
+        return int(self.data.shape[self.leading.index("c")]) if "c" in self.leading else 1
+
+    @property
+    def times(self) -> int:
+        """Number of time points; 1 when there is no time axis."""
+        return int(self.data.shape[0]) if "t" in self.leading else 1
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels as stored."""
+        return np.dtype(self.data.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the whole array takes in memory."""
+        return int(np.prod(self.data.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """Return the whole array in memory, in its own type and axis order."""
+        return np.asarray(self.data[...])
+
+    def at_time(self, index: int) -> Self:
+        """Return the volume at one time point, without a time axis."""
+        if "t" not in self.leading:
+            if index != 0:
+                raise VolumeError(f"{self.name} has one time point, not {index + 1}.")
+            return self
+        return replace(self, data=self.data[index], leading=self.leading[1:])
+
+    def as_channels_first(self) -> npt.NDArray[Any]:
+        """Return one time point in memory as an array of shape (channel, *grid.shape)."""
+        if "t" in self.leading:
+            raise VolumeError(f"{self.name} has {self.times} time points: take one with at_time.")
+        array = self.numpy()
+        return array if "c" in self.leading else array[np.newaxis]
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """A number in a label array, what it stands for, and its colour (``"#rrggbb"``)."""
+
+    number: int
+    name: str
+    colour: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class LabelVolume(Volume):
+    """Labels on a grid: an integer array whose 0 is background.
+
+    Parameters
+    ----------
+    classes
+        The classes that the numbers stand for, without the background. Of instances, the
+        classes of the objects: one, as a rule.
+    kind
+        ``"classes"``: a number is a class. ``"instances"``: a number is an object.
+    """
+
+    classes: Sequence[LabelClass] = ()
+    kind: LabelKind = "classes"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dtype.kind not in "iub":
+            raise VolumeError(f"Labels are whole numbers, not {self.dtype}.")
+        if "c" in self.leading:
+            raise VolumeError("Labels have no channels.")
+        numbers = [c.number for c in self.classes]
+        if len(set(numbers)) != len(numbers):
+            raise VolumeError(f"Two classes have the same number: {sorted(numbers)}.")
+        object.__setattr__(self, "classes", tuple(self.classes))
