@@ -1,0 +1,170 @@
+"""The table of network architectures: names to modules, arguments as plain JSON.
+
+The table and its look-up cost nothing; a module, and torch and MONAI with it, is imported when
+one of its networks is asked for. Every module of the table offers
+
+``Options``
+    a frozen dataclass of all its arguments, a child of
+    :class:`napari_monai.networks.options.NetworkOptions`;
+``build(*, spatial_dims, in_channels, out_channels, **options)``
+    the network, a ``torch.nn.Module`` from ``(batch, in_channels, *spatial)`` to
+    ``(batch, out_channels, *spatial)`` that gives logits;
+``size_multiple(options)``
+    what the spatial sizes of its input have to be multiples of, 1 for any size.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NetworkError, did_you_mean
+from .options import NetworkOptions, read_options, write_options
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = [
+    "NETWORKS",
+    "NetworkInfo",
+    "build_network",
+    "network_arguments",
+    "network_info",
+    "size_multiple",
+]
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """One architecture of the table.
+
+    Attributes
+    ----------
+    name : str
+        What settings and model files call it.
+    module : str
+        Dotted name of the module that builds it, imported on use.
+    dims : tuple of int
+        The numbers of spatial dimensions it comes in.
+    summary : str
+        One sentence: when to choose it.
+    """
+
+    name: str
+    module: str
+    dims: tuple[int, ...]
+    summary: str
+
+
+_ALL = (
+    NetworkInfo(
+        "unet",
+        "napari_monai.networks.unet",
+        dims=(2, 3),
+        summary="The first choice: small, fast, sharp at borders, good with few training images.",
+    ),
+    NetworkInfo(
+        "deeplabv3plus",
+        "napari_monai.networks.deeplab",
+        dims=(2, 3),
+        summary="For structures of very different sizes that need a wide view to be told apart.",
+    ),
+)
+
+NETWORKS: dict[str, NetworkInfo] = {info.name: info for info in _ALL}
+
+
+def network_info(name: str) -> NetworkInfo:
+    """Return the entry of an architecture.
+
+    Raises
+    ------
+    NetworkError
+        When the table has no such name; the message gives its near miss.
+    """
+    try:
+        return NETWORKS[name]
+    except KeyError:
+        raise NetworkError(f"No network named {name!r}. {did_you_mean(name, NETWORKS)}") from None
+
+
+def network_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the complete arguments of a network as JSON, with defaults filled in.
+
+    What comes back is explicit enough to rebuild the network after a default has changed, and
+    passing it through again changes nothing.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table.
+    arguments : Mapping
+        ``spatial_dims``, ``in_channels``, ``out_channels``, and any of the network's options.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    return write_options(_read(name, arguments)[1])
+
+
+def build_network(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Build a network with random weights.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table.
+    arguments : Mapping
+        ``spatial_dims``, ``in_channels``, ``out_channels``, and any of the network's options.
+
+    Returns
+    -------
+    torch.nn.Module
+        From ``(batch, in_channels, *spatial)`` to logits ``(batch, out_channels, *spatial)``, in
+        training mode.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    module, options = _read(name, arguments)
+    try:
+        network: nn.Module = module.build(**vars(options))
+    except NetworkError:
+        raise
+    # What only the layers themselves can refuse: a norm or activation that MONAI does not have,
+    # groups that do not divide the channels, an argument that a layer does not take.
+    except (ArithmeticError, LookupError, NotImplementedError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise NetworkError(f"Cannot build the network {name!r}: {reason}") from error
+    return network
+
+
+def size_multiple(name: str, arguments: Mapping[str, Any]) -> int:
+    """Return what the spatial sizes of the input have to be multiples of, 1 for any size.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    module, options = _read(name, arguments)
+    return int(module.size_multiple(options))
+
+
+def _read(name: str, arguments: Mapping[str, Any]) -> tuple[Any, NetworkOptions]:
+    """Return the module of a network and its checked options."""
+    info = network_info(name)
+    module = importlib.import_module(info.module)
+    options = read_options(module.Options, arguments, name=name)
+    if options.spatial_dims not in info.dims:
+        known = " or ".join(map(str, info.dims))
+        raise NetworkError(
+            f"The network {name!r} has no {options.spatial_dims}D form: give spatial_dims {known}."
+        )
+    return module, options
