@@ -1,0 +1,217 @@
+"""Compare a prediction with the truth: two arrays, two label volumes, two folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import io
+from ..errors import EvaluationError
+from ..grid import Grid, millimetres
+from ..volume import LabelClass, LabelKind, LabelVolume, Volume
+from .overlap import class_counts, instance_counts
+from .pairs import match_pairs, stem
+from .report import Case, Scores, instance_case
+
+Comparable = Volume | npt.NDArray[Any]
+
+
+def evaluate(prediction: Comparable, truth: Comparable, *, kind: LabelKind | None = None) -> Scores:
+    """Score the prediction of one image against the truth.
+
+    Parameters
+    ----------
+    prediction, truth
+        Label volumes on one grid, or label arrays of one shape. Volumes whose axes are only
+        permuted or reversed against each other are brought together; with a time axis, each
+        time point is a case.
+    kind
+        ``"instances"``: average precision of the objects. ``"classes"``: Dice and IoU of each
+        class. When left out, what the volumes say, or else what `guess_kind` sees in the truth.
+
+    Raises
+    ------
+    EvaluationError
+        If the two are not on the same grid or hold no labels.
+    """
+    kind = kind or _kind([(prediction, truth)])
+    return Scores(kind, _cases(prediction, truth, kind))
+
+
+def evaluate_folder(
+    prediction: str | PathLike[str],
+    truth: str | PathLike[str],
+    *,
+    kind: LabelKind | None = None,
+) -> Scores:
+    """Score the files of a folder against those of the same name in another.
+
+    Names are compared without their extensions. Files without a partner are left out and named
+    in the scores. Two single files may be given as well.
+
+    Raises
+    ------
+    EvaluationError
+        If no file has a partner, or two do not fit each other.
+    """
+    matched = match_pairs(prediction, truth)
+    kind = kind or kind_of_pairs(matched.pairs)
+    cases = tuple(score_pairs(matched.pairs, kind=kind))
+    alone = (*matched.first_alone, *matched.second_alone)
+    return Scores(kind, cases, tuple(str(path) for path in alone))
+
+
+def score_pairs(pairs: Iterable[tuple[Path, Path]], *, kind: LabelKind) -> Iterator[Case]:
+    """Yield the case or cases of each pair of files (prediction, truth) as they are read."""
+    for prediction, truth in pairs:
+        volumes = io.read(prediction, labels=True), io.read(truth, labels=True)
+        try:
+            yield from _cases(*volumes, kind, name=stem(truth))
+        except EvaluationError as error:
+            raise EvaluationError(f"{prediction} against {truth}: {error}") from None
+
+
+# -- what the numbers are -------------------------------------------------------------------------
+
+
+def kind_of_pairs(pairs: Sequence[tuple[Path, Path]], *, limit: int = 10) -> LabelKind:
+    """Return what the labels of these files are, from at most ``limit`` of them."""
+    read = ((io.read(p, labels=True), io.read(t, labels=True)) for p, t in pairs[:limit])
+    return _kind(read)
+
+
+def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
+    """Guess whether the numbers of label images are classes or instances.
+
+    They are classes on a patient's grid (an organ is one piece too), where they fall into many
+    pieces (more than 1.5 a number and image), and where there is only one number overall. Else
+    they are instances: each number is one piece, which another image numbers anew.
+    """
+    from skimage.measure import label
+
+    numbers: set[int] = set()
+    ids = pieces = 0
+    for truth in truths:
+        if isinstance(truth, Volume) and truth.grid.anatomical:
+            return "classes"
+        for array in _time_points(truth):
+            found = np.unique(array[array > 0])
+            numbers.update(found.tolist())
+            ids += len(found)
+            pieces += int(label(array, background=0).max(initial=0))  # type: ignore[no-untyped-call]
+    return "classes" if len(numbers) <= 1 or pieces > 1.5 * ids else "instances"
+
+
+def _kind(pairs: Iterable[tuple[Comparable, Comparable]]) -> LabelKind:
+    truths: list[Comparable] = []
+    for pair in pairs:
+        for labels in pair:
+            said = _said(labels)
+            if said is not None:
+                return said
+        truths.append(pair[1])
+    return guess_kind(truths)
+
+
+def _said(labels: Comparable) -> LabelKind | None:
+    """Return the kind where a volume is explicit; plain "classes" is what nobody has set."""
+    if isinstance(labels, LabelVolume) and (labels.kind == "instances" or labels.classes):
+        return labels.kind
+    return None
+
+
+# -- one image ------------------------------------------------------------------------------------
+
+
+def _cases(
+    prediction: Comparable, truth: Comparable, kind: LabelKind, *, name: str | None = None
+) -> tuple[Case, ...]:
+    if isinstance(prediction, Volume) and isinstance(truth, Volume):
+        prediction, truth = _on_one_grid(prediction, truth)
+    name = name or (truth.name if isinstance(truth, Volume) else "image")
+    classes = _classes(truth) or _classes(prediction)
+    predicted, true = list(_time_points(prediction)), list(_time_points(truth))
+    if len(predicted) != len(true):
+        raise EvaluationError(
+            f"The prediction has {len(predicted)} time points and the truth {len(true)}."
+        )
+    names = [name] if len(true) == 1 else [f"{name} t={i}" for i in range(len(true))]
+    pairs = zip(names, predicted, true, strict=True)
+    return tuple(_case(n, p, t, kind, classes) for n, p, t in pairs)
+
+
+def _case(
+    name: str,
+    prediction: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    kind: LabelKind,
+    classes: Sequence[LabelClass],
+) -> Case:
+    if kind == "instances":
+        return instance_case(name, instance_counts(prediction, truth))
+    names = {c.number: c.name for c in classes}
+    counts = class_counts(prediction, truth)
+    for number in names:
+        counts.setdefault(number, class_counts(prediction, truth, classes=[number])[number])
+    return Case(name, kind, {names.get(n, f"class {n}"): counts[n] for n in sorted(counts)})
+
+
+def _classes(labels: Comparable) -> Sequence[LabelClass]:
+    return labels.classes if isinstance(labels, LabelVolume) else ()
+
+
+def _time_points(labels: Comparable) -> Iterator[npt.NDArray[Any]]:
+    """Yield the label array of each time point."""
+    if not isinstance(labels, Volume):
+        yield np.asarray(labels)
+        return
+    if "c" in labels.leading:
+        raise EvaluationError(f"{labels.name} has {labels.channels} channels; labels have none.")
+    for index in range(labels.times):
+        yield labels.at_time(index).numpy()
+
+
+def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume]:
+    """Return both in one order of axes, or raise EvaluationError where the voxels differ."""
+    a, b = prediction.grid, truth.grid
+    if a.shape == b.shape and (a.is_close(b) or "pixel" in (a.unit, b.unit)):
+        return prediction, truth
+    prediction, truth = _oriented(prediction), _oriented(truth)
+    if not _fits(prediction.grid, truth.grid):
+        raise EvaluationError(
+            f"The prediction is on another grid ({_described(a)}) than the truth "
+            f"({_described(b)}): segment the image that the truth belongs to."
+        )
+    return prediction, truth
+
+
+def _fits(a: Grid, b: Grid) -> bool:
+    if "pixel" in (a.unit, b.unit):
+        return a.shape == b.shape
+    # A thousandth of a voxel is lost in single-precision headers.
+    return _in_mm(a).is_close(_in_mm(b), tolerance=0.01)
+
+
+def _in_mm(grid: Grid) -> Grid:
+    affine = grid.affine.copy()
+    affine[:3] *= millimetres(grid.unit)
+    return Grid(grid.shape, affine, "mm", grid.anatomical)
+
+
+def _oriented(volume: Volume) -> Volume:
+    """Return the volume with its axes in the display order; no voxel is resampled."""
+    how = volume.grid.reorientation_to()
+    data = how.apply(volume.numpy())
+    return replace(volume, data=data, grid=volume.grid.reoriented(how))
+
+
+def _described(grid: Grid) -> str:
+    shape = " x ".join(map(str, grid.shape))
+    spacing = " x ".join(f"{s:.4g}" for s in grid.spacing)
+    return f"{shape} voxels of {spacing} {grid.unit} at {np.round(grid.origin, 2).tolist()}"

@@ -1,0 +1,93 @@
+"""Which file belongs to which: images and their labels, predictions and their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+from .. import io
+from ..errors import EvaluationError, NapariMonaiError
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Pairs of files, in order of their names, and the files without a partner on each side."""
+
+    pairs: tuple[tuple[Path, Path], ...]
+    first_alone: tuple[Path, ...] = ()
+    second_alone: tuple[Path, ...] = ()
+
+
+def stem(path: str | PathLike[str]) -> str:
+    """Return the name of a file without its extension, all of ``.nii.gz`` and ``.ome.tif``."""
+    name = Path(path).name
+    fits = [e for e in io.known_extensions() if name.lower().endswith(e) and len(name) > len(e)]
+    return name[: -max(map(len, fits))] if fits else Path(name).stem
+
+
+def match_pairs(
+    first: str | PathLike[str],
+    second: str | PathLike[str],
+    *,
+    error: type[NapariMonaiError] = EvaluationError,
+) -> Matched:
+    """Match the files of two folders by their names without extension.
+
+    Two files are a pair whatever their names. Files of no known format are passed over.
+
+    Parameters
+    ----------
+    first, second
+        Two folders (images and labels, predictions and truth), or two files.
+    error
+        What to raise.
+
+    Raises
+    ------
+    EvaluationError
+        If one does not exist, if two files of a folder have one name, or if nothing matches.
+    """
+    a, b = Path(first), Path(second)
+    for path in (a, b):
+        if not path.exists():
+            raise error(f"{path} does not exist.")
+    if a.is_file() and b.is_file():
+        return Matched(((a, b),))
+    if a.is_file() or b.is_file():
+        file, folder = (a, b) if a.is_file() else (b, a)
+        raise error(f"{file} is a file and {folder} a folder: give two files or two folders.")
+    ours, theirs = _by_stem(a, error), _by_stem(b, error)
+    both = [name for name in ours if name in theirs]
+    if not both:
+        raise error(f"{_example(a, ours)} and {_example(b, theirs)}: no names in common.")
+    return Matched(
+        tuple((ours[name], theirs[name]) for name in both),
+        tuple(path for name, path in ours.items() if name not in theirs),
+        tuple(path for name, path in theirs.items() if name not in ours),
+    )
+
+
+def named(paths: Sequence[Path], limit: int = 3) -> str:
+    """Return the names of the first files and how many more there are, for a message."""
+    more = f" and {len(paths) - limit} more" if len(paths) > limit else ""
+    return ", ".join(p.name for p in paths[:limit]) + more
+
+
+def _by_stem(folder: Path, error: type[NapariMonaiError]) -> dict[str, Path]:
+    known = tuple(io.known_extensions())
+    files: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not path.name.lower().endswith(known):
+            continue
+        other = files.setdefault(stem(path), path)
+        if other is not path:
+            raise error(f"{other} and {path.name} have one name: keep one of them.")
+    return files
+
+
+def _example(folder: Path, files: dict[str, Path]) -> str:
+    if not files:
+        return f"{folder} holds no image"
+    return f"{folder} holds {named(list(files.values()), 2)}"
