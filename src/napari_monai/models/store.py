@@ -1,0 +1,159 @@
+"""Where models are found: those shipped with the package, then those in the user's folder.
+
+``NAPARI_MONAI_HOME`` names another home than the platform's own; models lie in its ``models``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+
+from ..errors import ModelError, ModelNotFoundError, did_you_mean
+from .description import ModelDescription
+
+if TYPE_CHECKING:
+    import torch
+
+DESCRIPTION_FILE = "model.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A description and the folder that holds the weights it names."""
+
+    description: ModelDescription
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The name that users type."""
+        return self.description.name
+
+    def load_network(self, device: str | torch.device = "cpu") -> torch.nn.Module:
+        """Return the network with its weights, in float32 and evaluation mode, on a device.
+
+        Raises ModelError, naming the file or the tensor, where the weights are damaged or do not
+        fit the network.
+        """
+        from .native import load_network
+
+        return load_network(self, device)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The models that can be used, and one line for each folder that cannot."""
+
+    models: tuple[Model, ...]
+    problems: tuple[ModelError, ...]
+
+
+def shipped_folder() -> Path:
+    """Return the folder of the models that come with the package."""
+    return Path(__file__).parent / "shipped"
+
+
+def user_folder() -> Path:
+    """Return the folder of the user's own models; it may not exist yet."""
+    home = os.environ.get("NAPARI_MONAI_HOME")
+    base = Path(home).expanduser() if home else Path(platformdirs.user_data_dir("napari-monai"))
+    return base / "models"
+
+
+def catalogue() -> Catalogue:
+    """Return all models of the store by name; a damaged one is a problem, not an error.
+
+    A user's model that has the name of another one is left out and named as a problem, so that a
+    name never changes its meaning silently.
+    """
+    models: dict[str, Model] = {}
+    problems: list[ModelError] = []
+    for folder in _model_folders():
+        try:
+            model = read_model(folder)
+        except ModelError as error:
+            problems.append(error)
+            continue
+        first = models.setdefault(model.name, model)
+        if first is not model:
+            problems.append(
+                ModelError(
+                    f"{folder} has the name of {first.folder}, {model.name!r}: "
+                    "change the name in its model.json."
+                )
+            )
+    return Catalogue(tuple(models[name] for name in sorted(models)), tuple(problems))
+
+
+def list_models() -> list[Model]:
+    """Return the models of the store that can be used, by name; see `catalogue`."""
+    return list(catalogue().models)
+
+
+def find(name: str) -> Model:
+    """Return a model of the store by its name.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is none of that name; says which one is near.
+    ModelError
+        If there is one in a folder of that name, and it is damaged.
+    """
+    models = {model.name: model for model in list_models()}
+    if name in models:
+        return models[name]
+    for folder in _model_folders():
+        if folder.name == name:
+            return read_model(folder)
+    raise ModelNotFoundError(f"No model named {name!r}. {did_you_mean(name, models)}")
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> Model:
+    """Return a model by its name in the store, or by the path of its folder or ``model.json``.
+
+    Raises ModelNotFoundError where there is none, ModelError where it is damaged.
+    """
+    path = Path(name_or_path).expanduser()
+    text = os.fspath(name_or_path)
+    separators = {"/", os.sep, os.altsep or os.sep}
+    is_path = not isinstance(name_or_path, str) or any(s in text for s in separators)
+    if not is_path:
+        try:
+            return find(text)
+        except ModelNotFoundError:
+            if not path.exists():
+                raise
+    if not path.exists():
+        raise ModelNotFoundError(f"No model at {path}: choose the folder of its model.json.")
+    return read_model(path.parent if path.name == DESCRIPTION_FILE else path)
+
+
+def read_model(folder: Path) -> Model:
+    """Return the model in a folder; reads its description only, not its weights."""
+    file = folder / DESCRIPTION_FILE
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(f"{folder} is no model: it has no {DESCRIPTION_FILE}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{file} cannot be read ({error}): get the model again.") from None
+    description = ModelDescription.from_text(text, source=str(file))
+    if len(description.weights) != 1:
+        raise ModelError(f"{file} names {len(description.weights)} weights files, not one.")
+    return Model(description, folder)
+
+
+def _model_folders() -> list[Path]:
+    """Return the folders of the store that hold a description, shipped ones first."""
+    found: list[Path] = []
+    for root in (shipped_folder(), user_folder()):
+        if root.is_dir():
+            folders = (f.parent for f in root.glob(f"*/{DESCRIPTION_FILE}"))
+            # A hidden one is what an interrupted run left.
+            found += sorted(f for f in folders if not f.name.startswith("."))
+    return found

@@ -1,0 +1,140 @@
+"""Linear and nearest resampling between grids of the same axes and centre, and the way back.
+
+Spacing changes axis by axis, so every resampling here is separable: a list of positions an axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .grid import Grid, Reorientation
+
+FloatArray = npt.NDArray[np.float32]
+Positions = npt.NDArray[np.float64]
+Box = tuple[slice, ...]
+
+# Values that a slab on the way back may hold.
+_SLAB = 2**24
+
+
+def positions(source: Grid, target: Grid) -> list[Positions]:
+    """Return where the voxels of ``target`` lie, axis by axis, in indices of ``source``.
+
+    Both have the same axis directions and the same centre.
+    """
+    sizes = zip(source.shape, target.shape, source.spacing, target.spacing, strict=True)
+    # Rounded, so that a voxel that lies on another one is not blended with its neighbour.
+    return [
+        np.round((np.arange(m) - (m - 1) / 2) * (t / s) + (n - 1) / 2, 9) for n, m, s, t in sizes
+    ]
+
+
+def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
+    """Sample the last axes of an array linearly at the outer product of positions.
+
+    Beyond the outermost voxel centres the value of the nearest one holds.
+    """
+    lead = array.ndim - len(at)
+    for axis, where in enumerate(at, start=lead):
+        n = array.shape[axis]
+        inside = np.clip(where, 0, n - 1)
+        low = np.floor(inside).astype(np.intp)
+        part = (inside - low).astype(np.float32)
+        if not part.any():
+            if not np.array_equal(low, np.arange(n)):
+                array = array.take(low, axis)
+            continue
+        part = part.reshape(-1, *(1,) * (array.ndim - axis - 1))
+        below = array.take(low, axis)
+        above = array.take(np.minimum(low + 1, n - 1), axis)
+        above -= below
+        above *= part
+        above += below
+        array = above
+    return array
+
+
+def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:
+    """Return the index of the nearest voxel of ``source`` for each of ``target``, by axis."""
+    return [
+        np.clip(np.floor(where + 0.5), 0, n - 1).astype(np.intp)
+        for n, where in zip(source.shape, positions(source, target), strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """How a prepared grid lies on the grid that it was made from.
+
+    ``oriented`` is the native grid after ``how``; ``prepared`` has the same axes and centre, and
+    maybe another spacing.
+    """
+
+    native: Grid
+    how: Reorientation
+    prepared: Grid
+
+    @property
+    def oriented(self) -> Grid:
+        """The native grid with its axes in the prepared order."""
+        return self.native.reoriented(self.how)
+
+    @property
+    def resampled(self) -> bool:
+        """Whether the spacing was changed, so that the way back is not exact."""
+        return self.prepared.shape != self.oriented.shape or not np.allclose(
+            self.prepared.spacing, self.oriented.spacing, rtol=1e-9
+        )
+
+    def labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return labels on the prepared grid as labels on the native one: the nearest voxel's."""
+        return np.ascontiguousarray(
+            self.how.inverse().apply(labels[np.ix_(*nearest(self.prepared, self.oriented))])
+        )
+
+    def prepare_labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return labels on the native grid as labels on the prepared one: the nearest voxel's."""
+        oriented = self.how.apply(labels)
+        index = nearest(self.oriented, self.prepared)
+        return np.ascontiguousarray(oriented[np.ix_(*index)])
+
+    def decided(
+        self,
+        maps: FloatArray,
+        decide: Callable[[FloatArray], npt.NDArray[Any]],
+    ) -> npt.NDArray[Any]:
+        """Return labels on the native grid from maps on the prepared one, (channel, *spatial).
+
+        Probabilities are interpolated, then decided: smoother borders than the nearest label.
+        Slab by slab, so that the maps never exist on the native grid.
+        """
+        at = positions(self.prepared, self.oriented)
+        rows = max(1, _SLAB // max(1, maps.shape[0] * int(np.prod(self.oriented.shape[1:]))))
+        slabs = []
+        for start in range(0, self.oriented.shape[0], rows):
+            slab = interpolate(maps, (at[0][start : start + rows], *at[1:]))
+            slabs.append(decide(slab))
+        return np.ascontiguousarray(self.how.inverse().apply(np.concatenate(slabs)))
+
+    def region(self, box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
+        """Return where a box of the prepared grid lies on the native one, and its labels there.
+
+        Boxes that tile the prepared grid give regions that tile the native one; a region may be
+        empty where the native grid is the coarser one.
+        """
+        index, parts = [], []
+        for near, side in zip(nearest(self.prepared, self.oriented), box, strict=True):
+            first, last = np.searchsorted(near, (side.start, side.stop))
+            index.append(near[first:last] - side.start)
+            parts.append((int(first), int(last)))
+        back = self.how.inverse()
+        native = []
+        for axis, flip in zip(back.axes, back.flips, strict=True):
+            (first, last), n = parts[axis], self.oriented.shape[axis]
+            native.append(slice(n - last, n - first) if flip else slice(first, last))
+        return tuple(native), np.ascontiguousarray(back.apply(labels[np.ix_(*index)]))
