@@ -1,0 +1,134 @@
+"""From what a network predicts to separate objects, in 2-D and 3-D.
+
+The network gives every voxel a probability to be foreground and a normalised centre distance:
+how deep inside its object it lies, 1 at the deepest voxel of each object, 0 outside. Objects are
+the basins of that distance map under the foreground: a seeded watershed (Meyer 1994) whose seeds
+are the h-maxima (Soille 2003, section 6.3.4), the peaks that rise by ``h`` above the highest pass
+to a higher peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+FloatMap = npt.NDArray[np.floating[Any]]
+Labels = npt.NDArray[np.int32]
+
+
+def centre_distance(
+    labels: npt.NDArray[np.integer[Any]], *, spacing: Sequence[float] | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the normalised distance of each voxel to the edge of its own object.
+
+    Parameters
+    ----------
+    labels
+        Instance labels, 2-D or 3-D; 0 is background.
+    spacing
+        Distance between voxels along each axis, in any one unit; default 1.
+
+    Returns
+    -------
+    float32 array of the shape of ``labels``: 0 outside, 1 at the deepest voxels of each object.
+    Beyond the edge of the array an object is taken to go on, so that one that is cut off keeps
+    the distances of its visible edge.
+    """
+    result = np.zeros(labels.shape, np.float32)
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        if box is None:
+            continue
+        inside = labels[box] == number
+        rim = [
+            (int(s.start > 0), int(s.stop < n)) for s, n in zip(box, labels.shape, strict=True)
+        ]
+        distance = ndimage.distance_transform_edt(np.pad(inside, rim), sampling=spacing)
+        core = tuple(slice(low, low + n) for (low, _), n in zip(rim, inside.shape, strict=True))
+        depth = distance[core][inside]
+        if depth.max() > 0 and np.isfinite(depth.max()) and any(map(any, rim)):
+            result[box][inside] = depth / depth.max()
+        else:  # the object fills the whole array
+            result[box][inside] = 1.0
+    return result
+
+
+def decode(
+    foreground: FloatMap,
+    distance: FloatMap,
+    *,
+    spacing: Sequence[float] | None = None,
+    threshold: float = 0.5,
+    seed_threshold: float = 0.08,
+    smoothing: float = 1.0,
+    min_size: float = 0.0,
+) -> Labels:
+    """Return instance labels from the two maps of a network.
+
+    Parameters
+    ----------
+    foreground
+        Probability of each voxel to be foreground, 2-D or 3-D.
+    distance
+        Normalised centre distance, same shape.
+    spacing
+        Distance between voxels along each axis; default 1. Smoothing reaches equally far in
+        space along every axis, and ``min_size`` counts in this unit.
+    threshold
+        Foreground is where the probability is this or more.
+    seed_threshold
+        Height by which a peak of the distance must rise to be an object of its own.
+    smoothing
+        Standard deviation of the Gaussian over the distance map before seeds are sought, in
+        voxels of the finest axis.
+    min_size
+        Smaller objects are dropped: area (2-D) or volume (3-D) in the unit of ``spacing``.
+
+    Returns
+    -------
+    int32 labels, 1 to n without gaps, 0 for background. Each object is connected, and every
+    connected piece of the foreground holds at least one, so long as it is large enough.
+    """
+    steps = np.ones(foreground.ndim) if spacing is None else np.asarray(spacing, dtype=float)
+    mask = foreground >= threshold
+    if not mask.any():
+        return np.zeros(mask.shape, np.int32)
+    depth = distance.astype(np.float32)
+    if smoothing:
+        depth = ndimage.gaussian_filter(depth, smoothing * steps.min() / steps)
+    depth = np.where(mask, np.clip(depth, 0, None), 0)
+    touching = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
+    seeds, count = ndimage.label(_peaks(depth, seed_threshold, touching), touching)
+    pieces, n_pieces = ndimage.label(mask, touching)
+    seeded = np.zeros(n_pieces + 1, bool)
+    seeded[pieces[seeds > 0]] = True
+    flat = mask & ~seeded[pieces]  # pieces too shallow for a seed of their own: one object each
+    if flat.any():
+        seeds[flat] = pieces[flat] + count
+    labels = watershed(-depth, seeds, connectivity=touching, mask=mask).astype(np.int32)
+    return _without_small(labels, min_size / float(np.prod(steps)))
+
+
+def _peaks(depth: FloatMap, height: float, touching: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+    """Return the tops of the peaks that rise ``height`` above the pass to a higher peak.
+
+    Cut down by ``height``, a peak that rises less drowns in its surroundings; the others leave a
+    plateau, which equal peaks with a high pass between them share.
+    """
+    cut = reconstruction(depth - height, depth, footprint=touching)
+    return local_maxima(cut, footprint=touching) & (cut > 0)
+
+
+def _without_small(labels: Labels, smallest: float) -> Labels:
+    """Return labels without objects of fewer voxels, renumbered without gaps."""
+    sizes = np.bincount(labels.ravel())
+    kept = sizes >= max(smallest, 1)
+    kept[0] = False
+    numbers = np.zeros(len(sizes), np.int32)
+    numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1, dtype=np.int32)
+    return numbers[labels]

@@ -1,0 +1,154 @@
+"""Decoding of foreground and centre distance into instances."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import ndimage
+from skimage.metrics import contingency_table
+from skimage.morphology import h_maxima
+
+from napari_monai.instances import centre_distance, decode
+
+
+def balls(
+    shape: tuple[int, ...],
+    centres: list[tuple[float, ...]],
+    radius: float,
+    spacing: tuple[float, ...],
+) -> npt.NDArray[np.int32]:
+    """Label each voxel by its nearest centre within ``radius``, in physical distance."""
+    grid = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
+    away = np.stack(
+        [np.linalg.norm((grid - centre) * spacing, axis=-1) for centre in centres], axis=0
+    )
+    return np.where(away.min(0) <= radius, away.argmin(0) + 1, 0).astype(np.int32)
+
+
+def same_partition(a: npt.NDArray[np.int32], b: npt.NDArray[np.int32]) -> bool:
+    """Whether two labellings differ in their numbers only."""
+    table = contingency_table(a, b)
+    rows, columns = table.nonzero()
+    return len(set(rows)) == len(rows) and len(set(columns)) == len(columns)
+
+
+class TestCentreDistance:
+    def test_literal_row(self) -> None:
+        labels = np.array([[0, 1, 1, 1, 0, 2, 2, 0]])
+        padded = np.pad(labels, ((3, 3), (0, 0)), mode="edge")
+        distance = centre_distance(padded)
+        np.testing.assert_allclose(distance[3], [0, 0.5, 1, 0.5, 0, 1, 1, 0])
+
+    def test_touching_objects_have_their_own_edges(self) -> None:
+        labels = np.zeros((9, 14), int)
+        labels[2:7, 2:7] = 1
+        labels[2:7, 7:12] = 2
+        distance = centre_distance(labels)
+        for number in (1, 2):
+            alone = ndimage.distance_transform_edt(labels == number)
+            np.testing.assert_allclose(
+                distance[labels == number], (alone / alone.max())[labels == number], rtol=1e-6
+            )
+
+    @pytest.mark.parametrize("spacing", [(1, 1, 1), (3, 1, 1), (1, 0.5, 2)])
+    def test_spacing_is_physical(self, spacing: tuple[float, ...]) -> None:
+        labels = np.zeros((7, 11, 12), int)
+        labels[1:6, 2:9, 3:10] = 4
+        expected = ndimage.distance_transform_edt(labels, sampling=spacing)
+        np.testing.assert_allclose(
+            centre_distance(labels, spacing=spacing), expected / expected.max(), rtol=1e-6
+        )
+
+    def test_an_object_cut_by_the_border_goes_on_beyond_it(self) -> None:
+        labels = np.zeros((8, 8), int)
+        labels[:4] = 1  # only its lower edge can be seen
+        np.testing.assert_allclose(centre_distance(labels)[:, 3], [1, 0.75, 0.5, 0.25, 0, 0, 0, 0])
+
+    @pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+    def test_an_object_without_any_edge(self, shape: tuple[int, ...]) -> None:
+        assert (centre_distance(np.ones(shape, int)) == 1).all()
+
+    @given(arrays(np.int32, (9, 10), elements=st.integers(0, 4)))
+    def test_range_and_peak_of_every_object(self, labels: npt.NDArray[np.int32]) -> None:
+        distance = centre_distance(labels)
+        assert ((distance > 0) == (labels > 0)).all()
+        for number in np.unique(labels[labels > 0]):
+            assert distance[labels == number].max() == 1
+
+
+class TestDecode:
+    @pytest.mark.parametrize(
+        ("shape", "spacing"),
+        [((48, 64), (1, 1)), ((24, 64), (2, 1)), ((24, 40, 40), (1, 1, 1)), ((10, 40, 40), (3, 1, 1))],
+        ids=["2d", "2d anisotropic", "3d", "3d anisotropic"],
+    )
+    def test_touching_balls_come_back(
+        self, shape: tuple[int, ...], spacing: tuple[float, ...]
+    ) -> None:
+        middle = [n / 2 for n in shape[:-1]]
+        centres = [(*middle, 10.0), (*middle, 26.0)]
+        truth = balls(shape, centres, 9, spacing)
+        found = decode(
+            (truth > 0).astype(np.float32), centre_distance(truth, spacing=spacing), spacing=spacing
+        )
+        assert same_partition(found, truth)
+
+    def test_seeds_are_the_h_maxima(self) -> None:
+        rng = np.random.default_rng(0)
+        distance = ndimage.gaussian_filter(rng.random((60, 60)), 2.5)
+        distance = ((distance - distance.min()) / np.ptp(distance)).astype(np.float32)
+        for height in (0.05, 0.1, 0.3):
+            found = decode(
+                np.ones_like(distance), distance, seed_threshold=height, smoothing=0, threshold=0.5
+            )
+            expected = ndimage.label(h_maxima(distance, height), np.ones((3, 3)))[1]
+            assert found.max() == expected
+
+    def test_a_lower_seed_threshold_splits_more(self) -> None:
+        x = np.linspace(-1, 1, 81)
+        profile = 0.8 + 0.1 * np.cos(2 * np.pi * x)  # three equal peaks, 0.2 above the valleys
+        distance = np.tile(profile, (5, 1))
+        counts = [
+            decode(np.ones_like(distance), distance, seed_threshold=h, smoothing=0).max()
+            for h in (0.05, 0.25)
+        ]
+        assert counts == [3, 1]
+
+    def test_a_piece_without_a_seed_is_one_object(self) -> None:
+        foreground = np.zeros((20, 20))
+        foreground[5:9, 5:9] = 1
+        found = decode(foreground, np.full((20, 20), 0.01), seed_threshold=0.5)
+        assert ((found == 1) == (foreground == 1)).all()
+
+    def test_nothing(self) -> None:
+        found = decode(np.zeros((4, 5)), np.zeros((4, 5)))
+        assert found.dtype == np.int32
+        assert not found.any()
+
+    def test_small_objects_are_dropped_by_physical_size(self) -> None:
+        labels = np.zeros((6, 30, 30), int)
+        labels[2, 4:6, 4:6] = 1  # 4 voxels of 3 x 1 x 1: 12
+        labels[2, 12:16, 12:16] = 2  # 16 voxels: 48
+        maps = (labels > 0).astype(float), centre_distance(labels)
+        for size, kept in ((0, 2), (12, 2), (13, 1), (48, 1), (49, 0)):
+            found = decode(*maps, spacing=(3, 1, 1), min_size=size, smoothing=0)
+            assert found.max() == kept, size
+
+    @settings(deadline=None)
+    @given(
+        arrays(np.float32, (12, 13), elements=st.floats(0, 1, width=32)),
+        arrays(np.float32, (12, 13), elements=st.floats(-0.5, 1.5, width=32)),
+        st.floats(0.01, 0.5),
+    )
+    def test_labels_fill_the_foreground_with_connected_objects(
+        self, foreground: npt.NDArray[np.float32], distance: npt.NDArray[np.float32], height: float
+    ) -> None:
+        found = decode(foreground, distance, seed_threshold=height)
+        assert ((found > 0) == (foreground >= 0.5)).all()
+        assert np.array_equal(np.unique(found[found > 0]), np.arange(1, found.max() + 1))
+        for number in range(1, found.max() + 1):
+            assert ndimage.label(found == number, np.ones((3, 3)))[1] == 1
