@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
-from .overlap import (
+from ..labels.overlap import (
     THRESHOLDS,
     Counts,
     average_precision,
@@ -14,7 +14,7 @@ from .overlap import (
     iou,
     match,
 )
-from .pairs import Matched, match_pairs, stem
+from .pairs import Matched, match_pairs
 from .report import Case, Scores
 
 __all__ = [
@@ -35,5 +35,4 @@ __all__ = [
     "match",
     "match_pairs",
     "score_pairs",
-    "stem",
 ]

@@ -15,8 +15,8 @@ from .. import io
 from ..errors import EvaluationError
 from ..grid import Grid, millimetres
 from ..volume import LabelClass, LabelKind, LabelVolume, Volume
-from .overlap import class_counts, instance_counts
-from .pairs import match_pairs, stem
+from ..labels.overlap import class_counts, instance_counts
+from .pairs import match_pairs
 from .report import Case, Scores, instance_case
 
 Comparable = Volume | npt.NDArray[Any]
@@ -72,7 +72,7 @@ def score_pairs(pairs: Iterable[tuple[Path, Path]], *, kind: LabelKind) -> Itera
     for prediction, truth in pairs:
         volumes = io.read(prediction, labels=True), io.read(truth, labels=True)
         try:
-            yield from _cases(*volumes, kind, name=stem(truth))
+            yield from _cases(*volumes, kind, name=io.stem_of(truth))
         except EvaluationError as error:
             raise EvaluationError(f"{prediction} against {truth}: {error}") from None
 

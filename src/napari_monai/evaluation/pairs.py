@@ -20,13 +20,6 @@ class Matched:
     second_alone: tuple[Path, ...] = ()
 
 
-def stem(path: str | PathLike[str]) -> str:
-    """Return the name of a file without its extension, all of ``.nii.gz`` and ``.ome.tif``."""
-    name = Path(path).name
-    fits = [e for e in io.known_extensions() if name.lower().endswith(e) and len(name) > len(e)]
-    return name[: -max(map(len, fits))] if fits else Path(name).stem
-
-
 def match_pairs(
     first: str | PathLike[str],
     second: str | PathLike[str],
@@ -76,12 +69,9 @@ def named(paths: Sequence[Path], limit: int = 3) -> str:
 
 
 def _by_stem(folder: Path, error: type[NapariMonaiError]) -> dict[str, Path]:
-    known = tuple(io.known_extensions())
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not path.name.lower().endswith(known):
-            continue
-        other = files.setdefault(stem(path), path)
+    for path in io.images_in(folder):
+        other = files.setdefault(io.stem_of(path), path)
         if other is not path:
             raise error(f"{other} and {path.name} have one name: keep one of them.")
     return files

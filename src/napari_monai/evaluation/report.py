@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..volume import LabelKind
-from .overlap import THRESHOLDS, Counts
+from ..labels.overlap import THRESHOLDS, Counts
 
 # Columns of the table of instances; the summary below it has all thresholds.
 _SHOWN = ("AP50", "AP75", "AP90", "AP")
