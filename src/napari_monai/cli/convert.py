@@ -1,0 +1,117 @@
+"""``napari-monai convert``: write an image or labels in another format, voxel for voxel."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import NapariMonaiError, SettingsError
+from .output import complain, say
+
+if TYPE_CHECKING:
+    from ..volume import Volume
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Write an image or labels in another format. Voxels keep their values and places. From a "
+        "folder, or a file of several images, one file an image is written into OUTPUT."
+    )
+    parser.add_argument("input", type=Path, metavar="INPUT", help="Image file, or a folder.")
+    parser.add_argument(
+        "output",
+        type=Path,
+        metavar="OUTPUT",
+        help="File to write, whose extension says the format; or a folder.",
+    )
+    parser.add_argument(
+        "--format",
+        metavar="EXTENSION",
+        help="File format in a folder. (default: .nii.gz for a patient's images, .tif for others)",
+    )
+    parser.add_argument(
+        "--labels",
+        action="store_true",
+        help="The input is labels: keep the numbers as stored, whatever palette they have.",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="Replace files that are there already."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; 1 if anything failed."""
+    from .. import io
+    from .segment import label_format
+
+    extension = label_format(args.format)
+    if io.extension_of(args.output) and not args.output.is_dir():
+        io.format_of(args.output, writes=True)
+        volumes = io.read_all(args.input, labels=args.labels)
+        if len(volumes) > 1:
+            raise SettingsError(
+                f"{args.input} holds {len(volumes)} images: give a folder instead of {args.output}."
+            )
+        _write(args, args.output, volumes[0])
+        return 0
+    if args.output.suffix and not args.output.is_dir():
+        io.format_of(args.output, writes=True)  # raises: an extension that is not known
+    return _into_folder(args, extension)
+
+
+def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
+    from .. import io
+
+    folder = args.input.is_dir()
+    files = list(io.images_in(args.input)) if folder else [args.input]
+    if not files:
+        known = ", ".join(io.known_extensions())
+        raise SettingsError(f"{args.input} holds no image. Known: {known}.")
+    failed = 0
+    taken: set[str] = set()
+    for file in files:
+        try:
+            volumes = io.read_all(file, labels=args.labels)
+            for name, volume in _named(volumes, taken):
+                ending = extension or (".nii.gz" if volume.grid.anatomical else ".tif")
+                _write(args, args.output / f"{name}{ending}", volume)
+        except (NapariMonaiError, OSError) as error:
+            if not folder:
+                raise
+            if args.debug:
+                traceback.print_exc()
+            complain(str(error))
+            failed += 1
+    if failed:
+        complain(f"{failed} of {len(files)} files failed.", level="")
+    return 1 if failed else 0
+
+
+def _named(volumes: list[Volume], taken: set[str]) -> Iterator[tuple[str, Volume]]:
+    """Yield each volume with a file name of its own, without extension."""
+    for volume in volumes:
+        name = plain = re.sub(r"[^\w.+-]+", "_", volume.name).strip("._") or "image"
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{plain}_{number}"
+        taken.add(name)
+        yield name, volume
+
+
+def _write(args: argparse.Namespace, target: Path, volume: Volume) -> None:
+    from .. import io
+
+    if volume.source is not None and target.exists() and target.samefile(volume.source):
+        raise SettingsError(f"{target} is the input: choose another OUTPUT.")
+    if target.exists() and not args.overwrite:
+        raise SettingsError(f"{target} exists: choose another OUTPUT, or add --overwrite.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    io.write(target, volume)
+    shape = " x ".join(map(str, volume.data.shape))
+    say(f"{target}: {shape} {volume.dtype}")

@@ -1,0 +1,289 @@
+"""``napari-monai segment``: label images with a model, one file an image."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import NapariMonaiError, SettingsError
+from ..settings import InferenceSettings
+from .options import add_settings, settings_from
+from .output import bar, complain, follow, say
+from .runfile import NAME, read_run, write_run
+
+if TYPE_CHECKING:
+    from ..events import Segmented
+    from ..models import Model
+    from ..volume import LabelVolume
+
+UNSET = "auto, as the model says"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the command."""
+    parser.description = (
+        "Segment images with a model and write one file of labels each, on the image's own "
+        f"grid, and beside them {NAME} with all that the run was made with."
+    )
+    parser.add_argument(
+        "inputs", nargs="*", type=Path, metavar="INPUT", help="Image files, or folders of them."
+    )
+    parser.add_argument(
+        "--model", metavar="NAME_OR_PATH", help="A name that 'models list' shows, or a folder."
+    )
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="DIR", help="Folder for the labels."
+    )
+    parser.add_argument(
+        "--format",
+        metavar="EXTENSION",
+        help="File format of the labels, such as .tif or .nii.gz. "
+        "(default: .nii.gz for NIfTI images, .tif for all others)",
+    )
+    parser.add_argument(
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help=f"Take images, model, format and settings from the {NAME} of an earlier run, where "
+        "they are not given here.",
+    )
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=f"Replace files in the output folder that its {NAME} does not name, too.",
+    )
+    add_settings(parser, InferenceSettings, unset=UNSET)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be done, checked before any work starts."""
+
+    model: Model
+    settings: InferenceSettings
+    output: Path
+    format: str | None
+    files: tuple[tuple[Path, Path], ...]
+    debug: bool = False
+
+
+@dataclass
+class Tally:
+    """What has been done."""
+
+    written: list[dict[str, Any]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
+    device: str | None = None
+
+
+def run(args: argparse.Namespace) -> int:
+    """Segment the images; 1 if any failed."""
+    job = _job(args)
+    job.model.load_network("cpu")  # damaged weights: one line now, not one an image
+    tally = Tally()
+    started = datetime.now().astimezone()
+    try:
+        _segment_all(job, tally)
+    finally:
+        if tally.written:
+            _write_run(job, tally, started)
+    if tally.failed:
+        complain(f"{len(tally.failed)} of {len(job.files)} images failed.", level="")
+    return 1 if tally.failed else 0
+
+
+def _job(args: argparse.Namespace) -> Job:
+    from .. import models
+
+    earlier = read_run(args.settings, command="segment") if args.settings else {}
+    inputs = args.inputs or [Path(p) for p in earlier.get("inputs", ())]
+    name = args.model or earlier.get("model", {}).get("path")
+    if not inputs:
+        raise SettingsError("No image given: name files or folders.")
+    if not name:
+        raise SettingsError("No model given: add --model with a name that 'models list' shows.")
+    settings = settings_from(args, InferenceSettings, earlier.get("settings", {}))
+    extension = label_format(args.format or earlier.get("format"))
+    files = _plan(inputs, args.output, extension, overwrite=args.overwrite)
+    model = models.load_model(name)
+    _compare_models(model, earlier)
+    return Job(model, settings, args.output, extension, files, args.debug)
+
+
+def label_format(text: str | None) -> str | None:
+    """Return an extension that labels can be written in, with its dot."""
+    if text is None:
+        return None
+    from .. import io
+
+    extension = "." + text.lower().lstrip(".")
+    io.format_of(f"labels{extension}", writes=True)
+    return extension
+
+
+def _compare_models(model: Model, earlier: dict[str, Any]) -> None:
+    before = earlier.get("model", {}).get("sha256")
+    if before is not None and before != _sha256(model):
+        complain(
+            f"the model {model.name} is not the one of the earlier run: its weights differ.",
+            level="warning",
+        )
+
+
+# -- which file becomes which ---------------------------------------------------------------------
+
+
+def _plan(
+    inputs: Sequence[Path], output: Path, extension: str | None, *, overwrite: bool
+) -> tuple[tuple[Path, Path], ...]:
+    """Return each image with its output, or raise where one would replace another file."""
+    from .. import io
+
+    images = list(dict.fromkeys(_images(inputs)))
+    kept = {p.resolve() for p in images}
+    ours = _own_outputs(output)
+    planned: dict[Path, Path] = {}
+    for image in images:
+        ending = extension or (".nii.gz" if _is_nifti(image) else ".tif")
+        target = output / f"{io.stem_of(image)}{ending}"
+        other = planned.setdefault(target, image)
+        if other is not image:
+            raise SettingsError(
+                f"{other} and {image} would both be written to {target}: segment them into two "
+                "folders."
+            )
+        if target.resolve() in kept:
+            raise SettingsError(f"{target} is an image to segment: choose another --output.")
+        if target.exists() and not overwrite and target.name not in ours:
+            raise SettingsError(
+                f"{target} exists and no earlier run has written it: choose another --output, or "
+                "add --overwrite."
+            )
+    return tuple((image, target) for target, image in planned.items())
+
+
+def _images(inputs: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files that are named, and of folders those of a known format."""
+    from .. import io
+
+    for path in inputs:
+        if path.is_dir():
+            yield from io.images_in(path)
+        else:
+            yield path
+
+
+def _is_nifti(path: Path) -> bool:
+    from .. import io
+
+    return io.extension_of(path) in (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+
+
+def _own_outputs(folder: Path) -> set[str]:
+    """Return the names of the files that an earlier run has written into a folder."""
+    if not (folder / NAME).is_file():
+        return set()
+    earlier = read_run(folder / NAME, command="segment")
+    return {Path(row["output"]).name for row in earlier.get("written", ())}
+
+
+# -- the work -------------------------------------------------------------------------------------
+
+
+def _segment_all(job: Job, tally: Tally) -> None:
+    with bar(len(job.files), "images", disable=None if len(job.files) > 1 else True) as images:
+        for image, target in job.files:
+            try:
+                _segment_one(job, tally, image, target)
+            except SettingsError:
+                raise  # as wrong for the next image
+            except (NapariMonaiError, OSError) as error:
+                if job.debug:
+                    traceback.print_exc()
+                complain(str(error))
+                tally.failed.append({"input": str(image), "error": str(error)})
+            images.update()
+
+
+def _segment_one(job: Job, tally: Tally, image: Path, target: Path) -> None:
+    from .. import io
+
+    start = time.perf_counter()
+    volume = io.read(image)
+    done = _follow_windows(job, volume)
+    job.output.mkdir(parents=True, exist_ok=True)
+    io.write(target, done.labels)
+    seconds = time.perf_counter() - start
+    tally.device = done.device
+    tally.written.append({"input": str(image), "output": str(target), "seconds": round(seconds, 3)})
+    say(f"{target}: {_summary(done.labels)}, {seconds:.1f} s on {done.device}")
+
+
+def _follow_windows(job: Job, volume: Any) -> Segmented:
+    from ..events import Segmented, Started, WindowDone
+    from ..inference import segment_steps
+
+    last = None
+    with bar(None, "windows", position=1, desc=volume.name) as windows:
+        for event in follow(segment_steps(volume, job.model, settings=job.settings)):
+            if isinstance(event, Started):
+                windows.reset(event.total)
+            elif isinstance(event, WindowDone):
+                windows.update(event.done - windows.n)
+            elif isinstance(event, Segmented):
+                last = event
+    assert last is not None, "a segmentation ends with its labels"
+    return last
+
+
+def _summary(labels: LabelVolume) -> str:
+    import numpy as np
+
+    found = int(np.count_nonzero(np.unique(labels.numpy())))
+    if labels.kind == "instances":
+        return f"{found} object{'' if found == 1 else 's'}"
+    return f"{found} of {max(len(labels.classes), found)} classes"
+
+
+def _write_run(job: Job, tally: Tally, started: datetime) -> None:
+    write_run(
+        job.output,
+        {
+            "command": "segment",
+            "model": {
+                "name": job.model.name,
+                "version": job.model.description.version,
+                "path": _reference(job.model),
+                "sha256": _sha256(job.model),
+            },
+            "kind": job.model.description.outputs.kind,
+            "settings": job.settings.to_json(),
+            "format": job.format,
+            "inputs": [str(image) for image, _ in job.files],
+            "written": tally.written,
+            "failed": tally.failed,
+            "device": tally.device,
+            "started": started.isoformat(timespec="seconds"),
+        },
+    )
+
+
+def _reference(model: Model) -> str:
+    """Return what --model takes to find the model again: its name, or its folder's path."""
+    from .. import models
+
+    try:
+        stored = models.find(model.name).folder == model.folder
+    except NapariMonaiError:
+        stored = False
+    return model.name if stored else str(model.folder.resolve())
+
+
+def _sha256(model: Model) -> dict[str, str]:
+    return {w.path: w.sha256 for w in model.description.weights}
