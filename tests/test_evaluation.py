@@ -29,7 +29,6 @@ from napari_monai.evaluation import (
     iou,
     match,
     match_pairs,
-    stem,
 )
 from napari_monai.grid import Grid
 from napari_monai.volume import LabelClass, LabelVolume
@@ -367,14 +366,6 @@ def test_folders_that_cannot_be_matched(tmp_path, files, words):
 def test_file_and_folder_cannot_be_matched(folders):
     with pytest.raises(EvaluationError, match="two files or two folders"):
         match_pairs(folders[0] / "one.png", folders[1])
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("a.b.nii.gz", "a.b"), ("x.OME.TIF", "x"), ("x.tif", "x"), ("weird.xyz", "weird")],
-)
-def test_stem(name, expected):
-    assert stem(Path("folder") / name) == expected
 
 
 def test_counts_add_up():

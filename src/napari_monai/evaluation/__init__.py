@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
 from ..labels.overlap import (
     THRESHOLDS,
     Counts,
@@ -14,6 +13,7 @@ from ..labels.overlap import (
     iou,
     match,
 )
+from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
 from .pairs import Matched, match_pairs
 from .report import Case, Scores
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from .. import io
 from ..errors import EvaluationError
 from ..grid import Grid, millimetres
-from ..volume import LabelClass, LabelKind, LabelVolume, Volume
 from ..labels.overlap import class_counts, instance_counts
+from ..volume import LabelClass, LabelKind, LabelVolume, Volume
 from .pairs import match_pairs
 from .report import Case, Scores, instance_case
 

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..volume import LabelKind
 from ..labels.overlap import THRESHOLDS, Counts
+from ..volume import LabelKind
 
 # Columns of the table of instances; the summary below it has all thresholds.
 _SHOWN = ("AP50", "AP75", "AP90", "AP")
