@@ -233,6 +233,9 @@ class TrainingSettings(Settings):
         advanced=False,
     )
     network: str = option("unet", "Architecture to train when there is no model to start from.")
+    network_arguments: str = option(
+        "{}", "Arguments of the architecture as a JSON object; the rest is planned from the data."
+    )
     steps: int = option(
         2000, "Training steps, each on one batch of patches.", minimum=1, advanced=False
     )

@@ -1,0 +1,175 @@
+"""The description of a new model, worked out from its training pairs and settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import TrainingError
+from ..models import Inferer, Inputs, ModelDescription, NetworkSpec, Outputs
+from ..networks import network_arguments, network_info, size_multiple
+from ..preprocess import Operation
+from ..settings import TrainingSettings
+from ..volume import LabelClass, LabelVolume, Volume
+from .examples import Pair, load_pair
+
+# A level at full resolution keeps objects of a few voxels apart.
+_UNET = {
+    2: {
+        "channels": (16, 32, 64, 128, 192, 256),
+        "strides": (1, 2, 2, 2, 2),
+        "num_res_units": 2,
+        "norm": "batch",
+    },
+    3: {
+        "channels": (16, 32, 64, 128, 192),
+        "strides": (1, 2, 2, 2),
+        "num_res_units": 2,
+        "norm": "instance",
+    },
+}
+_PATCH = {2: (192, 192), 3: (48, 96, 96)}
+_WINDOW = {2: (512, 512), 3: (64, 128, 128)}
+# Card fields that a caller may give.
+_CARD = (
+    "title", "version", "description", "licence", "authors", "citations", "intended_use", "limits",
+)  # fmt: skip
+# How many pairs are looked at.
+_LOOKED_AT = 64
+
+
+def plan_model(
+    name: str,
+    pairs: Sequence[Pair],
+    settings: TrainingSettings,
+    *,
+    card: Mapping[str, Any] | None = None,
+) -> ModelDescription:
+    """Return the description of a model to train from scratch on ``pairs``.
+
+    Dimensions, colour, channels, spacing and classes are read off the pairs. Pictures and
+    microscopy stacks keep their voxels; anatomical volumes are brought to one orientation and to
+    their median spacing (Isensee et al. 2021).
+
+    Raises TrainingError when the pairs do not agree.
+    """
+    step = max(1, len(pairs) // _LOOKED_AT)
+    looked = [load_pair(pair) for pair in pairs[::step]]
+    images = [image for image, _ in looked]
+    dims = sorted({image.grid.ndim for image in images})
+    if len(dims) != 1 or dims[0] not in (2, 3):
+        raise TrainingError(f"Images of {dims} dimensions cannot be trained on together.")
+    ndim = dims[0]
+    channels = _channels(images)
+    colour = channels == ("red", "green", "blue")
+    labels = _classes(looked, settings)
+    outputs = _outputs(settings.target, labels)
+    arguments = {
+        "spatial_dims": ndim,
+        "in_channels": len(channels),
+        "out_channels": len(outputs.channels),
+        **_network_options(settings, ndim),
+    }
+    arguments = network_arguments(settings.network, arguments)
+    instances = settings.target == "instances"
+    description = ModelDescription(
+        name=name,
+        title=name,
+        version="1",
+        description="",
+        licence="",
+        network=NetworkSpec(settings.network, arguments),
+        inputs=Inputs(channels, ndim, colour, size_multiple(settings.network, arguments)),
+        preprocess=_preprocess(images, ndim, colour=colour),
+        inferer=Inferer(_WINDOW[ndim], overlap=0.25, flips=instances and ndim == 2),
+        outputs=outputs,
+        labels=labels,
+        postprocess=(Operation("instances", {}),) if instances else (),
+    )
+    return with_card(description, card)
+
+
+def with_card(
+    description: ModelDescription, card: Mapping[str, Any] | None
+) -> ModelDescription:
+    """Return the description with the card's texts in place of its own."""
+    card = dict(card or {})
+    strange = sorted(set(card) - set(_CARD))
+    if strange:
+        raise TrainingError(f"A model card has no {strange[0]!r}. It has: {', '.join(_CARD)}.")
+    texts = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
+    return replace(description, **texts)
+
+
+def default_patch(ndim: int) -> tuple[int, ...]:
+    """Return the patch size for networks of ``ndim`` spatial dimensions."""
+    return _PATCH[ndim]
+
+
+def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
+    network_info(settings.network)
+    planned: dict[str, Any] = dict(_UNET[ndim]) if settings.network == "unet" else {}
+    try:
+        given = json.loads(settings.network_arguments)
+    except ValueError as error:
+        raise TrainingError(f"Network arguments are not JSON: {error}.") from None
+    if not isinstance(given, dict):
+        raise TrainingError('Network arguments are a JSON object, such as {"norm": "instance"}.')
+    return {**planned, **given}
+
+
+def _channels(images: Sequence[Volume]) -> tuple[str, ...]:
+    if any(image.rgb for image in images):
+        # A grey picture goes into a colour model as one whose channels are equal.
+        strange = [i for i in images if not i.rgb and i.channels != 1]
+        if strange:
+            raise TrainingError(
+                f"{strange[0].name} has {strange[0].channels} channels, others are in colour."
+            )
+        return ("red", "green", "blue")
+    counts = sorted({image.channels for image in images})
+    if len(counts) != 1:
+        raise TrainingError(f"Images of {counts} channels cannot be trained on together.")
+    return ("intensity",) if counts[0] == 1 else images[0].channel_names
+
+
+def _classes(
+    looked: Sequence[tuple[Volume, LabelVolume]], settings: TrainingSettings
+) -> tuple[LabelClass, ...]:
+    if settings.target == "instances":
+        named = [c for _, truth in looked for c in truth.classes]
+        return (LabelClass(1, named[0].name if named else "object"),)
+    names: dict[int, LabelClass] = {}
+    for _, truth in looked:
+        names.update((c.number, c) for c in truth.classes)
+        for number in np.unique(truth.numpy()):
+            names.setdefault(int(number), LabelClass(int(number), f"class {number}"))
+    names.pop(0, None)
+    if not names:
+        raise TrainingError("The labels are empty: nothing to train on.")
+    return tuple(names[number] for number in sorted(names))
+
+
+def _outputs(target: str, labels: Sequence[LabelClass]) -> Outputs:
+    if target == "instances":
+        return Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
+    return Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
+
+
+def _preprocess(
+    images: Sequence[Volume], ndim: int, *, colour: bool
+) -> tuple[Operation, ...]:
+    operations = [Operation("colour", {})] if colour else []
+    scale = {"lower": 1.0, "upper": 99.8}
+    if ndim == 3 and all(image.grid.anatomical for image in images):
+        spacings = [image.grid.oriented().spacing_in("mm") for image in images]
+        median = [round(float(s), 4) for s in np.median(spacings, axis=0)]
+        operations.append(Operation("orientation", {"codes": "IPL"}))
+        operations.append(Operation("spacing", {"spacing": median, "unit": "mm"}))
+        scale = {"lower": 0.5, "upper": 99.5}
+    operations.append(Operation("scale_percentiles", {**scale, "per_channel": not colour}))
+    return tuple(operations)

@@ -1,0 +1,202 @@
+"""One network being trained: steps, the moving average of its weights, and its state."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..devices import pick_device, pick_precision
+from ..errors import TrainingError
+from ..models import Model, ModelDescription
+from ..networks import build_network
+from ..settings import TrainingSettings
+from .examples import Example
+from .losses import class_loss, instance_loss
+from .patches import PatchSampler
+
+# Batches of validation patches on which the loss is measured, the same every time.
+_LOSS_BATCHES = 4
+
+
+class Trainer:
+    """The network, its optimiser, and the moving average of its weights.
+
+    Parameters
+    ----------
+    description
+        What the network is and what it is to predict.
+    examples
+        The training images.
+    patch
+        Size of a patch in voxels.
+    settings
+        How to train.
+    parent
+        The model whose weights to start from.
+    """
+
+    def __init__(
+        self,
+        description: ModelDescription,
+        examples: Sequence[Example],
+        patch: Sequence[int],
+        settings: TrainingSettings,
+        *,
+        parent: Model | None = None,
+    ) -> None:
+        self.settings = settings
+        self.patch = tuple(patch)
+        self.classes = description.outputs.kind == "classes"
+        self.device = pick_device(settings.device)
+        self.precision = pick_precision(self.device, settings.precision)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            network = build_network(description.network.name, description.network.arguments)
+        if parent is not None:
+            weights = parent.load_network(torch.device("cpu")).state_dict()
+            network.load_state_dict(weights)
+        self.memory_format = (
+            torch.channels_last if description.inputs.spatial_dims == 2 else torch.contiguous_format
+        )
+        self.network = network.to(self.device, memory_format=self.memory_format)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(
+            _groups(self.network, settings.weight_decay), lr=settings.learning_rate
+        )
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.precision == torch.float16
+        )
+        self.sampler = PatchSampler(examples, self.patch, settings=settings, classes=self.classes)
+        self.step = 0
+
+    @property
+    def parameters(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    def averaged(self) -> nn.Module:
+        """Return the network with the moving average of the weights, in eval mode."""
+        return self.average
+
+    def advance(self) -> tuple[float, float]:
+        """Do the next step; return its loss and learning rate.
+
+        Raises TrainingError when the loss is no longer a number.
+        """
+        rate = self.settings.learning_rate * self._rate(self.step)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        images, targets = self.sampler.batch(self.step)
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        with self._own_random():
+            loss = self._loss(self.network, images, targets)
+            self.scaler.scale(loss).backward()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"The loss is {value} at step {self.step + 1}: lower the learning rate or "
+                "train in float32."
+            )
+        if self.settings.gradient_clip > 0:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.step += 1
+        self._update_average()
+        return value, rate
+
+    @torch.no_grad()
+    def loss_on(self, examples: Sequence[Example]) -> float:
+        """Return the averaged network's mean loss on fixed, unchanged patches of examples."""
+        plain = replace(self.settings, flips=False, rotations=False, scale=1.0, intensity=0.0)
+        sampler = PatchSampler(examples, self.patch, settings=plain, classes=self.classes)
+        losses = [self._loss(self.average, *sampler.batch(k)) for k in range(_LOSS_BATCHES)]
+        return float(torch.stack(losses).mean())
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on: tensors and plain values."""
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go back to a saved state."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(state["scaler"])
+        self.step = int(state["step"])
+
+    def _loss(
+        self, network: nn.Module, images: torch.Tensor, targets: torch.Tensor
+    ) -> torch.Tensor:
+        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
+        targets = targets.to(self.device, non_blocking=True)
+        reduced = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision, enabled=reduced):
+            logits = network(images)
+        logits = logits.float()  # losses sum over many voxels: never in half precision
+        if self.classes:
+            return class_loss(logits, targets)
+        return instance_loss(logits, targets, distance_weight=self.settings.distance_weight)
+
+    def _rate(self, step: int) -> float:
+        """Return the learning rate's factor: a linear rise, then a half cosine to 0.
+
+        Loshchilov & Hutter 2017, with warm-up (Goyal et al. 2017).
+        """
+        rise = max(1, round(self.settings.warm_up * self.settings.steps))
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.settings.steps - rise)))
+
+    def _own_random(self) -> Any:
+        """Return a context whose random numbers (dropout) depend on seed and step alone."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        return _Seeded(hash((self.settings.seed, self.step)) % 2**63, devices)
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A young average forgets faster, so that it does not keep the first random weights.
+        decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
+        average = self.average.state_dict()
+        for name, value in self.network.state_dict().items():
+            if value.is_floating_point():
+                average[name].lerp_(value, 1 - decay)
+            else:
+                average[name].copy_(value)
+
+
+class _Seeded:
+    """A context in which torch draws from a seed, and after which nobody notices."""
+
+    def __init__(self, seed: int, devices: Sequence[torch.device]) -> None:
+        self._fork = torch.random.fork_rng(devices=list(devices))
+        self._seed = seed
+
+    def __enter__(self) -> None:
+        self._fork.__enter__()
+        torch.manual_seed(self._seed)
+
+    def __exit__(self, *error: object) -> None:
+        self._fork.__exit__(*error)
+
+
+def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
+    """Return parameter groups: weights decay, biases and norms do not."""
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    rest = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]

@@ -1,0 +1,120 @@
+"""How good the network is on whole validation images, and which decoding suits it best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ..inference import predict
+from ..instances import decode
+from ..labels.overlap import average_precision, dice
+from ..models import ModelDescription
+from .examples import Example
+
+Maps = npt.NDArray[np.float32]
+
+# Values tried for the decoding, one parameter after the other, in this order.
+_TRIED: dict[str, tuple[float, ...]] = {
+    "seed_threshold": (0.03, 0.05, 0.08, 0.12, 0.16, 0.2),
+    "threshold": (0.3, 0.4, 0.5, 0.6),
+    "smoothing": (0.5, 1.0, 1.5, 2.0),
+    "min_size": (0.0, 8.0, 16.0, 24.0, 32.0),
+}
+
+
+def predict_examples(
+    network: nn.Module,
+    examples: Sequence[Example],
+    description: ModelDescription,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+) -> Iterator[Maps]:
+    """Yield the activated outputs of the network for each whole example, as in inference."""
+    for example in examples:
+        yield predict(
+            example.image.astype(np.float32),
+            network,
+            device=device,
+            window=description.inferer.window,
+            overlap=description.inferer.overlap,
+            blend=description.inferer.blend,
+            activation=description.outputs.activation,
+            flips=description.inferer.flips,
+            precision=precision,
+        )
+
+
+def score_maps(
+    maps: Maps, example: Example, description: ModelDescription, decoding: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the scores of one example: APs, or the Dice of each class it holds or is given."""
+    outputs = description.outputs
+    if outputs.kind == "classes":
+        names = dict(enumerate(outputs.channels))
+        values = dice(maps.argmax(0), example.labels, classes=range(1, len(names)))
+        return {f"Dice {names[n]}": value for n, value in values.items() if value == value}
+    found = decode(
+        maps[outputs.channels.index("foreground")],
+        maps[outputs.channels.index("distance")],
+        spacing=example.spacing,
+        **decoding,
+    )
+    precisions = average_precision(found, example.labels)
+    return {"AP": float(precisions.mean()), "AP50": float(precisions[0])}
+
+
+def mean_scores(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Return the mean of each score over the cases that have it, and of all classes' Dice."""
+    names = dict.fromkeys(name for case in cases for name in case)
+    means = {n: float(np.mean([case[n] for case in cases if n in case])) for n in names}
+    dices = [value for name, value in means.items() if name.startswith("Dice ")]
+    return {"Dice": float(np.mean(dices)), **means} if dices else means
+
+
+def headline(scores: Mapping[str, float]) -> float:
+    """Return the one number by which states of a network are compared: higher is better."""
+    return scores.get("AP", scores.get("Dice", 0.0))
+
+
+def tune_decoding(
+    maps: Sequence[Maps],
+    examples: Sequence[Example],
+    description: ModelDescription,
+    decoding: Mapping[str, float],
+) -> Iterator[tuple[dict[str, float], dict[str, float]]]:
+    """Choose the parameters of `decode` that score best, one after the other.
+
+    Yields (parameters, scores) after every trial, the best so far; the last is the choice. The
+    score is the mean of AP over all thresholds and AP at 0.5: to find an object at all matters
+    beside its outline.
+    """
+
+    def score(parameters: Mapping[str, float]) -> dict[str, float]:
+        return mean_scores(
+            [
+                score_maps(m, example, description, parameters)
+                for m, example in zip(maps, examples, strict=True)
+            ]
+        )
+
+    def worth(scores: Mapping[str, float]) -> float:
+        return scores["AP"] + scores["AP50"]
+
+    best, found = dict(decoding), score(decoding)
+    yield best, found
+    for name, values in _TRIED.items():
+        for value in values:
+            if best.get(name) == value:
+                continue
+            scores = score({**best, name: value})
+            if worth(scores) > worth(found):
+                best, found = {**best, name: value}, scores
+            yield best, found
+
+
