@@ -69,6 +69,10 @@ class EvaluationError(NapariMonaiError, ValueError):
     """A prediction and a truth that cannot be compared."""
 
 
+class VolumeWarning(UserWarning):
+    """Something about a file that was put up with: a broken affine, a file passed over."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the cure for a name that is not known: its near miss, or all that are known."""
     names = sorted(known)

@@ -241,7 +241,7 @@ class Grid:
         return same_kind and np.array_equal(self.affine, other.affine)
 
     def __hash__(self) -> int:
-        return hash((self.shape, self.unit, self.anatomical, self.affine.tobytes()))
+        return hash((self.shape, self.unit, self.anatomical, tuple(self.affine.flat)))
 
     def is_close(self, other: Grid, *, tolerance: float = 1e-3) -> bool:
         """Whether both put every voxel at the same place, to ``tolerance`` of a voxel."""

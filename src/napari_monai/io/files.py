@@ -1,0 +1,113 @@
+"""What all formats share: writing without losing a file, limits on size, quiet libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import psutil
+
+from ..errors import ReadError
+
+# From here on arrays are left in the file where they can be: a second or two of reading.
+LAZY_FROM = 2**28
+# DEFLATE (gzip, PNG, TIFF, zip) stores 258 bytes in 2 bits at best: RFC 1951, 3.2.5.
+DEFLATE_LIMIT = 1032
+
+
+def memory_budget() -> int:
+    """Return how many bytes one image may take: half of the memory that is free."""
+    return int(psutil.virtual_memory().available // 2)
+
+
+def map_mode(nbytes: int) -> Literal["r", "c"]:
+    """Return how to map so many bytes of a file: for copies on write, or only to be read.
+
+    Copies on write suit code that insists on writable arrays, but systems refuse to promise more
+    of them than there is memory.
+    """
+    return "c" if nbytes <= memory_budget() else "r"
+
+
+def check_size(path: Path, needed: int, *, ratio: int = 1, offset: int = 0) -> None:
+    """Refuse a file that cannot hold the voxels its header promises.
+
+    Parameters
+    ----------
+    needed
+        Bytes of the voxels after unpacking.
+    ratio
+        Largest ratio that the compression can reach; 1 for none.
+    offset
+        Bytes before the voxels.
+    """
+    holds = (path.stat().st_size - offset) * ratio
+    if needed > holds:
+        most = "at most " if ratio > 1 else ""
+        raise ReadError(
+            f"{path} is truncated or damaged: its header promises {needed} bytes of voxels, the "
+            f"file holds {most}{max(holds, 0)}. Copy it from its source again."
+        )
+
+
+def scratch_array(
+    shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterator[bytes]
+) -> npt.NDArray[Any]:
+    """Return an array in Fortran order, on disk, filled with ``chunks`` of bytes.
+
+    The file is nameless and goes with the array.
+    """
+    with tempfile.TemporaryFile(prefix="napari-monai-") as file:
+        # Written, not mapped: a full disk is then an error and not a crash.
+        for chunk in chunks:
+            file.write(chunk)
+        file.flush()
+        return np.memmap(file, dtype=dtype, mode="r", shape=shape, order="F")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the path of a new file beside ``path`` that takes its place when all went well.
+
+    Until then an older file is left alone; on any failure the new one is removed.
+    """
+    target = path.resolve()  # through links, so that a link stays one
+    beside = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def quiet(name: str) -> Iterator[None]:
+    """Keep what a library logs about a file from the terminal: we say it in our own line."""
+    logger = logging.getLogger(name)
+
+    def drop(_record: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(drop)
+    try:
+        yield
+    finally:
+        logger.removeFilter(drop)
+
+
+def one_line(error: BaseException) -> str:
+    """Return what an error says, in one line, without a full stop."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    line = " ".join(text.split()).rstrip(".")
+    return (line if len(line) <= 200 else line[:197] + "...") or type(error).__name__

@@ -1,0 +1,135 @@
+"""NumPy files: ``.npy`` holds an array alone, ``.npz`` the whole volume.
+
+An array without a description is taken as (z, y, x) or (y, x); a last axis of 3 or 4 bytes is
+colour, and in front of three spatial axes comes time.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import FormatError, ReadError
+from ..grid import Grid
+from ..volume import LabelClass, LabelVolume, Volume
+from .convert import displayed
+from .files import DEFLATE_LIMIT, LAZY_FROM, map_mode
+from .formats import extension_of, stem_of
+
+Array = npt.NDArray[Any]
+
+# The entry of an archive that describes the others.
+_DESCRIPTION = "napari_monai"
+
+
+def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+    """Yield the array of a ``.npy``, or the volumes of a ``.npz``."""
+    if extension_of(path) == ".npz":
+        yield from _archive(path)
+    else:
+        yield _bare(path, _load_array(path), stem_of(path))
+
+
+def _load_array(path: Path) -> Array:
+    with path.open("rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise ReadError(f"{path} is not a NumPy file. Check what it is.")
+    size = path.stat().st_size
+    mode = map_mode(size) if size >= LAZY_FROM else None
+    return np.asanyarray(np.load(path, mmap_mode=mode, allow_pickle=False))
+
+
+def _bare(path: Path, array: Array, name: str) -> Volume:
+    if array.dtype.kind not in "biuf":
+        raise ReadError(f"{path} holds {array.dtype}: an image is made of numbers.")
+    if array.size == 0:
+        raise ReadError(f"{path} has no voxels: its shape is {array.shape}.")
+    colour = array.ndim in (3, 4) and array.shape[-1] in (3, 4) and array.dtype == np.uint8
+    leading = {4: "t", 5: "tc"}.get(array.ndim, "")
+    if colour:
+        array, leading = np.moveaxis(array, -1, 0), "c"
+    n = array.ndim - len(leading)
+    if n not in (2, 3):
+        raise ReadError(f"{path} has {array.ndim} axes: an image has 2 to 5.")
+    grid = Grid.from_spacing(array.shape[len(leading) :])
+    return Volume(array, grid, leading, rgb=colour, name=name, source=path)
+
+
+def _archive(path: Path) -> Iterator[Volume]:
+    if not zipfile.is_zipfile(path):
+        raise ReadError(f"{path} is not a NumPy archive, or truncated. Copy it again.")
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.file_size > max(entry.compress_size, 1) * DEFLATE_LIMIT:
+                raise ReadError(f"{path} is damaged: {entry.filename} cannot be that large.")
+    with np.load(path, allow_pickle=False) as arrays:
+        if _DESCRIPTION in arrays:
+            yield _described(path, arrays["data"], json.loads(str(arrays[_DESCRIPTION][()])))
+            return
+        names = [n for n in arrays.files if arrays[n].ndim >= 2]
+        for name in names:
+            label = stem_of(path) if len(names) == 1 else f"{stem_of(path)} {name}"
+            yield _bare(path, arrays[name], label)
+
+
+def _described(path: Path, data: Array, said: dict[str, Any]) -> Volume:
+    leading = said["leading"]
+    grid = Grid(
+        data.shape[len(leading) :], np.asarray(said["affine"]), said["unit"], said["anatomical"]
+    )
+    common = {
+        "data": data,
+        "grid": grid,
+        "leading": leading,
+        "name": stem_of(path),
+        "source": path,
+        "time_step": said["time_step"],
+    }
+    if "classes" in said:
+        classes = tuple(LabelClass(c["number"], c["name"], c["colour"]) for c in said["classes"])
+        return LabelVolume(**common, classes=classes, kind=said["kind"])
+    return Volume(**common, channel_names=tuple(said["channel_names"]), rgb=said["rgb"])
+
+
+def write(path: Path, volume: Volume) -> None:
+    """Write a volume: ``.npz`` keeps its space, ``.npy`` only the array in display order."""
+    if extension_of(path) == ".npz":
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                allow_pickle=False,
+                data=volume.numpy(),
+                **{_DESCRIPTION: np.array(json.dumps(_description(volume)))},
+            )
+        return
+    volume = displayed(volume)
+    array = volume.numpy()
+    if volume.rgb and volume.leading == "c":
+        array = np.moveaxis(array, 0, -1)
+    if _bare(path, array, "").leading != volume.leading:
+        raise FormatError(
+            f".npy cannot say which axis is {'time' if 't' in volume.leading else 'the channel'}: "
+            "write .npz instead."
+        )
+    with path.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _description(volume: Volume) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "affine": volume.grid.affine.tolist(),
+        "unit": volume.grid.unit,
+        "anatomical": volume.grid.anatomical,
+        "leading": volume.leading,
+        "time_step": volume.time_step,
+    }
+    if isinstance(volume, LabelVolume):
+        classes = [{"number": c.number, "name": c.name, "colour": c.colour} for c in volume.classes]
+        return {**said, "kind": volume.kind, "classes": classes}
+    return {**said, "channel_names": list(volume.channel_names), "rgb": volume.rgb}
