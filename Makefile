@@ -1,0 +1,88 @@
+# make demo       segment the sample image, save the labels and a picture, open napari if it can
+# make test       run every test, on a virtual screen where there is no other
+# make lint       ruff, mypy, import contracts
+# make benchmark  time what users wait for
+#
+# All of it lives in .venv, made on first use with the versions in constraints.txt.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := demo
+
+# The first Python that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13 python; do \
+    "$$p" -c 'import sys, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+    && { echo "$$p"; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+TEST_SECONDS ?= 3000
+
+# Qt and OpenGL on a bare Debian or Ubuntu.
+SYSTEM := xvfb libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libxcb-cursor0 \
+    libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-xinerama0 \
+    libxcb-shape0 libdbus-1-3 libglib2.0-0
+
+.PHONY: demo test lint benchmark system constraints clean
+
+demo: $(VENV)/.gui
+	$(BIN)/napari-monai demo --output demo_output
+
+test: $(VENV)/.dev system
+	export NAPARI_CONFIG=; \
+	run=(); \
+	if command -v timeout >/dev/null; then run+=(timeout -k 30 $(TEST_SECONDS)); fi; \
+	if command -v xvfb-run >/dev/null; then run+=(xvfb-run -a); fi; \
+	"$${run[@]}" $(BIN)/python -m pytest </dev/null
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output
+
+# Install the system libraries where that is possible; elsewhere say what to do.
+system:
+	command -v dpkg-query >/dev/null || exit 0; \
+	missing=(); \
+	for name in $(SYSTEM); do \
+	    dpkg-query -W -f='$${Status}' "$$name" 2>/dev/null | grep -q 'ok installed' \
+	    || dpkg-query -W -f='$${Status}' "$${name}t64" 2>/dev/null | grep -q 'ok installed' \
+	    || missing+=("$$name"); \
+	done; \
+	if (($${#missing[@]} == 0)); then exit 0; fi; \
+	if [[ $$(id -u) == 0 ]] && command -v apt-get >/dev/null; then \
+	    export DEBIAN_FRONTEND=noninteractive; \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends "$${missing[@]}"; \
+	else \
+	    echo "Qt may need: sudo apt-get install $${missing[*]}"; \
+	fi
+
+# Take the versions that are installed now as those to pin.
+constraints: $(VENV)/.dev
+	$(PIP) freeze --exclude-editable | sed 's/+.*//' > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/.python:
+	[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or newer, with venv, is needed."; exit 1; }
+	[[ -x $(BIN)/python ]] || $(PYTHON) -m venv $(VENV)
+	touch $@
+
+# torch first: the largest download, kept when anything after it fails.
+$(VENV)/.torch: constraints.txt $(VENV)/.python
+	$(PIP) install -q -c constraints.txt torch
+	touch $@
+
+$(VENV)/.gui: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) install -q -c constraints.txt -e ".[gui]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt $(VENV)/.torch
+	$(PIP) install -q -c constraints.txt -e ".[gui,dev]"
+	touch $@ $(VENV)/.gui
