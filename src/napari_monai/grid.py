@@ -52,7 +52,9 @@ def millimetres(unit: str) -> float:
     try:
         return _MM[unit]
     except KeyError:
-        raise GridError(f"A length in {unit} has no size in mm: set the pixel size first.") from None
+        raise GridError(
+            f"A length in {unit} has no size in mm: set the pixel size first."
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Reorientation:
         if lead < 0:
             raise GridError(f"A {array.ndim}-D array has no {len(self.axes)} spatial axes.")
         moved = array.transpose(*range(lead), *(lead + a for a in self.axes))
-        steps = (slice(None, None, -1 if flip else 1) for flip in self.flips)
+        steps: tuple[Any, ...] = tuple(slice(None, None, -1 if f else 1) for f in self.flips)
         return moved[(..., *steps)]
 
     def inverse(self) -> Reorientation:
@@ -174,7 +176,7 @@ class Grid:
     @property
     def direction(self) -> FloatArray:
         """Unit vectors of the array axes in RAS, one a column, shape (3, ndim)."""
-        return self.affine[:3, : self.ndim] / np.asarray(self.spacing)
+        return self.affine[:3, : self.ndim] / np.asarray(self.spacing, dtype=np.float64)
 
     @property
     def origin(self) -> FloatArray:
@@ -242,6 +244,10 @@ class Grid:
 
     def __hash__(self) -> int:
         return hash((self.shape, self.unit, self.anatomical, tuple(self.affine.flat)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Through the constructor, so that the affine of a copy is read-only too.
+        return Grid, (self.shape, self.affine, self.unit, self.anatomical)
 
     def is_close(self, other: Grid, *, tolerance: float = 1e-3) -> bool:
         """Whether both put every voxel at the same place, to ``tolerance`` of a voxel."""

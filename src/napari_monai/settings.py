@@ -149,6 +149,7 @@ def _checked(item: Option, value: Any) -> Any:
         numbers = tuple(value) if isinstance(value, (tuple, list)) else None
         if not numbers or not all(type(n) is int for n in numbers):
             raise SettingsError(f"{item.label} needs whole numbers, one an axis, not {value!r}.")
+        value = numbers
     elif item.type is float and type(value) is int:
         value = float(value)
     elif type(value) is not item.type:

@@ -94,6 +94,12 @@ class Volume:
         object.__setattr__(self, "channel_names", names)
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "meta": dict(self.meta)}  # a mapping proxy cannot be pickled
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, meta=MappingProxyType(state["meta"]))
+
     @property
     def channels(self) -> int:
         """Number of channels; 1 when there is no channel axis."""

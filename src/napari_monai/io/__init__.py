@@ -139,8 +139,14 @@ def write(path: PathLike, volume: Volume) -> None:
 
 
 def images_in(folder: PathLike) -> Iterator[Path]:
-    """Yield the files of a folder that have a known extension, sorted by name."""
-    paths = Path(folder).iterdir()
+    """Yield the files of a folder that have a known extension, sorted by name.
+
+    Raises ReadError if the folder cannot be looked into.
+    """
+    try:
+        paths = list(Path(folder).iterdir())
+    except OSError as error:
+        raise ReadError(f"{folder} cannot be looked into: {one_line(error)}.") from error
     files = {p.name: p for p in paths if p.is_file() and not p.name.startswith(".")}
     for name in sorted(files):
         extension = extension_of(name)

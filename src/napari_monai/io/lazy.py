@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ReadError
 from ..volume import ArrayLike
+from .files import one_line
 
 Array = npt.NDArray[Any]
 
@@ -28,6 +30,8 @@ class LazyArray:
         What is done to the values, element by element.
     dtype
         The type after ``convert``.
+    name
+        What errors call it: the file.
     release
         Called when this array is gone: closes the file.
     """
@@ -39,6 +43,7 @@ class LazyArray:
         order: Sequence[int] | None = None,
         convert: Callable[[Array], Array] | None = None,
         dtype: npt.DTypeLike | None = None,
+        name: object = "The image",
         release: Callable[[], object] | None = None,
     ) -> None:
         n = len(source.shape)
@@ -46,6 +51,7 @@ class LazyArray:
         self._order = tuple(range(n)) if order is None else tuple(order)
         self._dropped = tuple(a for a in range(n) if a not in self._order)
         self._convert = convert
+        self._name = name
         self.shape = tuple(int(source.shape[a]) for a in self._order)
         self.dtype: np.dtype[Any] = np.dtype(source.dtype if dtype is None else dtype)
         if release is not None:
@@ -83,10 +89,21 @@ class LazyArray:
         for axis, one, length in zip(self._order, keys, self.shape, strict=True):
             read[axis], after = _forward(one, length)
             then.append(after)
-        block = np.asarray(self._source[tuple(read)])
+        block = self._read(tuple(read))
         block = block.transpose(*self._order, *self._dropped)
         block = block[(*then, *(0 for _ in self._dropped))]
         return block if self._convert is None else self._convert(block)
+
+    def _read(self, key: tuple[slice, ...]) -> Array:
+        try:
+            return np.asarray(self._source[key])
+        except MemoryError:
+            raise
+        except Exception as error:  # whatever a decoder makes of damaged data
+            raise ReadError(
+                f"{self._name} cannot be read any further: {one_line(error)}. Copy it from its "
+                "source again."
+            ) from error
 
     def _full_key(self, keys: tuple[Any, ...]) -> list[int | slice] | None:
         """Return one integer or slice an axis, or None if the key holds anything else."""

@@ -110,8 +110,8 @@ def _from_grid(volume: Volume) -> Any:
         n = volume.grid.ndim
         volume = _reoriented(volume, Reorientation(tuple(reversed(range(n))), (False,) * n))
     array = _trailing(volume, None)
-    image_class = nib.Nifti2Image if max(array.shape) > 32767 else nib.Nifti1Image
-    header: Any = image_class.header_class()
+    image_class: Any = nib.Nifti2Image if max(array.shape) > 32767 else nib.Nifti1Image
+    header = image_class.header_class()
     header.set_data_shape(array.shape)
     header.set_data_dtype(array.dtype)
     unit, factor = _CONVERTED.get(volume.grid.unit, (volume.grid.unit, 1.0))

@@ -169,7 +169,7 @@ def _lazy(path: Path, tif: Any, series: Any, layout: _Layout) -> LazyArray:
         store.close()
         own.close()
 
-    return LazyArray(array, order=layout.order, release=release)
+    return LazyArray(array, order=layout.order, name=path, release=release)
 
 
 def _decodes(series: Any) -> bool:
