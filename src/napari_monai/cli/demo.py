@@ -10,18 +10,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NapariMonaiError
-from .output import bar, complain, follow, say
+from ..settings import InferenceSettings
+from .output import complain, say
+from .segment import segment_volume
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from ..events import Segmented
     from ..volume import LabelVolume, Volume
 
 MODEL = "nuclei-2d"
 IMAGE = "nuclei_2d.tif"
-TRUTH = "nuclei_2d_labels.tif"
+TRUTH = "nuclei_2d_truth.tif"
 PICTURE = "demo.png"
 # Colours that stand out on grey, of hues far apart, as in the usual qualitative maps.
 _COLOURS = (
@@ -52,11 +52,12 @@ def run(args: argparse.Namespace) -> int:
     from .. import io
     from ..evaluation import evaluate
     from ..io.files import replacing
+    from ..models import load_model
 
     folder = Path(__file__).parents[1] / "sample_data"
     image = io.read(folder / IMAGE)
     truth = io.read(folder / TRUTH, labels=True)
-    done = _segment(image)
+    done = segment_volume(image, load_model(MODEL), InferenceSettings())
     say(f"{IMAGE}: {done.seconds:.1f} s on {done.device}")
 
     args.output.mkdir(parents=True, exist_ok=True)
@@ -88,7 +89,7 @@ def outlined(image: Volume, labels: LabelVolume, *, zoom: int = 2) -> Any:
     picture = np.kron(grey, np.ones((zoom, zoom), np.uint8))
     numbers = np.kron(labels.numpy(), np.ones((zoom, zoom), np.uint8))
     coloured = np.repeat(picture[..., np.newaxis], 3, axis=2)
-    edge = find_boundaries(numbers, mode="inner")
+    edge = find_boundaries(numbers, mode="inner")  # type: ignore[no-untyped-call]
     coloured[edge] = np.asarray(_COLOURS, np.uint8)[numbers[edge] % len(_COLOURS)]
     return Image.fromarray(coloured)
 
@@ -110,22 +111,6 @@ def has_display() -> bool:
     if sys.platform in ("win32", "darwin"):
         return not os.environ.get("SSH_CONNECTION")
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _segment(image: Volume) -> Segmented:
-    from ..events import Segmented, Started, WindowDone
-    from ..inference import segment_steps
-    from ..models import load_model
-
-    with bar(None, "windows") as progress:
-        for event in follow(segment_steps(image, load_model(MODEL))):
-            if isinstance(event, Started):
-                progress.reset(event.total)
-            elif isinstance(event, WindowDone):
-                progress.update(event.done - progress.n)
-            elif isinstance(event, Segmented):
-                return event
-    raise NapariMonaiError(f"{MODEL} gave no labels.")
 
 
 def _open_viewer(image: Path, labels: Path) -> None:

@@ -68,9 +68,10 @@ def _show(args: argparse.Namespace) -> int:
         say(json.dumps(model.description.to_json(), indent=2, ensure_ascii=False))
         return 0
     for name, value in _card(model).items():
-        if value:
-            indent = " " * 16
-            say(textwrap.fill(value, 100, initial_indent=f"{name:<16}", subsequent_indent=indent))
+        # A path or a sum is of use in one piece only.
+        lines = textwrap.wrap(value, 84, break_long_words=False, break_on_hyphens=False)
+        for first, line in zip((name, *[""] * len(lines)), lines, strict=False):
+            say(f"{first:<16}{line}")
     return 0
 
 

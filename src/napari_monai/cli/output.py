@@ -41,7 +41,7 @@ def show_warning(
 
 
 @contextlib.contextmanager
-def bar(total: int | None, unit: str, **kwargs: Any) -> Iterator[Any]:
+def bar(total: int | None, unit: str, *, hidden: bool = False, **kwargs: Any) -> Iterator[Any]:
     """Give a progress bar on stderr that shows on a terminal only, and goes when it is done."""
     from tqdm import tqdm
 
@@ -49,7 +49,7 @@ def bar(total: int | None, unit: str, **kwargs: Any) -> Iterator[Any]:
         total=total,
         unit=f" {unit}",
         file=sys.stderr,
-        disable=None,
+        disable=hidden or None,  # None: unless it is a terminal
         leave=False,
         dynamic_ncols=True,
         **kwargs,
@@ -57,22 +57,24 @@ def bar(total: int | None, unit: str, **kwargs: Any) -> Iterator[Any]:
         yield progress
 
 
-def follow(events: Generator[Event, None, None] | Iterator[Event]) -> Iterator[Event]:
+def follow(
+    events: Generator[Event, None, None] | Iterator[Event], *, said: set[str] | None = None
+) -> Iterator[Event]:
     """Yield the events of a job, having said what there is to say; close the job at the end.
 
-    Closing tells the job to stop: on Ctrl-C it leaves nothing half-written.
+    Closing tells the job to stop: on Ctrl-C it leaves nothing half-written. What is in ``said``
+    is not said again: a job an image would tell the device a hundred times.
     """
+    said = set() if said is None else said
     from ..events import Said
 
     try:
         for event in events:
-            if isinstance(event, Said):
-                if event.level == "warning":
-                    complain(event.message, level="warning")
-                else:
-                    complain(event.message, level="")
-            else:
+            if not isinstance(event, Said):
                 yield event
+            elif event.message not in said:
+                said.add(event.message)
+                complain(event.message, level="warning" if event.level == "warning" else "")
     finally:
         if isinstance(events, Generator):
             events.close()

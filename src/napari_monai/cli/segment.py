@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import NapariMonaiError, SettingsError
+from ..errors import DeviceError, NapariMonaiError, SettingsError
 from ..settings import InferenceSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
@@ -20,7 +20,7 @@ from .runfile import NAME, read_run, write_run
 if TYPE_CHECKING:
     from ..events import Segmented
     from ..models import Model
-    from ..volume import LabelVolume
+    from ..volume import LabelVolume, Volume
 
 UNSET = "auto, as the model says"
 
@@ -80,6 +80,7 @@ class Tally:
     written: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
     device: str | None = None
+    said: set[str] = field(default_factory=set)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -197,11 +198,11 @@ def _own_outputs(folder: Path) -> set[str]:
 
 
 def _segment_all(job: Job, tally: Tally) -> None:
-    with bar(len(job.files), "images", disable=None if len(job.files) > 1 else True) as images:
+    with bar(len(job.files), "images", hidden=len(job.files) == 1) as images:
         for image, target in job.files:
             try:
                 _segment_one(job, tally, image, target)
-            except SettingsError:
+            except (SettingsError, DeviceError):
                 raise  # as wrong for the next image
             except (NapariMonaiError, OSError) as error:
                 if job.debug:
@@ -216,7 +217,7 @@ def _segment_one(job: Job, tally: Tally, image: Path, target: Path) -> None:
 
     start = time.perf_counter()
     volume = io.read(image)
-    done = _follow_windows(job, volume)
+    done = segment_volume(volume, job.model, job.settings, said=tally.said, position=1)
     job.output.mkdir(parents=True, exist_ok=True)
     io.write(target, done.labels)
     seconds = time.perf_counter() - start
@@ -225,21 +226,27 @@ def _segment_one(job: Job, tally: Tally, image: Path, target: Path) -> None:
     say(f"{target}: {_summary(done.labels)}, {seconds:.1f} s on {done.device}")
 
 
-def _follow_windows(job: Job, volume: Any) -> Segmented:
+def segment_volume(
+    volume: Volume,
+    model: Model,
+    settings: InferenceSettings,
+    *,
+    said: set[str] | None = None,
+    **bar_options: Any,
+) -> Segmented:
+    """Segment an image under a progress bar, and return the last event of the job."""
     from ..events import Segmented, Started, WindowDone
     from ..inference import segment_steps
 
-    last = None
-    with bar(None, "windows", position=1, desc=volume.name) as windows:
-        for event in follow(segment_steps(volume, job.model, settings=job.settings)):
+    with bar(None, "windows", desc=volume.name, **bar_options) as windows:
+        for event in follow(segment_steps(volume, model, settings=settings), said=said):
             if isinstance(event, Started):
                 windows.reset(event.total)
             elif isinstance(event, WindowDone):
                 windows.update(event.done - windows.n)
             elif isinstance(event, Segmented):
-                last = event
-    assert last is not None, "a segmentation ends with its labels"
-    return last
+                return event
+    raise NapariMonaiError(f"{model.name} gave no labels of {volume.name}.")
 
 
 def _summary(labels: LabelVolume) -> str:

@@ -1,0 +1,125 @@
+"""``train``: a real training of a few steps, its files, and going on with it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tests.cli.bright import save_png, squares
+
+from napari_monai.cli import main
+from napari_monai.models import load_model
+
+SMALL = [
+    "--network-arguments",
+    '{"channels": [4, 8], "strides": [2], "num_res_units": 1}',
+    "--patch",
+    "16,16",
+    "--batch-size",
+    "2",
+    "--validate-every",
+    "2",
+    "--device",
+    "cpu",
+]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Write four images and labels, one pair more on each side without a partner."""
+    generator = np.random.default_rng(0)
+    for number in range(4):
+        corners = [tuple(generator.integers(0, 16, 2))]
+        labels = squares((24, 24), corners)
+        image = np.where(labels > 0, 200, 40) + generator.integers(0, 20, labels.shape)
+        folder = tmp_path / ("train" if number < 3 else "val")
+        save_png(folder / "images" / f"{number}.png", image)
+        save_png(folder / "labels" / f"{number}.png", labels)
+    return tmp_path
+
+
+def arguments(data, *more, validation=True):
+    folders = {"--images": "train/images", "--labels": "train/labels"}
+    if validation:
+        folders |= {"--val-images": "val/images", "--val-labels": "val/labels"}
+    given = [text for flag, name in folders.items() for text in (flag, str(data / name))]
+    return ["train", *given, "--output", str(data / "out"), *SMALL, *more]
+
+
+def test_training_writes_a_model_that_loads(data, capsys):
+    assert main(arguments(data, "--steps", "4", "--name", "cells")) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in out if line.startswith("step ")] == ["2/4", "4/4"]
+    path = out[-1].split(": ")[0]
+    model = load_model(path + "/") if not path.endswith("/") else load_model(path)
+    assert model.name == "cells"
+    model.load_network("cpu")
+    run = json.loads((data / "out" / "run.json").read_text())
+    assert run["command"] == "train"
+    assert run["settings"]["steps"] == 4
+    assert run["images"] == [str(data / "train/images")]
+
+
+def test_a_training_goes_on_with_resume_only(data, capsys):
+    assert main(arguments(data, "--steps", "2")) == 0
+    assert main(arguments(data, "--steps", "2")) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "error" in x]
+    assert "--resume" in line
+    assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+    assert main(["train", "--output", str(data / "new"), "--resume"]) == 2
+    assert "no training to go on with" in capsys.readouterr().err
+
+
+def test_interrupt_says_how_to_go_on(data, monkeypatch, capsys):
+    from napari_monai.cli import train
+
+    def stop_at_validation(scores):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_scores", stop_at_validation)
+        assert main(arguments(data, "--steps", "4")) == 130
+    err = capsys.readouterr().err
+    assert f"napari-monai train --output {data / 'out'} --resume" in err
+    assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "4/4" in lines[-2]
+
+
+def test_files_without_a_partner_are_said(data, capsys):
+    save_png(data / "train/images/9.png", squares((24, 24)))
+    assert main(arguments(data, "--steps", "1")) == 0
+    warnings = [x for x in capsys.readouterr().err.splitlines() if "warning" in x]
+    assert any("without labels: 9.png" in line for line in warnings)
+
+
+def test_the_card_is_that_of_the_model(data, capsys):
+    card = data / "card.json"
+    card.write_text('{"title": "My cells", "licence": "CC0-1.0"}')
+    assert main(arguments(data, "--steps", "1", "--card", str(card))) == 0
+    path = capsys.readouterr().out.splitlines()[-1].split(": ")[0]
+    assert load_model(path + "/").description.title == "My cells"
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "words"),
+    [
+        pytest.param(["--steps", "0"], 2, "Steps is 0", id="setting"),
+        pytest.param(["--from", "no-such-model"], 1, "no-such-model", id="model"),
+        pytest.param(["--card", "missing.json"], 2, "missing.json", id="card"),
+        pytest.param(["--labels", "a", "b"], 2, "--images names 1 folders", id="folders"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line_and_nothing_is_written(more, code, words, data, capsys):
+    assert main(arguments(data, *more)) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert words in line
+    assert not (data / "out").exists()
+
+
+def test_no_pair_is_one_line(data, capsys):
+    given = ["--images", str(data / "train/images"), "--labels", str(data / "val/labels")]
+    assert main(["train", *given, "--output", str(data / "out")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no names in common" in line
