@@ -8,11 +8,11 @@ import torch
 from torch.nn import functional
 
 
-def pad_to_stride(image: torch.Tensor, stride: Sequence[int], *, exact: bool) -> torch.Tensor:
-    """Repeat the last row of each axis until a network with this total stride can take it.
+def pad_to_stride(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
+    """Repeat the last row of each axis until its size is a multiple of the network's stride.
 
-    A network that has shrunk its input to a single position cannot normalise it: the variance
-    of one value is none. Images that small are padded to two positions along the last axis.
+    A network that has shrunk its input to a single position cannot normalise it, as one value
+    has no variance: images that small get a second position along the last axis.
 
     Parameters
     ----------
@@ -20,8 +20,6 @@ def pad_to_stride(image: torch.Tensor, stride: Sequence[int], *, exact: bool) ->
         ``(batch, channels, *spatial)``.
     stride : sequence of int
         By how much the network shrinks each axis.
-    exact : bool
-        Whether sizes have to be multiples of the stride, or are rounded up by the network.
 
     Returns
     -------
@@ -32,16 +30,11 @@ def pad_to_stride(image: torch.Tensor, stride: Sequence[int], *, exact: bool) ->
     positions = [-(-size // step) for size, step in zip(sizes, stride, strict=True)]
     if max(positions) == 1:
         positions[-1] = 2
-        target = [*sizes[:-1], stride[-1] + 1]
-    else:
-        target = list(sizes)
-    if exact:
-        target = [count * step for count, step in zip(positions, stride, strict=True)]
-    missing = [goal - size for goal, size in zip(target, sizes, strict=True)]
-    if not any(missing):
+    gaps = [count * step - size for count, step, size in zip(positions, stride, sizes, strict=True)]
+    if not any(gaps):
         return image
     # F.pad counts axes from the last one; replicate, as reflection needs more than one row.
-    pads = [amount for gap in reversed(missing) for amount in (0, gap)]
+    pads = [amount for gap in reversed(gaps) for amount in (0, gap)]
     return functional.pad(image, pads, mode="replicate")
 
 

@@ -109,7 +109,7 @@ class UNet(MonaiUNet):  # type: ignore[misc]  # MONAI is untyped
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(batch, out_channels, *spatial)`` of any image size from 1 up."""
-        padded = pad_to_stride(x, self.total_stride, exact=True)
+        padded = pad_to_stride(x, self.total_stride)
         return crop_to(super().forward(padded), x.shape[2:])
 
 

@@ -1,0 +1,235 @@
+"""One contract for every network of the table, in every number of dimensions it comes in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+
+from napari_monai.errors import NetworkError
+from napari_monai.networks import (
+    NETWORKS,
+    build_network,
+    network_arguments,
+    network_info,
+    size_multiple,
+)
+
+# Small forms of every network. A convolution's bias before batch or instance norm has no
+# gradient by construction, so that only the group norm of the U-Net goes with biases.
+_UNET = {"channels": [4, 6, 8], "strides": [2, 2], "num_res_units": 1}
+_DEEPLAB = {
+    "depths": [1, 1, 1, 2],
+    "channels": [4, 4, 8, 8],
+    "atrous_rates": [1, 2],
+    "aspp_channels": 8,
+    "decoder_channels": 8,
+    "low_level_channels": 4,
+}
+SMALL: dict[str, list[dict[str, Any]]] = {
+    "unet": [
+        {**_UNET, "norm": "instance", "bias": False},
+        {**_UNET, "norm": "batch", "bias": False, "num_res_units": 0, "dropout": 0.1},
+        {**_UNET, "norm": ["group", {"num_groups": 1}], "act": "relu"},
+    ],
+    "deeplabv3plus": [
+        {**_DEEPLAB, "norm": "instance", "act": "leakyrelu"},
+        {**_DEEPLAB, "norm": "batch", "output_stride": 8},
+        {**_DEEPLAB, "norm": "group", "block": "bottleneck"},
+    ],
+}
+CASES = [
+    pytest.param(
+        name,
+        {"spatial_dims": dims, "in_channels": 2, "out_channels": 3, **options},
+        id=f"{name}-{number}-{dims}d",
+    )
+    for name, forms in SMALL.items()
+    for number, options in enumerate(forms)
+    for dims in NETWORKS[name].dims
+]
+every_network = pytest.mark.parametrize(("name", "arguments"), CASES)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
+
+
+def image(arguments: dict[str, Any], *sizes: int, batch: int = 1) -> torch.Tensor:
+    """Return noise with the given size of each axis, the last ones dropped in 2D."""
+    return torch.randn(batch, arguments["in_channels"], *sizes[: arguments["spatial_dims"]])
+
+
+def test_every_network_of_the_table_is_under_contract() -> None:
+    assert SMALL.keys() == NETWORKS.keys()
+    assert all(info.name == name and info.summary for name, info in NETWORKS.items())
+
+
+@every_network
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (1, 9, 2), (17, 23, 5), (8, 32, 16)], ids=str)
+def test_logits_have_the_size_of_the_image(
+    name: str, arguments: dict[str, Any], sizes: tuple[int, ...], training: bool
+) -> None:
+    network = build_network(name, arguments).train(training)
+    x = image(arguments, *sizes)
+    assert size_multiple(name, arguments) == 1
+    logits = network(x)
+    assert logits.shape == (1, 3, *x.shape[2:])
+    assert logits.isfinite().all()
+
+
+@every_network
+def test_gradients_reach_every_parameter(name: str, arguments: dict[str, Any]) -> None:
+    network = build_network(name, arguments).double()
+    # Two images that differ in brightness, as norms take out what a batch or image shares.
+    x = image(arguments, 33, 31, 21, batch=2).double()
+    x[1] = 3 * x[1] + 5
+    logits = network(x)
+    (logits * torch.randn_like(logits)).sum().backward()
+    # In double precision what is not connected stays below 1e-12, what is does not.
+    reached = {
+        key: 0.0 if value.grad is None else float(value.grad.abs().max())
+        for key, value in network.named_parameters()
+    }
+    assert reached
+    assert {key: grad for key, grad in reached.items() if grad < 1e-9} == {}
+
+
+@every_network
+def test_training_on_a_single_image_lowers_the_loss(name: str, arguments: dict[str, Any]) -> None:
+    network = build_network(name, arguments)
+    x = functional.interpolate(image(arguments, 3, 4, 2), scale_factor=8.0)
+    truth = (x[:, 0] > 0).long() + (x[:, 1] > 0).long()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    losses = []
+    for _ in range(12):
+        loss = functional.cross_entropy(network(x), truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert max(losses[-3:]) < 0.9 * losses[0]
+
+
+@every_network
+def test_arguments_round_trip_through_json(name: str, arguments: dict[str, Any]) -> None:
+    complete = network_arguments(name, arguments)
+    again = json.loads(json.dumps(complete, allow_nan=False))
+    assert again == complete
+    assert network_arguments(name, again) == complete
+    assert complete.items() >= arguments.items()
+    first = build_network(name, arguments).eval()
+    second = build_network(name, again).eval()
+    second.load_state_dict(first.state_dict(), strict=True)
+    x = image(arguments, 17, 23, 9)
+    torch.testing.assert_close(second(x), first(x), rtol=0, atol=0)
+
+
+@every_network
+def test_saved_weights_give_the_same_logits(
+    name: str, arguments: dict[str, Any], tmp_path: Any
+) -> None:
+    first = build_network(name, arguments)
+    first(image(arguments, 32, 32, 16, batch=2))  # moves the running statistics of batch norm
+    save_file(first.state_dict(), tmp_path / "weights.safetensors")
+    second = build_network(name, arguments)
+    x = image(arguments, 17, 23, 9)
+    assert not torch.equal(second.eval()(x), first.eval()(x))
+    second.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
+    torch.testing.assert_close(second(x), first(x), rtol=0, atol=0)
+
+
+@every_network
+def test_prediction_is_repeatable_and_the_same_in_any_batch(
+    name: str, arguments: dict[str, Any]
+) -> None:
+    network = build_network(name, arguments).eval()
+    x = image(arguments, 17, 23, 9, batch=3)
+    together = network(x)
+    torch.testing.assert_close(network(x), together, rtol=0, atol=0)
+    one_by_one = torch.cat([network(x[index : index + 1]) for index in range(3)])
+    torch.testing.assert_close(one_by_one, together, rtol=1e-3, atol=1e-3)
+
+
+@every_network
+def test_bfloat16_stays_close_to_full_precision(name: str, arguments: dict[str, Any]) -> None:
+    network = build_network(name, arguments).eval()
+    x = image(arguments, 33, 31, 17)
+    exact = network(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = network(x)
+    assert rough.isfinite().all()
+    assert (rough.float() - exact).std() < 0.2 * exact.std()
+
+
+@every_network
+def test_channels_last_changes_nothing(name: str, arguments: dict[str, Any]) -> None:
+    dims = arguments["spatial_dims"]
+    layout = torch.channels_last if dims == 2 else torch.channels_last_3d
+    network = build_network(name, arguments).eval()
+    x = image(arguments, 33, 31, 17, batch=2)
+    plain = network(x)
+    network = network.to(memory_format=layout)  # type: ignore[call-overload]
+    torch.testing.assert_close(network(x.to(memory_format=layout)), plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_channels": None}, "in_channels is None: give a whole number"),
+        ({"in_channels": 0}, "in_channels is 0: give 1 or more"),
+        ({"out_channels": True}, "out_channels is True: give a whole number"),
+        ({"spatial_dims": 4}, "has no 4D form: give spatial_dims 2 or 3"),
+        ({"chanels": [4, 8]}, "no option 'chanels'. Did you mean 'channels'? It takes spatial_"),
+        ({"width": 3}, "no option 'width'. It takes spatial_dims, in_channels, out_channels"),
+        ({"channels": [4, 0, 4, 8]}, "channels is [4, 0, 4, 8]: give"),
+        ({"channels": [4, 8.5, 8, 8]}, "channels is [4, 8.5, 8, 8]: give a list of"),
+        ({"channels": 8}, "channels is 8: give a list of"),
+        ({"dropout": 1}, "dropout is 1: give a probability"),
+        ({"dropout": float("nan")}, "dropout is nan: give a number"),
+        ({"norm": "nrom"}, "'nrom'"),
+        ({"act": "rleu"}, "RLEU"),
+        ({"act": ["relu", {"wings": 2}]}, "wings"),
+        ({"act": ["relu"]}, "act is ['relu']: give a text or [a text, a mapping]"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named_in_one_line(
+    name: str, change: dict[str, Any], message: str
+) -> None:
+    dims = change.get("spatial_dims", 2)
+    with pytest.raises(NetworkError) as caught:
+        build_network(name, {"spatial_dims": dims, "in_channels": 1, "out_channels": 2, **change})
+    assert message in str(caught.value).replace("'NROM'", "'nrom'")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("missing", ["spatial_dims", "in_channels", "out_channels"])
+def test_missing_arguments_are_named(name: str, missing: str) -> None:
+    arguments = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2}
+    del arguments[missing]
+    with pytest.raises(NetworkError, match=f"'{name}' needs {missing}: give it"):
+        network_arguments(name, arguments)
+
+
+def test_an_unknown_network_gets_its_near_miss() -> None:
+    with pytest.raises(NetworkError, match=r"No network named 'deeplab'\. Did you mean 'deeplabv3"):
+        network_info("deeplab")
+    with pytest.raises(NetworkError, match=r"'x'\. Known: deeplabv3plus, unet\."):
+        build_network("x", {})
+
+
+def test_the_table_leaves_torch_alone() -> None:
+    code = "import sys, napari_monai.networks; print(sorted({'torch', 'monai'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
