@@ -15,7 +15,7 @@ import torch
 from .. import __version__
 from ..errors import OutOfMemoryError, TrainingError
 from ..events import EpochDone, Event, Said, Started, StepDone, Trained
-from ..models import Model, ModelDescription, save_model, user_folder
+from ..models import Model, ModelDescription, read_model, save_model, user_folder
 from ..preprocess import Operation
 from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
@@ -189,7 +189,7 @@ class _Job:
         return (
             f"{self.description.network.name} ({trainer.parameters / 1e6:.1f} M parameters) on "
             f"{self.n_examples} images, on {trainer.device} in "
-            f"{str(trainer.precision).removeprefix('torch.')}"
+            f"{trainer.precision_name}"
         )
 
     def _validate(self, begun: float) -> EpochDone:
@@ -223,12 +223,12 @@ class _Job:
             self.held_out,
             self.description,
             device=self.trainer.device,
-            precision=self.trainer.precision,
+            precision=self.trainer.precision_name,
         )
 
     def _tune(self) -> Iterator[Event]:
         """Choose the decoding of the best state and write the model once more with it."""
-        best = Model(self.description, self.folder / "model")
+        best = read_model(self.folder / "model")  # as written, with the sum of its weights
         network = best.load_network(self.trainer.device)
         maps = list(self._maps(network))
         trials = tune_decoding(maps, self.held_out, self.description, _DECODING)
