@@ -78,7 +78,7 @@ def predict_parts(
     batch_size: int | None = None,
     activation: Sequence[str] = (),
     flips: bool = False,
-    precision: Precision = "float32",
+    precision: Precision | torch.dtype = "float32",
 ) -> Iterator[Said | Part]:
     """Run a network over an array window by window and yield the parts as they are finished.
 
@@ -99,7 +99,8 @@ def predict_parts(
     flips
         Whether to average over all mirrored copies of each window.
     precision
-        ``"auto"`` takes the fastest safe one and compares it with float32 first.
+        By name or as torch's type; ``"auto"`` takes the fastest one, and compares it with float32
+        first.
 
     Yields
     ------
@@ -113,9 +114,8 @@ def predict_parts(
         If one window alone fits neither the device nor the host.
     """
     padded = tiling.pad(array)
-    runner = _Runner(
-        network, device, pick_precision(device, precision), tuple(activation), flips, spatial_dims
-    )
+    dtype = precision if isinstance(precision, torch.dtype) else pick_precision(device, precision)
+    runner = _Runner(network, device, dtype, tuple(activation), flips, spatial_dims)
     if precision == "auto":
         yield from runner.settle(padded[(slice(None), *_busiest(padded, tiling))])
     blended: _Blended | None = None
@@ -152,7 +152,7 @@ def predict(
     batch_size: int | None = None,
     activation: Sequence[str] = (),
     flips: bool = False,
-    precision: Precision = "float32",
+    precision: Precision | torch.dtype = "float32",
 ) -> FloatArray:
     """Run a network over an array and return its maps, float32 of shape (channel, *spatial).
 
@@ -237,8 +237,11 @@ class _Runner:
 
     def _mirrored(self, batch: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         flipped = batch.flip(axes) if axes else batch
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+        if self.dtype == torch.float32:
             out = self.network(flipped)
+        else:
+            with torch.autocast(self.device.type, self.dtype):
+                out = self.network(flipped)
         if isinstance(out, (list, tuple)):  # deep supervision: the full resolution comes first
             out = out[0]
         if out.shape[0] != batch.shape[0] or out.shape[2:] != batch.shape[2:]:
@@ -342,7 +345,7 @@ class _Blended:
         at = [s.start + before for s, (before, _) in zip(cell, tiling.padding, strict=True)]
         at[0] -= self.row
         inside = tuple(slice(a, a + s.stop - s.start) for a, s in zip(at, cell, strict=True))
-        return cell, np.array(self.band[(slice(None), *inside)].cpu())
+        return cell, self.band[(slice(None), *inside)].cpu().numpy().copy()
 
     def _advance(self, row: int) -> None:
         """Move the band on to begin at a row of the padded image."""

@@ -1,0 +1,111 @@
+"""Models whose answer is known: a voxel is foreground when its value is above a threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_monai.models import (
+    Inferer,
+    Inputs,
+    Model,
+    ModelDescription,
+    NetworkSpec,
+    Operation,
+    Outputs,
+    save_model,
+)
+from napari_monai.networks import build_network
+from napari_monai.volume import LabelClass
+
+
+def arguments(dims: int = 2, channels: int = 1, outputs: int = 2) -> dict[str, Any]:
+    """Return the smallest U-Net: a convolution in, one in the middle, one out."""
+    return {
+        "spatial_dims": dims,
+        "in_channels": channels,
+        "out_channels": outputs,
+        "channels": [1, 1],
+        "strides": [1],
+        "num_res_units": 0,
+        "act": None,
+        "norm": None,
+    }
+
+
+def description(dims: int = 2, channels: int = 1, **changes: Any) -> ModelDescription:
+    """Return the description of a two-class model of so many input channels."""
+    made = ModelDescription(
+        name="bright",
+        title="Finds what is bright",
+        version="1.0",
+        description="For tests.",
+        licence="CC0-1.0",
+        network=NetworkSpec("unet", arguments(dims, channels)),
+        inputs=Inputs(tuple(f"c{i}" for i in range(channels)), dims),
+        inferer=Inferer((8,) * dims),
+        outputs=Outputs("classes", ("background", "bright"), ("softmax",)),
+        labels=(LabelClass(1, "bright", "#ff0000"),),
+    )
+    return replace(made, **changes)
+
+
+INSTANCES: dict[str, Any] = {
+    "outputs": Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity")),
+    "labels": (LabelClass(1, "blob"),),
+    "postprocess": (Operation("instances", {"smoothing": 0.0, "min_size": 0.0}),),
+}
+
+
+def threshold_model(
+    folder: Path,
+    *,
+    threshold: float,
+    weights: Sequence[float] = (1.0,),
+    gain: float = 4.0,
+    dims: int = 2,
+    **changes: Any,
+) -> Model:
+    """Write a model of the logit ``gain * (sum of weighted channels - threshold)``.
+
+    Its second channel under a softmax, its first one otherwise; the distance of instances is the
+    weighted sum itself.
+    """
+    told = description(dims, len(weights), **changes)
+    outputs = told.outputs
+    network = build_network("unet", told.network.arguments)
+    state = {name: torch.zeros_like(t) for name, t in network.state_dict().items()}
+    first, _, last = (name for name in state if name.endswith("weight"))
+    centre = (1,) * dims
+    for channel, weight in enumerate(weights):
+        state[first][(0, channel, *centre)] = weight
+    logit = 1 if outputs.softmax else 0
+    state[last][(0, logit, *centre)] = gain  # a transposed convolution: (in, out, ...)
+    state[last.replace("weight", "bias")][logit] = -gain * threshold
+    if outputs.kind == "instances":
+        state[last][(0, 1, *centre)] = 1.0
+    return save_model(folder, told, state)
+
+
+def random_model(folder: Path, *, dims: int = 2, seed: int = 0, **changes: Any) -> Model:
+    """Write a model with random weights and a real receptive field."""
+    spec = NetworkSpec(
+        "unet",
+        {
+            "spatial_dims": dims,
+            "in_channels": 1,
+            "out_channels": 2,
+            "channels": [4, 8],
+            "strides": [2],
+            "num_res_units": 1,
+            "norm": "batch",
+        },
+    )
+    torch.manual_seed(seed)
+    network = build_network(spec.name, spec.arguments)
+    told = description(dims, network=spec, inputs=Inputs(("c0",), dims, size_multiple=2), **changes)
+    return save_model(folder, told, network.state_dict())
