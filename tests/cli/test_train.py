@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_training_writes_a_model_that_loads(data, capsys):
     out = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in out if line.startswith("step ")] == ["2/4", "4/4"]
     path = out[-1].split(": ")[0]
-    model = load_model(path + "/") if not path.endswith("/") else load_model(path)
+    model = load_model(Path(path))
     assert model.name == "cells"
     model.load_network("cpu")
     run = json.loads((data / "out" / "run.json").read_text())
@@ -99,7 +100,7 @@ def test_the_card_is_that_of_the_model(data, capsys):
     card.write_text('{"title": "My cells", "licence": "CC0-1.0"}')
     assert main(arguments(data, "--steps", "1", "--card", str(card))) == 0
     path = capsys.readouterr().out.splitlines()[-1].split(": ")[0]
-    assert load_model(path + "/").description.title == "My cells"
+    assert load_model(Path(path)).description.title == "My cells"
 
 
 @pytest.mark.parametrize(

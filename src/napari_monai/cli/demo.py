@@ -85,12 +85,11 @@ def outlined(image: Volume, labels: LabelVolume, *, zoom: int = 2) -> Any:
     from PIL import Image
     from skimage.segmentation import find_boundaries
 
-    grey = _stretched(image)
-    picture = np.kron(grey, np.ones((zoom, zoom), np.uint8))
-    numbers = np.kron(labels.numpy(), np.ones((zoom, zoom), np.uint8))
-    coloured = np.repeat(picture[..., np.newaxis], 3, axis=2)
+    numbers = labels.numpy()
+    coloured = np.repeat(_stretched(image)[..., np.newaxis], 3, axis=2)
     edge = find_boundaries(numbers, mode="inner")  # type: ignore[no-untyped-call]
     coloured[edge] = np.asarray(_COLOURS, np.uint8)[numbers[edge] % len(_COLOURS)]
+    coloured = np.kron(coloured, np.ones((zoom, zoom, 1), np.uint8))
     return Image.fromarray(coloured)
 
 
@@ -118,6 +117,7 @@ def _open_viewer(image: Path, labels: Path) -> None:
     if not any(map(importlib.util.find_spec, ("PyQt6", "PySide6", "PyQt5", "PySide2"))):
         complain('to see it in napari: pip install "napari-monai[gui]"', level="")
         return
-    command = [sys.executable, "-m", "napari", "--plugin", "napari-monai", str(image), str(labels)]
+    ours = ["--plugin", "napari-monai", "--with", "napari-monai", "Segment"]
+    command = [sys.executable, "-m", "napari", str(image), str(labels), *ours]
     subprocess.Popen(command, start_new_session=True)
     say("napari opens in a moment.")
