@@ -7,7 +7,7 @@ of a list, or an empty line. Advanced settings are folded away.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import Any, Generic, TypeVar, cast
 
@@ -81,9 +81,22 @@ class Field:
             word = ("yes" if value else "no") if option.type is bool else value
             self.widget.value = AUTO if value is None else word
         elif option.type is tuple:
-            self.widget.value = " × ".join(str(n) for n in value or ())
+            self.widget.value = _words(value or ())
         else:
             self.widget.value = value
+
+    def show_auto(self, value: Any) -> None:
+        """Show what *auto* stands for, where that is known."""
+        if not self.option.optional:
+            return
+        words = AUTO if value is None else f"{AUTO}: {_words(value)}"
+        native = self.widget.native
+        if isinstance(self.widget, FloatSpinBox):
+            native.setSpecialValueText(words)
+        elif isinstance(self.widget, ComboBox):
+            native.setItemText(0, words)
+        else:
+            native.setPlaceholderText(words)
 
 
 class SettingsForm(QWidget, Generic[S]):
@@ -103,15 +116,20 @@ class SettingsForm(QWidget, Generic[S]):
         super().__init__()
         self._settings = settings
         self.fields = {o.name: Field(o) for o in settings.options() if o.name not in skip}
+        self._hidden: set[str] = set()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         plain = [f for f in self.fields.values() if not f.option.advanced]
         advanced = [f for f in self.fields.values() if f.option.advanced]
-        layout.addWidget(_rows(plain))
+        self._rows = [_rows(plain)]
+        layout.addLayout(self._rows[0])
         self.more = _Folded("More settings")
         if advanced:
-            self.more.addWidget(_rows(advanced))
+            box = QWidget()
+            self._rows.append(_rows(advanced))
+            box.setLayout(self._rows[1])
+            self.more.addWidget(box)
             layout.addWidget(self.more)
         for field in self.fields.values():
             field.widget.changed.connect(self._said)
@@ -121,7 +139,23 @@ class SettingsForm(QWidget, Generic[S]):
 
     def value(self) -> S:
         """Return the settings; raises SettingsError with the cure for what does not fit."""
-        return self._settings(**{name: field.value for name, field in self.fields.items()})
+        shown = {n: field.value for n, field in self.fields.items() if n not in self._hidden}
+        return self._settings(**shown)
+
+    def show_autos(self, values: Mapping[str, Any]) -> None:
+        """Show what *auto* stands for: values by the names of the settings."""
+        for name, field in self.fields.items():
+            field.show_auto(values.get(name))
+
+    def offer(self, names: Collection[str], offered: bool) -> None:
+        """Show or hide settings; hidden ones count as their defaults."""
+        for name in names:
+            field = self.fields[name]
+            native = field.widget.native
+            for rows in self._rows:
+                if rows.indexOf(native) >= 0:
+                    rows.setRowVisible(native, offered)
+        self._hidden = self._hidden - set(names) if offered else self._hidden | set(names)
 
     def show_settings(self, settings: S) -> None:
         """Show these settings."""
@@ -135,16 +169,17 @@ class _Folded(QCollapsible):
     def __init__(self, title: str) -> None:
         super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
         self.setDuration(0)
+        plain = "text-align: left; border: none; outline: none; background: transparent;"
+        self.toggleButton().setStyleSheet(f"QPushButton, QPushButton:checked {{ {plain} }}")
         for inside in (self.layout(), self.content().layout()):
             if inside is not None:
                 inside.setContentsMargins(0, 0, 0, 0)
                 inside.setSpacing(2)
 
 
-def _rows(fields: list[Field]) -> QWidget:
+def _rows(fields: list[Field]) -> QFormLayout:
     """Return the fields under each other, each with its label, which has the tooltip too."""
-    box = QWidget()
-    form = QFormLayout(box)
+    form = QFormLayout()
     form.setContentsMargins(0, 0, 0, 0)
     form.setVerticalSpacing(4)
     form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
@@ -154,7 +189,7 @@ def _rows(fields: list[Field]) -> QWidget:
         native = field.widget.native
         native.setMinimumWidth(60)
         form.addRow(label, native)
-    return box
+    return form
 
 
 def _make(kind: type[Any], option: Option, **options: Any) -> ValueWidget[Any]:
@@ -218,6 +253,14 @@ def _auto_stop(option: Option) -> float:
     """Return the value of a number box that stands for *auto*: one step below the lowest."""
     low = -_MOST if option.minimum is None else option.minimum
     return low - _step(option)
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, tuple):
+        return " × ".join(str(n) for n in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(option: Option, text: str) -> tuple[int, ...] | None:

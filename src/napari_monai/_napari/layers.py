@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ..errors import GridError, VolumeError
 from ..grid import DISPLAY, UNITS, Grid, Reorientation, millimetres, unit_name
 from ..volume import LabelVolume, Volume
+from .image_look import channel_look, contrast
 from .label_colours import class_look, classes_of
 
 if TYPE_CHECKING:
@@ -33,9 +34,6 @@ _AXIS = {"I": "z", "P": "y", "L": "x"}  # name of each display axis
 _WORLD = {"I": 2, "P": 1, "L": 0}  # RAS axis that it runs against
 _TRANSFORM = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 _TIME = ("t", "time")
-# Of two channels, and of more: as napari colours a channel axis.
-_TWO_COLOURS = ("magenta", "green")
-_COLOURS = ("cyan", "yellow", "magenta", "red", "green", "blue")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,14 +115,14 @@ def image_layers(volume: Volume) -> list[LayerData]:
             data[(*before, c)],
             replace(placement, channel=c),
             f"{volume.name}: {name}",
-            **_channel_look(volume, c),
+            **channel_look(volume, c),
         )
         for c, name in enumerate(volume.channel_names)
     ]
 
 
 def labels_layer(
-    labels: LabelVolume, *, on: Placement | None = None, name: str | None = None
+    labels: LabelVolume, *, on: Placement | None = None, live: bool = False
 ) -> LayerData:
     """Return the layer of labels, in memory and paintable.
 
@@ -135,9 +133,13 @@ def labels_layer(
     on
         Placement of the image that they belong to, whose layer they are put over exactly;
         ``None`` for where their own grid says.
+    live
+        Show the labels' own array, so that what changes there can be seen.
     """
     place = Placement.of(labels) if on is None else on
-    data = np.ascontiguousarray(place.how.apply(labels.numpy()))
+    data = place.how.apply(labels.numpy())
+    if not live:
+        data = np.ascontiguousarray(data)
     if data.dtype == bool:
         data = data.astype(np.uint8)
     elif not data.dtype.isnative:
@@ -146,7 +148,7 @@ def labels_layer(
     kept = Placement(replace(labels, data=empty), place.how, place.transform)
     look = class_look(labels.classes) if labels.kind == "classes" else {}
     settings = {
-        "name": name or labels.name,
+        "name": labels.name,
         "metadata": {KEY: kept},
         **place.transform,
         **look,
@@ -277,34 +279,10 @@ def _image(data: Any, placement: Placement, name: str, **look: Any) -> LayerData
         **placement.transform,
         **look,
     }
-    limits = None if look.get("rgb") else _contrast(data)
+    limits = None if look.get("rgb") else contrast(data)
     if limits is not None:
         settings["contrast_limits"] = limits
     return data, settings, "image"
-
-
-def _channel_look(volume: Volume, channel: int) -> dict[str, Any]:
-    """Return colour and visibility of one channel of several."""
-    if volume.grid.anatomical:  # sequences of a patient are read one at a time, in grey
-        return {"visible": channel == 0}
-    if volume.channels == 1:
-        return {}
-    colours = _TWO_COLOURS if volume.channels == 2 else _COLOURS
-    return {"colormap": colours[channel % len(colours)], "blending": "additive"}
-
-
-def _contrast(data: Any) -> tuple[float, float] | None:
-    """Return display limits that a few hot voxels do not spoil; ``None`` if there is no range."""
-    if isinstance(data, np.ndarray):
-        step = max(1, round((data.size / 2e5) ** (1 / data.ndim)))
-        sample = data[(slice(None, None, step),) * data.ndim]
-    else:  # one plane of an array that is still in its file
-        sample = np.asarray(data[tuple(n // 2 for n in data.shape[:-2])])
-    values = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample.ravel()
-    if values.size == 0 or values.dtype.kind not in "iuf":
-        return None
-    low, high = (float(x) for x in np.percentile(values, (0.1, 99.9)))
-    return (low, high) if low < high else None
 
 
 def _own_placement(layer: Layer) -> Placement:

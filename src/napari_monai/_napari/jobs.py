@@ -1,0 +1,199 @@
+"""A generator of events -> a worker with progress, time left, Cancel, and errors said in a line.
+
+The generator runs in another thread, so that the window stays alive; all that is said of it
+arrives in the window's own thread. Cancelling closes the generator between two of its events.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from typing import Any, Literal
+
+from napari.qt.threading import create_worker
+from napari.utils import progress
+from napari.utils.notifications import (
+    ErrorNotification,
+    notification_manager,
+    show_error,
+    show_warning,
+)
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QWidget
+
+from ..errors import NapariMonaiError
+from ..events import Event, Said, Started, StepDone, WindowDone
+
+Outcome = Literal["done", "cancelled", "failed"]
+Steps = Generator[Event, None, None]
+
+# Seconds between two updates of the viewer's own progress bar, each of which redraws the window.
+_ACTIVITY_EVERY = 0.2
+
+
+class JobError(Exception):
+    """A RuntimeError of the work, under a class that workers do not swallow."""
+
+
+class Job(QObject):
+    """Work that takes long, beside a window that stays alive.
+
+    Signals arrive in the thread of the window. Warnings and errors become notifications; what is
+    only said is left to the parent, so that nothing pops up where all is well. Nothing is sent
+    after the parent is gone: the work is then cancelled.
+
+    Parameters
+    ----------
+    steps
+        The work; nothing of it runs before `start`, and all of it in another thread.
+    title
+        What the viewer's activity list calls it.
+    parent
+        The widget that it belongs to.
+    """
+
+    happened = Signal(object)  # an event of the work
+    progressed = Signal(int, int, str)  # done, total, and the same in words
+    ended = Signal(str)  # an Outcome; after it nothing more is sent
+
+    def __init__(self, steps: Steps, title: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._steps = steps
+        self._title = title
+        self._pace = Pace()
+        self._outcome: Outcome = "done"
+        self.error = ""  # what went wrong, in a line
+        self._bar: progress | None = None
+        self._bar_drawn = 0.0
+        self._worker: Any = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to stop."""
+        return self._outcome == "cancelled"
+
+    def start(self) -> None:
+        """Begin, in another thread."""
+        worker = create_worker(_guarded, self._steps, _ignore_errors=True)
+        self._bar = progress(total=0, desc=self._title)
+        worker.yielded.connect(self._on_event)
+        worker.errored.connect(self._on_error)
+        worker.finished.connect(self._on_finished)
+        # Not methods of widgets, so that they work when this object is gone with its window.
+        worker.finished.connect(self._bar.close)
+        self.destroyed.connect(worker.quit)
+        self._worker = worker
+        worker.start()
+
+    def cancel(self) -> None:
+        """Stop after the step that is under way."""
+        if self._worker is not None and self._outcome == "done":
+            self._outcome = "cancelled"
+            self._worker.quit()
+
+    def _on_event(self, event: Event) -> None:
+        if self._outcome != "done":
+            return  # sent before the work heard of it
+        if isinstance(event, Said):
+            if event.level == "warning":
+                show_warning(event.message)
+        elif isinstance(event, Started):
+            self._pace.begin(event.total, event.what)
+            self.progressed.emit(0, event.total, self._pace.words())
+        elif isinstance(event, WindowDone | StepDone):
+            done = event.done if isinstance(event, WindowDone) else event.step
+            self._pace.reach(done)
+            self.progressed.emit(done, self._pace.total, self._pace.words())
+        self.happened.emit(event)
+        self._draw_activity()  # last: it lets other events in, the closing of the window too
+
+    def _draw_activity(self) -> None:
+        now = time.monotonic()
+        if self._bar is None or now - self._bar_drawn < _ACTIVITY_EVERY:
+            return
+        self._bar_drawn = now
+        if self._bar.total != self._pace.total:
+            self._bar.total = self._pace.total
+        self._bar.update(self._pace.done - self._bar.n)
+
+    def _on_error(self, error: Exception) -> None:
+        if self._outcome == "done":
+            self._outcome = "failed"
+            self.error = str(error)
+            report(error)
+
+    def _on_finished(self) -> None:
+        # A generator that was left behind holds its memory, and its file handles, until closed.
+        self._steps.close()
+        self._worker = None
+        self.ended.emit(self._outcome)
+        self.deleteLater()
+
+
+class Pace:
+    """How far work has come and when it will be done, in words.
+
+    The first step, which loads and warms up, does not count for the pace of the others.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.done = 0
+        self._what = ""
+        self._first: tuple[float, int] | None = None
+        self._now = 0.0
+
+    def begin(self, total: int, what: str) -> None:
+        """Start to count to ``total`` of ``what``."""
+        self.total, self.done, self._what, self._first = total, 0, what, None
+
+    def reach(self, done: int, *, now: float | None = None) -> None:
+        """Say that so many are done; ``now`` in seconds, of any clock."""
+        self.done = done
+        self._now = time.monotonic() if now is None else now
+        if self._first is None:
+            self._first = (self._now, done)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until all is done, once there is something to go by."""
+        if self._first is None or self.done <= self._first[1]:
+            return None
+        began, before = self._first
+        return (self._now - began) / (self.done - before) * (self.total - self.done)
+
+    def words(self) -> str:
+        """Return such as ``"12 of 40 windows, 5 s left"``."""
+        counted = f"{self.done} of {self.total} {self._what}"
+        left = self.seconds_left
+        if left is None or self.done >= self.total:
+            return counted
+        return f"{counted}, {span(left)} left"
+
+
+def span(seconds: float) -> str:
+    """Return a span of time as people say it: ``"0.4 s"``, ``"12 s"``, ``"2 h 5 min"``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 99.5:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def report(error: Exception) -> None:
+    """Notify the user: in one line of what they can cure, with a traceback of what is our fault."""
+    if isinstance(error, NapariMonaiError):
+        show_error(str(error))
+    else:
+        notification_manager.dispatch(ErrorNotification(error))
+
+
+def _guarded(steps: Iterator[Event]) -> Steps:
+    """Run the steps, and turn a RuntimeError, which workers swallow, into one that they report."""
+    try:
+        yield from steps
+    except RuntimeError as error:
+        raise JobError(f"{type(error).__name__}: {error}") from error

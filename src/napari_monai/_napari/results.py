@@ -1,0 +1,152 @@
+"""The labels layer that a run leaves: made in its thread, then put in place of the last one."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels, Layer
+
+from ..events import Event, Segmented
+from ..models import ModelDescription
+from ..volume import LabelVolume
+from .jobs import span
+from .layers import LayerData, Placement, labels_layer, smallest_type
+
+if TYPE_CHECKING:
+    import napari
+
+KEY = "napari-monai result"
+
+# What a person has set on the last result, and would set again on the next.
+_KEPT_LOOK = ("opacity", "visible", "blending", "contour", "iso_gradient_mode", "rendering")
+
+_DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
+
+
+@dataclass(frozen=True)
+class Result(Event):
+    """The end of a segmentation as a layer, with a line on what was found."""
+
+    layer: LayerData
+    summary: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """Which run made a layer, and the checksum of what it found."""
+
+    image: Hashable
+    model: str
+    checksum: int
+
+
+def result_of(event: Segmented, place: Placement, image: Image, model: ModelDescription) -> Result:
+    """Return the layer of a segmentation. It may take a second: not for the window's thread.
+
+    Parameters
+    ----------
+    event
+        What the segmentation ended with.
+    place
+        Placement of the image that was segmented.
+    image, model
+        Its layer, and the model.
+    """
+    found = event.labels
+    labels = replace(
+        found,
+        data=smallest_type(found.numpy()),
+        name=f"{image.name} ({model.name})",
+        source=place.volume.source,
+        meta=place.volume.meta,
+    )
+    data, settings, kind = labels_layer(labels, on=place)
+    mark = Mark(image.unique_id, model.name, _checksum(data))
+    settings["metadata"] = {**settings["metadata"], KEY: mark}
+    return Result((data, settings, kind), summary(labels, event.seconds, event.device))
+
+
+def put(viewer: napari.viewer.Viewer, result: Result) -> Labels:
+    """Show a result, in place of the last one of the same image and model.
+
+    A layer that was edited since is not lost: it is kept, hidden and called so.
+    """
+    data, settings, kind = result.layer
+    mark = settings["metadata"][KEY]
+    layer = Layer.create(data, settings, kind)
+    old = find(viewer, mark.image, mark.model)
+    if old is None or is_edited(old):
+        if old is not None:
+            old.name, old.visible = f"{old.name}, edited", False
+            del old.metadata[KEY]
+        viewer.add_layer(layer)
+        return layer
+    for name in _KEPT_LOOK:
+        setattr(layer, name, getattr(old, name))
+    at = viewer.layers.index(old)
+    viewer.layers.remove(old)
+    viewer.layers.insert(at, layer)
+    return layer
+
+
+def find(viewer: napari.viewer.Viewer, image: Hashable, model: str) -> Labels | None:
+    """Return the layer that shows the result of a model for the image layer of this id."""
+    for layer in viewer.layers:
+        mark = layer.metadata.get(KEY)
+        if isinstance(mark, Mark) and (mark.image, mark.model) == (image, model):
+            return layer
+    return None
+
+
+def is_edited(layer: Labels) -> bool:
+    """Whether the labels differ from what the run found."""
+    mark = layer.metadata[KEY]
+    return bool(_checksum(layer.data) != mark.checksum)
+
+
+def summary(labels: LabelVolume, seconds: float, device: str) -> str:
+    """Return such as ``"213 nuclei in 3.2 s on CPU"``, or the names of the classes found."""
+    numbers = [_numbers_in(part) for part in _time_points(labels)]
+    if labels.kind == "instances":
+        count = sum(len(n) for n in numbers)
+        noun = labels.classes[0].name if labels.classes else "object"
+        what = f"{count} {noun if count == 1 else plural(noun)}"
+    else:
+        present = set().union(*numbers)
+        names = [c.name for c in labels.classes if c.number in present]
+        few = ", ".join(names) or "nothing"
+        many = f"{len(names)} of {len(labels.classes)} classes"
+        what = f"Found {few if len(names) <= 3 else many}"
+    return f"{what} in {span(seconds)} on {_DEVICES.get(device.split(':')[0], device)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a name for an object, as English and anatomists' Latin form it."""
+    if noun.endswith("us"):
+        return f"{noun[:-2]}i"
+    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    if noun.endswith(("s", "x", "z", "ch", "sh")):
+        return f"{noun}es"
+    return f"{noun}s"
+
+
+def _time_points(labels: LabelVolume) -> list[npt.NDArray[Any]]:
+    return [labels.at_time(t).numpy() for t in range(labels.times)]
+
+
+def _numbers_in(labels: npt.NDArray[Any]) -> set[int]:
+    """Return the numbers in use but 0; plane by plane, since an index takes eight bytes a voxel."""
+    seen = np.zeros(int(labels.max(initial=0)) + 1, bool)
+    for plane in labels if labels.ndim > 2 else labels[np.newaxis]:
+        seen[plane] = True
+    return set(np.flatnonzero(seen).tolist()) - {0}
+
+
+def _checksum(labels: npt.NDArray[Any]) -> int:
+    return zlib.crc32(np.ascontiguousarray(labels).data)
