@@ -29,7 +29,7 @@ SYSTEM := xvfb libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libx
 demo: $(VENV)/.gui
 	$(BIN)/napari-monai demo --output demo_output
 
-test: $(VENV)/.dev system
+test: system $(VENV)/.dev
 	export NAPARI_CONFIG=; \
 	run=(); \
 	if command -v timeout >/dev/null; then run+=(timeout -k 30 $(TEST_SECONDS)); fi; \
@@ -43,7 +43,10 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 benchmark: $(VENV)/.dev
-	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output
+	export NAPARI_CONFIG=; \
+	run=(); \
+	if [[ -z "$${DISPLAY-}" ]] && command -v xvfb-run >/dev/null; then run=(xvfb-run -a); fi; \
+	"$${run[@]}" $(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:
@@ -64,7 +67,7 @@ system:
 
 # Take the versions that are installed now as those to pin.
 constraints: $(VENV)/.dev
-	$(PIP) freeze --exclude-editable | sed 's/+.*//' > constraints.txt
+	$(PIP) freeze --all --exclude-editable --exclude pip | sed 's/+.*//' | LC_ALL=C sort -f > constraints.txt
 
 clean:
 	rm -rf $(VENV) build dist demo_output benchmark_output .pytest_cache .mypy_cache .ruff_cache
