@@ -17,7 +17,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from ..errors import DeviceError, ModelError, NetworkError, WriteError
-from ..networks import build_network, size_multiple
+from ..networks import build_network
 from .description import ModelDescription, WeightsFile
 from .store import DESCRIPTION_FILE, Model
 
@@ -71,17 +71,10 @@ def read_weights(model: Model) -> dict[str, torch.Tensor]:
 
 def _build(description: ModelDescription) -> torch.nn.Module:
     """Return the network that a description names, with random weights."""
-    spec, inputs = description.network, description.inputs
     try:
-        network = build_network(spec.name, spec.arguments)
-        multiple = size_multiple(spec.name, spec.arguments)
+        return build_network(description.network.name, description.network.arguments)
     except NetworkError as error:
         raise ModelError(f"network: {error}") from None
-    if inputs.size_multiple % multiple:
-        raise ModelError(
-            f"inputs.size_multiple is {inputs.size_multiple}, the network needs {multiple}."
-        )
-    return network
 
 
 def _check_tensors(

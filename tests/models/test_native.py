@@ -1,0 +1,199 @@
+"""Weights: written, read back, and refused in one line when they are not the model's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save
+from tests.models.known import arguments, description, random_model, threshold_model
+
+from napari_monai.errors import ModelError, WriteError
+from napari_monai.models import NetworkSpec, load_model, save_model
+from napari_monai.networks import build_network
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return build_network("unet", arguments())
+
+
+def _rewrite(model, tensors):
+    """Put other weights into a model, with a description that agrees to them."""
+    content = save(tensors)
+    (model.folder / "weights.safetensors").write_bytes(content)
+    file = model.folder / "model.json"
+    values = json.loads(file.read_text())
+    values["weights"][0]["sha256"] = hashlib.sha256(content).hexdigest()
+    file.write_text(json.dumps(values))
+    return load_model(model.folder)
+
+
+def test_round_trip(tmp_path, network):
+    saved = save_model(tmp_path / "m", description(), network.state_dict())
+    loaded = load_model(tmp_path / "m")
+    assert loaded == saved
+    again = loaded.load_network()
+    assert not again.training
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.state_dict()[name], tensor)
+
+
+def test_channels_last_and_shared_tensors_are_saved(tmp_path, network):
+    network.to(memory_format=torch.channels_last)
+    state = network.state_dict()
+    names = [n for n in state if n.endswith("bias") and state[n].shape == (1,)]
+    state[names[1]] = state[names[0]]
+    save_model(tmp_path / "m", description(), state)
+    again = load_model(tmp_path / "m").load_network().state_dict()
+    assert all(torch.equal(again[n], t) for n, t in state.items())
+
+
+def test_half_is_stored_in_float16_and_run_in_float32(tmp_path, network):
+    state = network.state_dict()
+    first = next(iter(state))
+    state[first] = torch.full_like(state[first], 1e6)  # beyond float16
+    saved = save_model(tmp_path / "m", description(), state, half=True)
+    stored = load_file(tmp_path / "m" / "weights.safetensors")
+    assert stored[first].dtype == torch.float32
+    assert {t.dtype for n, t in stored.items() if n != first} == {torch.float16}
+    again = saved.load_network().state_dict()
+    assert all(t.dtype == torch.float32 for t in again.values())
+    assert all(torch.allclose(again[n], t, rtol=1e-3) for n, t in state.items())
+
+
+def test_counters_stay_whole_numbers(tmp_path):
+    model = random_model(tmp_path / "m")
+    stored = load_file(tmp_path / "m" / "weights.safetensors")
+    counters = [n for n in stored if n.endswith("num_batches_tracked")]
+    assert counters
+    assert all(stored[n].dtype == torch.int64 for n in counters)
+    model.load_network()
+
+
+def test_saving_again_replaces_the_model_and_keeps_the_card(tmp_path, network):
+    save_model(tmp_path / "m", description(), network.state_dict())
+    (tmp_path / "m" / "README.md").write_text("card")
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(1)
+    save_model(tmp_path / "m", description(version="2.0"), network.state_dict())
+    assert load_model(tmp_path / "m").description.version == "2.0"
+    first = next(iter(network.state_dict()))
+    again = load_model(tmp_path / "m").load_network().state_dict()
+    assert torch.equal(again[first], network.state_dict()[first])
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "README.md",
+        "model.json",
+        "weights.safetensors",
+    ]
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_saving_where_a_file_is(tmp_path, network):
+    (tmp_path / "m").write_text("a file")
+    with pytest.raises(WriteError, match="choose another folder"):
+        save_model(tmp_path / "m", description(), network.state_dict())
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+
+
+def test_saving_tensors_of_another_network_writes_nothing(tmp_path, network):
+    state = network.state_dict()
+    state.popitem()
+    with pytest.raises(ModelError, match="lacks tensor"):
+        save_model(tmp_path / "m", description(), state)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        pytest.param(
+            lambda state, name: state.pop(name),
+            "lacks tensor {}: get the model again.",
+            id="missing",
+        ),
+        pytest.param(
+            lambda state, name: state.update({name: torch.zeros(2, 2)}),
+            "has tensor {} of shape (2, 2), the network needs (1, 1, 3, 3): get the model again.",
+            id="shape",
+        ),
+        pytest.param(
+            lambda state, name: state.update({"extra.weight": torch.zeros(1)}),
+            "has tensor extra.weight, which the network lacks: get the model again.",
+            id="extra",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit(tmp_path, network, change, message):
+    model = save_model(tmp_path / "m", description(), network.state_dict())
+    state = dict(network.state_dict())
+    name = next(iter(state))
+    change(state, name)
+    with pytest.raises(ModelError) as caught:
+        _rewrite(model, state).load_network()
+    file = tmp_path / "m" / "weights.safetensors"
+    assert str(caught.value) == f"{file} {message.format(name)}"
+
+
+def test_damaged_weights(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    file = tmp_path / "m" / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=r"weights\.safetensors is damaged .* get the model again"):
+        model.load_network()
+
+
+def test_weights_that_are_no_safetensors(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    file = tmp_path / "m" / "weights.safetensors"
+    file.write_bytes(b"\x80\x04no pickle is ever opened")
+    weights = replace(
+        model.description.weights[0], sha256=hashlib.sha256(file.read_bytes()).hexdigest()
+    )
+    changed = replace(model, description=replace(model.description, weights=(weights,)))
+    with pytest.raises(ModelError, match="is no safetensors file"):
+        changed.load_network()
+
+
+def test_missing_weights(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    (tmp_path / "m" / "weights.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"cannot be read \(No such file"):
+        model.load_network()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
+def test_weights_that_link_out_of_the_folder(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    file = tmp_path / "m" / "weights.safetensors"
+    file.rename(tmp_path / "outside")
+    file.symlink_to(tmp_path / "outside")
+    with pytest.raises(ModelError, match="a link out of the model's folder"):
+        model.load_network()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"network": NetworkSpec("unett", {})}, r"Did you mean 'unet'\?", id="network"),
+        pytest.param(
+            {"network": NetworkSpec("unet", {**arguments(), "chanels": [1]})},
+            "chanels",
+            id="argument",
+        ),
+    ],
+)
+def test_networks_that_cannot_be_built_name_the_file(tmp_path, changes, message):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    changed = replace(model, description=replace(model.description, **changes))
+    with pytest.raises(ModelError, match=message) as caught:
+        changed.load_network()
+    assert str(caught.value).startswith(str(tmp_path / "m" / "model.json"))
