@@ -18,6 +18,7 @@ import numpy.typing as npt
 from .errors import VolumeError
 from .grid import Grid
 
+COLOURS = ("red", "green", "blue", "alpha")
 LabelKind = Literal["classes", "instances"]
 
 
@@ -45,7 +46,7 @@ class Volume:
     leading
         ``""``, ``"c"``, ``"t"`` or ``"tc"``.
     channel_names
-        One name a channel; numbered when left out.
+        One name a channel; numbered, or the colours, when left out.
     rgb
         Whether the channels are red, green, blue (and alpha): a colour picture.
     name
@@ -86,11 +87,12 @@ class Volume:
             )
         if self.channels == 0:
             raise VolumeError(f"{self.name}: the image has no channel.")
-        names = tuple(self.channel_names) or tuple(f"channel {c}" for c in range(self.channels))
-        if len(names) != self.channels:
-            raise VolumeError(f"{self.channels} channels do not fit the names {names}.")
         if self.rgb and ("c" not in self.leading or self.channels not in (3, 4)):
             raise VolumeError(f"A colour picture has 3 or 4 channels, not {self.channels}.")
+        numbered = COLOURS if self.rgb else (f"channel {c}" for c in range(self.channels))
+        names = tuple(self.channel_names) or tuple(numbered)[: self.channels]
+        if len(names) != self.channels:
+            raise VolumeError(f"{self.channels} channels do not fit the names {names}.")
         object.__setattr__(self, "channel_names", names)
         object.__setattr__(self, "meta", MappingProxyType(dict(self.meta)))
 

@@ -30,8 +30,8 @@ _QUALITY = 95
 
 def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
     """Yield the picture; of labels, a palette's numbers and not its colours."""
+    _check(path)
     with _opened(path) as image:
-        _check(path, image)
         turned = ImageOps.exif_transpose(image)
         array = _array(turned, labels)
     colour = array.ndim == 3
@@ -41,7 +41,6 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
         array,
         Grid.from_spacing(array.shape[-2:]),
         "c" if colour else "",
-        ("red", "green", "blue", "alpha")[: array.shape[0]] if colour else (),
         rgb=colour,
         name=stem_of(path),
         source=path,
@@ -49,20 +48,30 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
 
 
 def _opened(path: Path) -> Image.Image:
+    try:
+        return open_image(path, _FORMATS)
+    except UnidentifiedImageError:
+        with path.open("rb") as file:
+            found = _looks_like(file.read(64))
+        raise ReadError(
+            f"{path} is not a PNG, JPEG or BMP picture; it {found}. Check what it is."
+        ) from None
+
+
+def open_image(path: Path, formats: tuple[str, ...]) -> Image.Image:
+    """Open a picture with Pillow, up to the size at which it suspects an attack.
+
+    Raises ReadError beyond it, and UnidentifiedImageError for other formats.
+    """
     with warnings.catch_warnings():
         # Between its warning and its error Pillow opens 90 to 180 million pixels: a slide scan.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            return Image.open(path, formats=_FORMATS)
-        except UnidentifiedImageError:
-            with path.open("rb") as file:
-                found = _looks_like(file.read(64))
-            raise ReadError(
-                f"{path} is not a PNG, JPEG or BMP picture; it {found}. Check what it is."
-            ) from None
+            return Image.open(path, formats=formats)
         except Image.DecompressionBombError:
             raise ReadError(
-                f"{path} has more pixels than pictures are read with: convert it to TIFF."
+                f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels: convert it to "
+                "an uncompressed TIFF."
             ) from None
 
 
@@ -76,10 +85,14 @@ def _looks_like(head: bytes) -> str:
     return "is a text" if printable else "is damaged or something else"
 
 
-def _check(path: Path, image: Image.Image) -> None:
-    if image.format == "PNG":
+def _check(path: Path) -> None:
+    """Refuse a PNG that is not whole or not possible; say what is lost of one."""
+    with _opened(path) as image:
+        if image.format != "PNG":
+            return
         channels, bits = len(image.getbands()), 1 if image.mode in ("1", "P") else 8
         check_size(path, image.width * image.height * channels * bits // 8, ratio=DEFLATE_LIMIT)
+        image.verify()  # the checksums, which loading passes over
         with path.open("rb") as file:
             head = file.read(26)
         if head[24] == 16 and head[25] in (2, 4, 6):  # bits and colour type of the IHDR chunk
@@ -118,7 +131,8 @@ def write(path: Path, volume: Volume) -> None:
         )
     if what != "PNG" and array.ndim == 3 and array.shape[-1] == 4:
         raise FormatError(f"{what} holds no transparency: write .png instead.")
-    image = Image.fromarray(np.ascontiguousarray(array))
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    image = Image.fromarray(array)
     if what == "JPEG":
         image.save(path, what, quality=_QUALITY, subsampling=0)
     else:

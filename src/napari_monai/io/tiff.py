@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from PIL import Image
 from tifffile import COMPRESSION, PHOTOMETRIC
 
 from ..errors import ReadError
@@ -24,6 +23,8 @@ from . import tiff_space
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, quiet
 from .formats import stem_of
 from .lazy import LazyArray
+from .picture import open_image
+from .tiff_check import check_complete
 
 Array = npt.NDArray[Any]
 
@@ -46,7 +47,7 @@ class _Layout:
 def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
     """Yield every series of the file; of labels, a palette's numbers and not its colours."""
     with quiet("tifffile"):
-        tiff_space.check_chain(path)
+        check_complete(path)
         with tifffile.TiffFile(path) as tif:
             several = len(tif.series) > 1
             for number, series in enumerate(tif.series):
@@ -55,6 +56,8 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
 
 def _volume(path: Path, tif: Any, series: Any, number: int | None, labels: bool) -> Volume:
     page = series.keyframe
+    if series.dtype is None or series.dtype.kind not in "biuf":
+        raise ReadError(f"{path} holds {series.dtype}: an image is made of numbers.")
     layout = _layout(path, series)
     _check_bounds(path, series)
     data = _data(path, tif, series, layout)
@@ -97,10 +100,10 @@ def _layout(path: Path, series: Any) -> _Layout:
                     "channel: save each position of it as a file."
                 )
             unknown.append(axis)
-    # Pages that nobody described: a stack; more of them, a stack in time.
-    for letter in "ZTC":
-        if unknown and letter not in found:
-            found[letter] = unknown.pop()
+    # Axes that nobody described: a stack; a stack in time; that with channels.
+    free = [letter for letter in "ZTC" if letter not in found][: len(unknown)]
+    for letter in sorted(free, key="TCZ".index):
+        found[letter] = unknown.pop(0)
     if unknown or "Y" not in found or "X" not in found:
         raise ReadError(f"{path} has axes {series.axes} of {series.shape}: not one image.")
     samples = series.shape[found["S"]] if "S" in found else 0
@@ -181,7 +184,7 @@ def _decodes(series: Any) -> bool:
         page.decode  # noqa: B018 (made when it is first asked for)
         codec: Any = tifffile.TIFF.DECOMPRESSORS[page.compression]
         predictor: Any = tifffile.TIFF.UNPREDICTORS[page.predictor]
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, ImportError):
         return False
     return codec is not None and (page.predictor == 1 or predictor is not None)
 
@@ -190,7 +193,8 @@ def _by_pillow(path: Path, series: Any) -> Array:
     """Return the voxels by Pillow, whose libtiff knows LZW and JPEG."""
     page = series.keyframe
     planes = []
-    with Image.open(path, formats=("TIFF",)) as image:
+    inverts = page.photometric == PHOTOMETRIC.MINISWHITE
+    with open_image(path, ("TIFF",)) as image:
         for one in series.pages:
             if one is None or one.parent.filehandle.path != str(path.resolve()):
                 break
@@ -198,7 +202,7 @@ def _by_pillow(path: Path, series: Any) -> Array:
             plane = np.array(image)
             if plane.shape != page.shape or plane.dtype.newbyteorder("=") != page.dtype:
                 break
-            planes.append(plane)
+            planes.append(np.invert(plane) if inverts else plane)  # as it is stored
         else:
             return np.stack(planes).reshape(series.shape)
     raise ReadError(

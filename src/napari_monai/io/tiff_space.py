@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from ..errors import GridError, ReadError, VolumeWarning
+from ..errors import GridError, VolumeWarning
 from ..grid import millimetres, unit_name
 
 # Units that OME and ImageJ have beside ours: which of ours, and how many of it.
@@ -120,7 +119,7 @@ def _ome(tif: Any, number: int) -> tuple[Space, dict[str, float]]:
 def _in_unit(value: float, unit: str, wanted: str) -> float:
     if unit == wanted or "pixel" in (unit, wanted):
         return value
-    return value * millimetres(unit) / millimetres(wanted)
+    return value * (millimetres(unit) / millimetres(wanted))
 
 
 def _described(tif: Any, said: Mapping[str, Any]) -> tuple[Space, dict[str, float]]:
@@ -164,31 +163,3 @@ def _resolution(tif: Any, tag: str) -> float | None:
         return None
     above, below = found.value
     return above / below if above and below else None
-
-
-def check_chain(path: Path) -> None:
-    """Refuse a file whose chain of pages leads out of it: the library would drop the rest."""
-    with path.open("rb") as file:
-        head = file.read(16)
-        order = {b"II": "<", b"MM": ">"}.get(head[:2])
-        if order is None or len(head) < 8:
-            raise ReadError(f"{path} is not a TIFF file. Check what it is.")
-        big = struct.unpack(order + "H", head[2:4])[0] == 43
-        count, entry, link = ("Q", 20, "Q") if big else ("H", 12, "I")
-        at = struct.unpack(order + link, head[8:16] if big else head[4:8])[0]
-        size, seen = path.stat().st_size, set()
-        while at and at not in seen:
-            seen.add(at)
-            try:
-                file.seek(at)
-                (n,) = struct.unpack(order + count, file.read(struct.calcsize(count)))
-                end = at + struct.calcsize(count) + n * entry + struct.calcsize(link)
-                if end > size:
-                    raise struct.error
-                file.seek(end - struct.calcsize(link))
-                (at,) = struct.unpack(order + link, file.read(struct.calcsize(link)))
-            except (struct.error, OSError, OverflowError):
-                raise ReadError(
-                    f"{path} is truncated: page {len(seen)} lies beyond its {size} bytes. Copy "
-                    "it from its source again."
-                ) from None
