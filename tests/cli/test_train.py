@@ -124,3 +124,12 @@ def test_no_pair_is_one_line(data, capsys):
     assert main(["train", *given, "--output", str(data / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "no names in common" in line
+
+
+def test_without_validation_the_last_state_is_kept_and_no_score_is_made_up(data, capsys):
+    assert main(arguments(data, "--steps", "2", validation=False)) == 0
+    step, last = capsys.readouterr().out.splitlines()
+    assert step.startswith("step 2/2")
+    assert "validation" not in step
+    assert "nan" not in step
+    assert "not validated" in last

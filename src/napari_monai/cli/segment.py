@@ -272,7 +272,7 @@ def _write_run(job: Job, tally: Tally, started: datetime) -> None:
             "kind": job.model.description.outputs.kind,
             "settings": job.settings.to_json(),
             "format": job.format,
-            "inputs": [str(image) for image, _ in job.files],
+            "inputs": [str(image.absolute()) for image, _ in job.files],
             "written": tally.written,
             "failed": tally.failed,
             "device": tally.device,

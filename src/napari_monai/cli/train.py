@@ -16,7 +16,7 @@ from .output import bar, complain, follow, say
 from .runfile import NAME, read_run, write_run
 
 if TYPE_CHECKING:
-    from ..events import Event
+    from ..events import EpochDone, Event
 
 Pairs = list[tuple[Path, Path]]
 _FOLDERS = ("images", "labels", "val_images", "val_labels")
@@ -201,14 +201,19 @@ def _show(events: Iterator[Event], steps: int, output: Path, content: Mapping[st
                 progress.update(event.step - progress.n)
                 progress.set_postfix(loss=f"{event.loss:.3f}", refresh=False)
             elif isinstance(event, EpochDone):
-                best = "  best so far" if event.best else ""
-                say(
-                    f"step {event.step}/{event.steps}  {event.seconds:.0f} s  "
-                    f"loss {event.train_loss:.3f}, validation {event.val_loss:.3f}  "
-                    f"{_scores(event.scores)}{best}"
-                )
+                say(_epoch(event))
             elif isinstance(event, Trained):
-                say(f"{event.path}: {_scores(event.scores)}, {event.seconds:.0f} s")
+                scores = _scores(event.scores) or "not validated"
+                say(f"{event.path}: {scores}, {event.seconds:.0f} s")
+
+
+def _epoch(event: EpochDone) -> str:
+    """Return the line of a validation; of a mere checkpoint, where nothing is validated."""
+    line = f"step {event.step}/{event.steps}  {event.seconds:.0f} s  loss {event.train_loss:.3f}"
+    if not event.scores:
+        return line
+    best = "  best so far" if event.best else ""
+    return f"{line}, validation {event.val_loss:.3f}  {_scores(event.scores)}{best}"
 
 
 def _scores(scores: Mapping[str, float]) -> str:
