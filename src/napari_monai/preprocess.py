@@ -110,6 +110,10 @@ def _channels(
             f"{description.name} takes volumes, but {volume.name} is {volume.grid.ndim}-D: "
             "choose a 2D model, or open the whole stack."
         )
+    if volume.dtype.kind not in "biuf":
+        raise ModelError(
+            f"{volume.name} holds {volume.dtype} values: save its real part or magnitude first."
+        )
     array = volume.as_channels_first()
     notes: tuple[str, ...] = ()
     if volume.rgb:
@@ -126,9 +130,9 @@ def _channels(
             f"({', '.join(volume.channel_names[:count])}): "
             "choose the channels that fit, or another model."
         )
-    result = array.astype(np.float32)
-    # A sum costs no mask as large as the image, and is not finite when any value is not.
-    if array.dtype.kind == "f" and not np.isfinite(np.sum(result, dtype=np.float64)):
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counts as such
+        result = array.astype(np.float32)
+    if array.dtype.kind == "f" and not _all_finite(result):
         result[~np.isfinite(result)] = np.nan
     return result, notes
 
@@ -374,7 +378,13 @@ def _parts(array: FloatArray, per_channel: bool) -> list[FloatArray]:
 def _finite(array: FloatArray) -> FloatArray:
     """Return the values that are not NaN, in one dimension."""
     flat = array.reshape(-1)
-    return flat if np.isfinite(np.sum(flat, dtype=np.float64)) else flat[~np.isnan(flat)]
+    return flat if _all_finite(flat) else flat[~np.isnan(flat)]
+
+
+def _all_finite(array: FloatArray) -> bool:
+    """Whether all values are finite, without a mask as large as the image."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(np.sum(array, dtype=np.float64)))
 
 
 def _lengths(spacing: Sequence[float]) -> str:
