@@ -83,7 +83,12 @@ class TestCentreDistance:
 class TestDecode:
     @pytest.mark.parametrize(
         ("shape", "spacing"),
-        [((48, 64), (1, 1)), ((24, 64), (2, 1)), ((24, 40, 40), (1, 1, 1)), ((10, 40, 40), (3, 1, 1))],
+        [
+            ((48, 64), (1, 1)),
+            ((24, 64), (2, 1)),
+            ((24, 40, 40), (1, 1, 1)),
+            ((10, 40, 40), (3, 1, 1)),
+        ],
         ids=["2d", "2d anisotropic", "3d", "3d anisotropic"],
     )
     def test_touching_balls_come_back(

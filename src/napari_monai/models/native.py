@@ -72,7 +72,8 @@ def read_weights(model: Model) -> dict[str, torch.Tensor]:
 def _build(description: ModelDescription) -> torch.nn.Module:
     """Return the network that a description names, with random weights."""
     try:
-        return build_network(description.network.name, description.network.arguments)
+        with torch.random.fork_rng(devices=[]):  # drawn in vain: others' random numbers stay
+            return build_network(description.network.name, description.network.arguments)
     except NetworkError as error:
         raise ModelError(f"network: {error}") from None
 

@@ -196,6 +196,8 @@ def change_intensity(
 
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
     """Return (channel, *spatial) smoothed by a Gaussian along its last two axes."""
+    if sigma < 0.1:  # narrower than a voxel can show
+        return image
     radius = max(1, int(np.ceil(3 * sigma)))
     x = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)

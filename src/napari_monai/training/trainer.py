@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from ..devices import pick_device, pick_precision
 from ..errors import TrainingError
 from ..models import Model, ModelDescription
 from ..networks import build_network
-from ..settings import TrainingSettings
+from ..settings import Precision, TrainingSettings
 from .examples import Example
 from .losses import class_loss, instance_loss
 from .patches import PatchSampler
@@ -79,6 +79,11 @@ class Trainer:
     def parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(p.numel() for p in self.network.parameters())
+
+    @property
+    def precision_name(self) -> Precision:
+        """The number format inside the network, as settings name it."""
+        return cast(Precision, str(self.precision).removeprefix("torch."))
 
     def averaged(self) -> nn.Module:
         """Return the network with the moving average of the weights, in eval mode."""

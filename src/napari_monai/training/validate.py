@@ -10,10 +10,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ..inference import predict
 from ..instances import decode
 from ..labels.overlap import average_precision, dice
 from ..models import ModelDescription
+from ..settings import Precision
+from ..sliding import predict
 from .examples import Example
 
 Maps = npt.NDArray[np.float32]
@@ -33,7 +34,7 @@ def predict_examples(
     description: ModelDescription,
     *,
     device: torch.device,
-    precision: torch.dtype,
+    precision: Precision,
 ) -> Iterator[Maps]:
     """Yield the activated outputs of the network for each whole example, as in inference."""
     for example in examples:

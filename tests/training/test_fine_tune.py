@@ -1,0 +1,280 @@
+"""Training from end to end on tiny data: it learns, resumes exactly, and refuses bad data."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from scipy import ndimage
+
+from napari_monai import LabelVolume, TrainingSettings, Volume, load_model, segment, write
+from napari_monai.errors import TrainingError
+from napari_monai.evaluation import average_precision
+from napari_monai.events import EpochDone, Event, StepDone, Trained
+from napari_monai.grid import Grid
+from napari_monai.training import fine_tune
+from napari_monai.training.checkpoint import load_checkpoint
+from napari_monai.training.examples import Pair, load_pair
+from napari_monai.volume import LabelClass
+
+TINY = '{"channels": [8, 16, 16], "strides": [1, 2], "num_res_units": 1}'
+SETTINGS = TrainingSettings(
+    network_arguments=TINY,
+    steps=6,
+    patch=(32, 32),
+    batch_size=2,
+    validate_every=3,
+    precision="float32",
+    device="cpu",
+)
+
+
+def discs(seed: int, size: int = 64, *, colour: bool = False) -> tuple[Volume, LabelVolume]:
+    """Return a picture of bright discs of radius 4 to 7, some touching, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((size, size), np.uint16)
+    rows, columns = np.indices(labels.shape)
+    for number, (r, c) in enumerate(rng.uniform(6, size - 6, (9, 2)), start=1):
+        disc = np.hypot(rows - r, columns - c) <= rng.uniform(4, 7)
+        labels[disc & (labels == 0)] = number
+    clean = ndimage.gaussian_filter((labels > 0) * 150.0, 0.7)
+    image = np.clip(clean + rng.normal(20, 6, labels.shape), 0, 255).astype(np.uint8)
+    grid = Grid.from_spacing(labels.shape)
+    truth = LabelVolume(labels, grid, kind="instances", name=f"discs {seed}")
+    if colour:
+        picture = np.stack([image, 255 - image, image // 2])
+        return Volume(picture, grid, "c", rgb=True, name=f"discs {seed}"), truth
+    return Volume(image, grid, name=f"discs {seed}"), truth
+
+
+PAIRS: list[Pair] = [discs(seed) for seed in range(4)]
+HELD_OUT: list[Pair] = [discs(seed) for seed in range(4, 6)]
+
+
+def run(output: Path, **changes: Any) -> list[Event]:
+    """Train on the discs and return all events."""
+    keywords = {"settings": SETTINGS, "validation": HELD_OUT, "name": "discs", **changes}
+    model, pairs = keywords.pop("model", None), keywords.pop("pairs", PAIRS)
+    return list(fine_tune(model, pairs, output=output, **keywords))
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the averaged weights of the last state."""
+    return dict(load_checkpoint(folder)["average"])
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    """Whether two states are equal to the bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_events_and_files(tmp_path: Path) -> None:
+    events = run(tmp_path)
+    steps = [e for e in events if isinstance(e, StepDone)]
+    assert [e.step for e in steps] == [1, 2, 3, 4, 5, 6]
+    rates = [e.learning_rate for e in steps]
+    assert rates[0] == max(rates) > rates[-1] > 0
+    assert all(a >= b for a, b in pairwise(rates))
+    epochs = [e for e in events if isinstance(e, EpochDone)]
+    assert [e.step for e in epochs] == [3, 6]
+    assert epochs[0].best
+    assert 0 <= epochs[0].scores["AP"] <= epochs[0].scores["AP50"] <= 1
+    assert isinstance(events[-1], Trained)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.csv", "model"]
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows] == [3, 6]
+    assert float(rows[0]["AP50"]) == epochs[0].scores["AP50"]
+    model = load_model(events[-1].path)
+    assert model.description.training["images"] == 4
+    assert model.description.scores["validation"] == {
+        k: round(v, 4) for k, v in events[-1].scores.items()
+    }
+
+
+@pytest.mark.slow
+def test_it_learns_discs_it_has_not_seen(tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        SETTINGS, steps=200, batch_size=6, validate_every=50, learning_rate=5e-3, average=0.95
+    )
+    events = run(tmp_path, settings=settings)
+    losses = [e.loss for e in events if isinstance(e, StepDone)]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    model = load_model(tmp_path / "model")
+    image, truth = discs(77)
+    found = segment(image, model)
+    assert isinstance(found, LabelVolume)
+    assert found.kind == "instances"
+    ap50 = average_precision(found.numpy(), truth.numpy())[0]
+    _, blobs = ndimage.label(truth.numpy() > 0)
+    assert ap50 >= 0.6
+    assert found.numpy().max() > blobs  # touching discs are told apart
+
+
+def test_resuming_gives_the_very_weights_of_an_uninterrupted_training(tmp_path: Path) -> None:
+    run(tmp_path / "whole")
+    steps = fine_tune(
+        None,
+        PAIRS,
+        settings=SETTINGS,
+        output=tmp_path / "cut",
+        validation=HELD_OUT,
+        name="discs",
+    )
+    for event in steps:  # killed in its fifth step, two after the checkpoint
+        if isinstance(event, StepDone) and event.step == 5:
+            steps.close()  # type: ignore[attr-defined]
+            break
+    assert load_checkpoint(tmp_path / "cut")["step"] == 3
+    events = run(tmp_path / "cut", resume=True)
+    assert [e.step for e in events if isinstance(e, StepDone)] == [4, 5, 6]
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    files = [load_file(tmp_path / d / "model" / "weights.safetensors") for d in ("whole", "cut")]
+    assert same(*files)
+
+
+def test_the_seed_decides(tmp_path: Path) -> None:
+    run(tmp_path / "a", validation=())
+    run(tmp_path / "b", validation=())
+    run(tmp_path / "c", validation=(), settings=dataclasses.replace(SETTINGS, seed=1))
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_random_numbers_of_others_are_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(tmp_path, validation=())
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_training_goes_on_from_a_model(tmp_path: Path) -> None:
+    run(tmp_path / "first", validation=())
+    parent = load_model(tmp_path / "first" / "model")
+    slow = dataclasses.replace(SETTINGS, steps=1, learning_rate=1e-8)
+    events = run(tmp_path / "second", model=parent, settings=slow, validation=(), name=None)
+    trained = events[-1]
+    assert isinstance(trained, Trained)
+    child = load_model(trained.path)
+    assert child.name == "discs-tuned"
+    assert child.description.training["parent"] == "discs"
+    before, after = (m.load_network().state_dict() for m in (parent, child))
+    for key, value in before.items():
+        if "running" not in key and "num_batches" not in key:
+            torch.testing.assert_close(after[key], value, atol=2e-3, rtol=2e-3)
+
+
+def test_colour_and_grey_together(tmp_path: Path) -> None:
+    pairs = [discs(0, colour=True), discs(1), discs(2, colour=True)]
+    run(tmp_path, pairs=pairs, validation=(discs(3),))
+    model = load_model(tmp_path / "model")
+    assert model.description.inputs.colour
+    for seed, colour in ((4, True), (5, False)):
+        image, _ = discs(seed, colour=colour)
+        assert segment(image, model).grid == image.grid
+
+
+def organs(seed: int) -> tuple[Volume, LabelVolume]:
+    """Return an anatomical volume (axes x, y, z) with two organs numbered 3 and 8."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros((20, 22, 12), np.uint8)
+    labels[4:10, 5:12, 3:9] = 3
+    labels[12:17, 10:18, 2:8] = 8
+    image = (labels * 20 + rng.normal(0, 5, labels.shape)).astype(np.int16)
+    grid = Grid(labels.shape, np.diag([-2.0, -2.0, 3.0, 1.0]))
+    classes = (LabelClass(3, "liver"), LabelClass(8, "spleen"))
+    return Volume(image, grid, name="ct"), LabelVolume(labels, grid, classes=classes, name="ct")
+
+
+def test_classes_in_3d(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, target="classes", patch=(8, 16, 16))
+    events = run(tmp_path, pairs=[organs(0), organs(1)], validation=[organs(2)], settings=settings)
+    epochs = [e for e in events if isinstance(e, EpochDone)]
+    assert set(epochs[-1].scores) == {"Dice", "Dice liver", "Dice spleen"}
+    model = load_model(tmp_path / "model")
+    assert [(c.number, c.name) for c in model.description.labels] == [(3, "liver"), (8, "spleen")]
+    image, _ = organs(5)
+    found = segment(image, model)
+    assert found.grid == image.grid
+    assert set(np.unique(found.numpy())) <= {0, 3, 8}
+
+
+def test_a_2d_model_learns_the_slices_of_a_volume_file(tmp_path: Path) -> None:
+    image, truth = organs(0)
+    write(tmp_path / "ct.nii.gz", image)
+    write(tmp_path / "truth.nii.gz", truth)
+    parent = run(tmp_path / "2d", validation=())[-1]
+    assert isinstance(parent, Trained)
+    events = run(
+        tmp_path / "tuned",
+        model=load_model(parent.path),
+        pairs=[(tmp_path / "ct.nii.gz", tmp_path / "truth.nii.gz")],
+        validation=(),
+    )
+    trained = events[-1]
+    assert isinstance(trained, Trained)
+    assert load_model(trained.path).description.training["images"] == 12
+
+
+def _smaller(truth: LabelVolume) -> LabelVolume:
+    labels = truth.numpy()[:-1]
+    return LabelVolume(labels, Grid.from_spacing(labels.shape), kind="instances")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pairs": []}, "at least one pair"),
+        ({"pairs": [(PAIRS[0][0], _smaller(discs(0)[1]))]}, r"shape \(64, 64\), its labels"),
+        ({"pairs": [discs(0), organs(0)]}, "dimensions cannot be trained"),
+        ({"settings": dataclasses.replace(SETTINGS, patch=(8, 8, 8))}, "3 axes does not fit"),
+        ({"settings": dataclasses.replace(SETTINGS, network_arguments="{")}, "not JSON"),
+        ({"card": {"licens": "MIT"}}, "no 'licens'"),
+        ({"resume": True}, "no training to resume"),
+    ],
+    ids=["none", "shapes", "dimensions", "patch", "json", "card", "resume"],
+)
+def test_what_cannot_be_trained_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message) as caught:
+        run(tmp_path / "out", **changes)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out" / "model").exists()
+
+
+def test_a_training_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
+    run(tmp_path)
+    with pytest.raises(TrainingError, match="holds a training already"):
+        run(tmp_path)
+    other = dataclasses.replace(SETTINGS, learning_rate=1e-4)
+    with pytest.raises(TrainingError, match="begun with learning_rate"):
+        run(tmp_path, settings=other, resume=True)
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match="damaged"):
+        run(tmp_path, resume=True)
+
+
+def test_a_class_that_the_model_lacks_is_named(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, target="classes", patch=(8, 16, 16))
+    image, truth = organs(0)
+    strange = dataclasses.replace(truth, data=truth.numpy() + 1)
+    with pytest.raises(TrainingError, match="label 1 is none of"):
+        run(tmp_path, pairs=[organs(0)], validation=[(image, strange)], settings=settings)
+
+
+def test_files_are_read_as_pairs(tmp_path: Path) -> None:
+    image, truth = discs(0)
+    write(tmp_path / "a.tif", image)
+    write(tmp_path / "b.tif", truth)
+    volume, labels = load_pair((tmp_path / "a.tif", tmp_path / "b.tif"))
+    assert np.array_equal(volume.numpy(), image.numpy())
+    assert np.array_equal(labels.numpy(), truth.numpy())
