@@ -91,21 +91,21 @@ def threshold_model(
     return save_model(folder, told, state)
 
 
-def random_model(folder: Path, *, dims: int = 2, seed: int = 0, **changes: Any) -> Model:
+def random_model(
+    folder: Path,
+    *,
+    dims: int = 2,
+    network_arguments: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Model:
     """Write a model with random weights and a real receptive field."""
-    spec = NetworkSpec(
-        "unet",
-        {
-            "spatial_dims": dims,
-            "in_channels": 1,
-            "out_channels": 2,
-            "channels": [4, 8],
-            "strides": [2],
-            "num_res_units": 1,
-            "norm": "batch",
-        },
-    )
-    torch.manual_seed(seed)
+    told = {**arguments(dims), "channels": [4, 8], "strides": [2], "num_res_units": 1}
+    spec = NetworkSpec("unet", network_arguments or {**told, "act": "relu", "norm": "batch"})
+    torch.manual_seed(0)
     network = build_network(spec.name, spec.arguments)
-    told = description(dims, network=spec, inputs=Inputs(("c0",), dims, size_multiple=2), **changes)
-    return save_model(folder, told, network.state_dict())
+    inputs = Inputs(("c0",), dims, size_multiple=2)
+    return save_model(
+        folder,
+        description(dims, **{"network": spec, "inputs": inputs, **changes}),
+        network.state_dict(),
+    )
