@@ -9,7 +9,7 @@ import secrets
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -65,12 +65,30 @@ def scratch_array(
 
     The file is nameless and goes with the array.
     """
-    with tempfile.TemporaryFile(prefix="napari-monai-") as file:
+    file = _scratch_file()
+    with file:
         # Written, not mapped: a full disk is then an error and not a crash.
         for chunk in chunks:
-            file.write(chunk)
-        file.flush()
+            try:
+                file.write(chunk)
+                file.flush()
+            except OSError as error:
+                raise _no_room(error) from error
         return np.memmap(file, dtype=dtype, mode="r", shape=shape, order="F")
+
+
+def _scratch_file() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(prefix="napari-monai-")
+    except OSError as error:
+        raise _no_room(error) from error
+
+
+def _no_room(error: OSError) -> ReadError:
+    return ReadError(
+        "The image is too large for the memory, and cannot be unpacked to disk: "
+        f"{one_line(error)}. Set TMPDIR to a folder with more room."
+    )
 
 
 @contextlib.contextmanager

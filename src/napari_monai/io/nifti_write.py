@@ -55,8 +55,8 @@ def _as_read(volume: Volume, stored: Stored) -> Any:
     before = stored.header
     like = before.get_data_dtype() if not is_labels and stored.slope is None else None
     array = _trailing(volume, like)
-    if array.ndim < len(stored.shape) and array.size == int(np.prod(stored.shape)):
-        array = array.reshape(stored.shape, order="F")  # axes of one voxel that were dropped
+    if _long_axes(array.shape) == _long_axes(stored.shape):
+        array = array.reshape(stored.shape, order="F")  # with the axes of one voxel it had
     image_class = nib.Nifti2Image if max(array.shape) > 32767 else stored.image_class
     header = _copy(before, image_class)
     slope = inter = np.nan
@@ -72,7 +72,13 @@ def _as_read(volume: Volume, stored: Stored) -> Any:
     image.header.set_slope_inter(slope, inter)  # making the image resets them
     if not volume.grid.anatomical and image.header["sform_code"] > 0:
         image.header["descrip"] = NO_PATIENT
+        code: int = nib.nifti1.unit_codes.code[_UNITS[volume.grid.unit]]
+        image.header["xyzt_units"] = (int(image.header["xyzt_units"]) & 56) | code
     return image
+
+
+def _long_axes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n > 1)
 
 
 def _copy(header: Any, image_class: Any) -> Any:

@@ -119,6 +119,7 @@ def write(path: Path, volume: Volume) -> None:
     extension = extension_of(path)
     what = {".png": "PNG", ".bmp": "BMP"}.get(extension or "", "JPEG")
     array = _plane(volume, what)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if isinstance(volume, LabelVolume):
         array = _label_bytes(array, what)
     elif array.dtype == np.bool_:
@@ -131,8 +132,7 @@ def write(path: Path, volume: Volume) -> None:
         )
     if what != "PNG" and array.ndim == 3 and array.shape[-1] == 4:
         raise FormatError(f"{what} holds no transparency: write .png instead.")
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    image = Image.fromarray(array)
+    image = Image.fromarray(np.ascontiguousarray(array))
     if what == "JPEG":
         image.save(path, what, quality=_QUALITY, subsampling=0)
     else:
