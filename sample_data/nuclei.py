@@ -139,7 +139,7 @@ def draw(scene: Scene, rng: np.random.Generator) -> tuple[Array, Labels]:
         contrast = 0.7 if nucleus.mitotic else 1.0
         texture = 1 + contrast * (0.17 * coarse[box] + 0.14 * fine[box])
         for spot in nucleus.nucleoli:
-            texture -= 0.4 * np.exp(-((local - spot) ** 2).sum(-1) / (2 * 0.16**2))
+            texture -= 0.32 * np.exp(-((local - spot) ** 2).sum(-1) / (2 * 0.16**2))
         # Thick in the middle: in a widefield image light adds up along the third axis.
         dome = 0.7 + 0.3 * np.sqrt(np.clip(1 - radius**2, 0, None))
         edge = np.clip((1 - radius) * nucleus.reach / min(scene.spacing) + 0.5, 0, 1)
@@ -210,7 +210,7 @@ NUCLEI_2D = Scene(
     clustering=1.5,
     mitotic=0.03,
     brightness=420.0,
-    brightness_spread=0.38,
+    brightness_spread=0.34,
     background=38.0,
     psf=(0.6, 0.6),
     haze=0.16,
