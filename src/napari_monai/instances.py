@@ -45,9 +45,7 @@ def centre_distance(
         if box is None:
             continue
         inside = labels[box] == number
-        rim = [
-            (int(s.start > 0), int(s.stop < n)) for s, n in zip(box, labels.shape, strict=True)
-        ]
+        rim = [(int(s.start > 0), int(s.stop < n)) for s, n in zip(box, labels.shape, strict=True)]
         distance = ndimage.distance_transform_edt(np.pad(inside, rim), sampling=spacing)
         core = tuple(slice(low, low + n) for (low, _), n in zip(rim, inside.shape, strict=True))
         depth = distance[core][inside]
@@ -110,18 +108,21 @@ def decode(
     flat = mask & ~seeded[pieces]  # pieces too shallow for a seed of their own: one object each
     if flat.any():
         seeds[flat] = pieces[flat] + count
-    labels = watershed(-depth, seeds, connectivity=touching, mask=mask).astype(np.int32)
-    return _without_small(labels, min_size / float(np.prod(steps)))
+    labels = watershed(-depth, seeds, connectivity=touching, mask=mask)  # type: ignore[no-untyped-call]
+    return _without_small(labels.astype(np.int32), min_size / float(np.prod(steps)))
 
 
-def _peaks(depth: FloatMap, height: float, touching: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
+def _peaks(
+    depth: FloatMap, height: float, touching: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
     """Return the tops of the peaks that rise ``height`` above the pass to a higher peak.
 
     Cut down by ``height``, a peak that rises less drowns in its surroundings; the others leave a
     plateau, which equal peaks with a high pass between them share.
     """
-    cut = reconstruction(depth - height, depth, footprint=touching)
-    return local_maxima(cut, footprint=touching) & (cut > 0)
+    cut = reconstruction(depth - height, depth, footprint=touching)  # type: ignore[no-untyped-call]
+    tops: npt.NDArray[np.bool_] = local_maxima(cut, footprint=touching)  # type: ignore[no-untyped-call]
+    return np.logical_and(tops, cut > 0)
 
 
 def _without_small(labels: Labels, smallest: float) -> Labels:

@@ -143,7 +143,9 @@ def _checked(item: Option, value: Any) -> Any:
         raise SettingsError(f"{item.label} needs a value.")
     if item.choices:
         if value not in item.choices:
-            raise SettingsError(f"{item.label} is {value!r}; {did_you_mean(str(value), item.choices)}")
+            raise SettingsError(
+                f"{item.label} is {value!r}; {did_you_mean(str(value), item.choices)}"
+            )
         return value
     if item.type is tuple:
         numbers = tuple(value) if isinstance(value, (tuple, list)) else None
@@ -264,7 +266,10 @@ class TrainingSettings(Settings):
     flips: bool = option(True, "Augment by mirroring.")
     rotations: bool = option(True, "Augment by rotating in the plane.")
     scale: float = option(
-        1.4, "Augment by resizing, up to this factor either way; 1 is none.", minimum=1.0, maximum=3.0
+        1.4,
+        "Augment by resizing, up to this factor either way; 1 is none.",
+        minimum=1.0,
+        maximum=3.0,
     )
     intensity: float = option(
         1.0,

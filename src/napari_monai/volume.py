@@ -26,9 +26,15 @@ class ArrayLike(Protocol):
     """What a volume's data must offer: numpy, memmap, zarr and dask arrays do."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        ...
+
     @property
-    def dtype(self) -> np.dtype[Any]: ...
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the voxels."""
+        ...
+
     def __getitem__(self, key: Any, /) -> Any: ...
 
 

@@ -296,4 +296,3 @@ class _Job:
         self.best_step = saved["best_step"]
         self.scores = dict(saved["scores"])
         self.seconds = saved["seconds"]
-

@@ -96,7 +96,8 @@ class PatchSampler:
             centre = rng.uniform(0, 1, len(shape)) * (shape - 1)
         # Keep the patch within the image where the image is larger.
         half = np.minimum(self.patch, shape) / 2 - 0.5
-        return np.clip(centre, half, shape - 1 - half)
+        clipped: npt.NDArray[np.float64] = np.clip(centre, half, shape - 1 - half)
+        return clipped
 
 
 def random_matrix(

@@ -93,15 +93,13 @@ def plan_model(
     return with_card(description, card)
 
 
-def with_card(
-    description: ModelDescription, card: Mapping[str, Any] | None
-) -> ModelDescription:
+def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> ModelDescription:
     """Return the description with the card's texts in place of its own."""
     card = dict(card or {})
     strange = sorted(set(card) - set(_CARD))
     if strange:
         raise TrainingError(f"A model card has no {strange[0]!r}. It has: {', '.join(_CARD)}.")
-    texts = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
+    texts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
     return replace(description, **texts)
 
 
@@ -160,9 +158,7 @@ def _outputs(target: str, labels: Sequence[LabelClass]) -> Outputs:
     return Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
 
 
-def _preprocess(
-    images: Sequence[Volume], ndim: int, *, colour: bool
-) -> tuple[Operation, ...]:
+def _preprocess(images: Sequence[Volume], ndim: int, *, colour: bool) -> tuple[Operation, ...]:
     operations = [Operation("colour", {})] if colour else []
     scale = {"lower": 1.0, "upper": 99.8}
     if ndim == 3 and all(image.grid.anatomical for image in images):

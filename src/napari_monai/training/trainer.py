@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -64,8 +65,8 @@ class Trainer:
         self.memory_format = (
             torch.channels_last if description.inputs.spatial_dims == 2 else torch.contiguous_format
         )
-        self.network = network.to(self.device, memory_format=self.memory_format)
-        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.network = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.average: nn.Module = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             _groups(self.network, settings.weight_decay), lr=settings.learning_rate
         )
@@ -168,10 +169,10 @@ class Trainer:
             return (step + 1) / rise
         return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.settings.steps - rise)))
 
-    def _own_random(self) -> Any:
+    def _own_random(self) -> AbstractContextManager[None]:
         """Return a context whose random numbers (dropout) depend on seed and step alone."""
         devices = [self.device] if self.device.type == "cuda" else []
-        return _Seeded(hash((self.settings.seed, self.step)) % 2**63, devices)
+        return _seeded(hash((self.settings.seed, self.step)) % 2**63, devices)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -185,19 +186,12 @@ class Trainer:
                 average[name].copy_(value)
 
 
-class _Seeded:
-    """A context in which torch draws from a seed, and after which nobody notices."""
-
-    def __init__(self, seed: int, devices: Sequence[torch.device]) -> None:
-        self._fork = torch.random.fork_rng(devices=list(devices))
-        self._seed = seed
-
-    def __enter__(self) -> None:
-        self._fork.__enter__()
-        torch.manual_seed(self._seed)
-
-    def __exit__(self, *error: object) -> None:
-        self._fork.__exit__(*error)
+@contextmanager
+def _seeded(seed: int, devices: Sequence[torch.device]) -> Iterator[None]:
+    """Draw torch's random numbers from a seed, and put them back to where they were."""
+    with torch.random.fork_rng(devices=list(devices)):
+        torch.manual_seed(seed)
+        yield
 
 
 def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:

@@ -117,5 +117,3 @@ def tune_decoding(
             if worth(scores) > worth(found):
                 best, found = {**best, name: value}, scores
             yield best, found
-
-
