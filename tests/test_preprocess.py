@@ -89,6 +89,15 @@ def test_the_order_of_operations_is_kept():
         )
 
 
+@pytest.mark.parametrize("second", ["RAS", "SPL", "PIR"])
+def test_two_orientations_lead_back_as_one(second):
+    volume = _volume((3, 4, 5), grid((3, 4, 5), "LSP"))
+    turns = [Operation("orientation", {"codes": codes}) for codes in ("AIL", second)]
+    prepared = _prepared(volume, *turns)
+    assert prepared.grid.orientation == second
+    np.testing.assert_array_equal(prepared.back.labels(prepared.array[0]), volume.data)
+
+
 def test_two_numbers_of_spacing_are_of_the_slices():
     volume = _volume((3, 8, 6), Grid.from_spacing((3, 8, 6), (5, 1, 1), unit="µm"))
     prepared = _prepared(

@@ -274,6 +274,23 @@ def test_a_full_gpu_goes_on_on_the_cpu():
     np.testing.assert_allclose(_maps(events, expected.shape), expected, atol=1e-3)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_what_a_gpu_has_done_before_it_is_full_is_kept():
+    calls = []
+
+    def fussy(batch):
+        calls.append(batch.device.type)
+        if batch.is_cuda and len(calls) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return 3 * batch
+
+    array = _array(1, 30, 30)
+    events = _events(array, Act(fussy), device=torch.device("cuda"), batch_size=1)
+    assert calls[:2] == ["cuda", "cuda"]
+    assert calls[-1] == "cpu"
+    np.testing.assert_allclose(_maps(events, array.shape), 3 * array, atol=1e-5)
+
+
 def test_out_of_memory_of_the_cpu_is_an_error():
     def never(batch):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
