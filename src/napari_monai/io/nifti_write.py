@@ -72,8 +72,9 @@ def _as_read(volume: Volume, stored: Stored) -> Any:
     image.header.set_slope_inter(slope, inter)  # making the image resets them
     if not volume.grid.anatomical and image.header["sform_code"] > 0:
         image.header["descrip"] = NO_PATIENT
-        code: int = nib.nifti1.unit_codes.code[_UNITS[volume.grid.unit]]
-        image.header["xyzt_units"] = (int(image.header["xyzt_units"]) & 56) | code
+        codes: Any = nib.nifti1.unit_codes.code
+        time = int(image.header["xyzt_units"]) & 56
+        image.header["xyzt_units"] = time | codes[_UNITS[volume.grid.unit]]
     return image
 
 

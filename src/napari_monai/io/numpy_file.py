@@ -72,10 +72,9 @@ def _archive(path: Path) -> Iterator[Volume]:
         if _DESCRIPTION in arrays:
             yield _described(path, arrays["data"], json.loads(str(arrays[_DESCRIPTION][()])))
             return
-        names = [n for n in arrays.files if arrays[n].ndim >= 2]
-        for name in names:
-            label = stem_of(path) if len(names) == 1 else f"{stem_of(path)} {name}"
-            yield _bare(path, arrays[name], label)
+        images = {name: array for name, array in arrays.items() if array.ndim >= 2}
+    for name, array in images.items():
+        yield _bare(path, array, stem_of(path) + (f" {name}" if len(images) > 1 else ""))
 
 
 def _described(path: Path, data: Array, said: dict[str, Any]) -> Volume:

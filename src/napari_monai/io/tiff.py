@@ -6,6 +6,7 @@ OME-TIFF, which keeps every size and unit.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tifffile
-from tifffile import COMPRESSION, PHOTOMETRIC
+from PIL import UnidentifiedImageError
+from tifffile import COMPRESSION, PHOTOMETRIC, PLANARCONFIG
 
 from ..errors import ReadError
 from ..grid import Grid
@@ -58,7 +60,7 @@ def _volume(path: Path, tif: Any, series: Any, number: int | None, labels: bool)
     page = series.keyframe
     if series.dtype is None or series.dtype.kind not in "biuf":
         raise ReadError(f"{path} holds {series.dtype}: an image is made of numbers.")
-    layout = _layout(path, series)
+    layout = _layout(path, series, stacked=tif.is_shaped and (labels or series.dtype != np.uint8))
     _check_bounds(path, series)
     data = _data(path, tif, series, layout)
     palette = page.photometric == PHOTOMETRIC.PALETTE and not tif.is_imagej and not labels
@@ -86,12 +88,18 @@ def _volume(path: Path, tif: Any, series: Any, number: int | None, labels: bool)
     )
 
 
-def _layout(path: Path, series: Any) -> _Layout:
-    """Return what each axis of the series is."""
+def _layout(path: Path, series: Any, *, stacked: bool) -> _Layout:
+    """Return what each axis of the series is.
+
+    With ``stacked``, planes of colour are slices: tifffile takes stacks of three or four for RGB.
+    """
     found: dict[str, int] = {}
     unknown: list[int] = []
     for axis, (letter, length) in enumerate(zip(series.axes, series.shape, strict=True)):
-        if letter in "TCZYXS":
+        planes = letter == "S" and series.keyframe.planarconfig == PLANARCONFIG.SEPARATE
+        if planes and stacked and "Z" not in series.axes:
+            found["Z"] = axis
+        elif letter in "TCZYXS":
             found[letter] = axis
         elif length > 1:
             if letter not in "IQ":
@@ -199,9 +207,9 @@ def _by_pillow(path: Path, series: Any) -> Array:
     page = series.keyframe
     planes = []
     inverts = page.photometric == PHOTOMETRIC.MINISWHITE
-    with open_image(path, ("TIFF",)) as image:
+    with contextlib.suppress(UnidentifiedImageError), open_image(path, ("TIFF",)) as image:
         for one in series.pages:
-            if one is None or one.parent.filehandle.path != str(path.resolve()):
+            if one is None or not path.samefile(one.parent.filehandle.path):
                 break
             image.seek(one.index)
             plane = np.array(image)

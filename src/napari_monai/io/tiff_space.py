@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from ..errors import GridError, VolumeWarning
 from ..grid import millimetres, unit_name
+from .files import one_line
 
 # Units that OME and ImageJ have beside ours: which of ours, and how many of it.
 _OTHER_UNITS = {
@@ -43,14 +44,7 @@ class Space:
 
 def space_of(path: Path, tif: Any, number: int, *, depth: int) -> Space:
     """Return the space of series ``number``, as far as the file says; ``depth`` slices."""
-    if tif.is_ome:
-        space, sizes = _ome(tif, number)
-    elif tif.is_imagej:
-        space, sizes = _described(tif, tif.imagej_metadata or {})
-    elif tif.is_shaped and "unit" in (tif.shaped_metadata or ({},))[0]:
-        space, sizes = _described(tif, tif.shaped_metadata[0])
-    else:
-        space, sizes = _tags(tif)
+    space, sizes = _said(path, tif, number)
     x = sizes.get("x") or sizes.get("y")
     if not x:
         return Space(
@@ -68,6 +62,26 @@ def space_of(path: Path, tif: Any, number: int, *, depth: int) -> Space:
         )
     spacing = (z or x, sizes.get("y") or x, x)
     return Space(spacing, space.unit, space.time_step, space.channel_names, space.name)
+
+
+def _said(path: Path, tif: Any, number: int) -> tuple[Space, dict[str, float]]:
+    """Return what the file says, and the sizes among it by axis."""
+    if tif.is_ome:
+        try:
+            return _ome(tif, number)
+        except ElementTree.ParseError as error:
+            warnings.warn(
+                VolumeWarning(
+                    f"{path} has a damaged OME description ({one_line(error)}): only its pixels "
+                    "were read."
+                ),
+                stacklevel=2,
+            )
+    elif tif.is_imagej:
+        return _described(tif, tif.imagej_metadata or {})
+    elif tif.is_shaped and "unit" in (tif.shaped_metadata or ({},))[0]:
+        return _described(tif, tif.shaped_metadata[0])
+    return _tags(tif)
 
 
 def _length(value: float, unit: str) -> tuple[float, str] | None:
