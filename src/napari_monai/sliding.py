@@ -300,13 +300,14 @@ class _Runner:
             return
         known = _is_safe.setdefault(self.network, {})
         if self.dtype not in known:
-            fast, trouble = self.attempt(window[np.newaxis])
+            plain = copy.copy(self)
+            plain.mirrors = [()]
+            fast, trouble = plain.attempt(window[np.newaxis])
             if trouble == "memory":  # then float32 fits even less
                 return
-            dtype, self.dtype = self.dtype, torch.float32
-            exact, _ = self.attempt(window[np.newaxis])
-            self.dtype = dtype
-            known[dtype] = fast is not None and (
+            plain.dtype = torch.float32
+            exact, _ = plain.attempt(window[np.newaxis])
+            known[self.dtype] = fast is not None and (
                 exact is None or _differing(fast, exact, self.activation) <= _TOLERATED
             )
         if not known[self.dtype]:
