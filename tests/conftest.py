@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Times say nothing about right or wrong on a machine that does something else at the side.
+hypothesis.settings.register_profile(
+    "plain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("plain")
 
 # Read once, when the libraries are imported: tests run side by side and on small machines.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
