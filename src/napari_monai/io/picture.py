@@ -17,6 +17,7 @@ from ..volume import LabelVolume, Volume
 from .convert import displayed, narrowed
 from .files import DEFLATE_LIMIT, check_size
 from .formats import extension_of, stem_of
+from .pillow import open_image
 
 Array = npt.NDArray[Any]
 
@@ -56,23 +57,6 @@ def _opened(path: Path) -> Image.Image:
         raise ReadError(
             f"{path} is not a PNG, JPEG or BMP picture; it {found}. Check what it is."
         ) from None
-
-
-def open_image(path: Path, formats: tuple[str, ...]) -> Image.Image:
-    """Open a picture with Pillow, up to the size at which it suspects an attack.
-
-    Raises ReadError beyond it, and UnidentifiedImageError for other formats.
-    """
-    with warnings.catch_warnings():
-        # Between its warning and its error Pillow opens 90 to 180 million pixels: a slide scan.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            return Image.open(path, formats=formats)
-        except Image.DecompressionBombError:
-            raise ReadError(
-                f"{path} has more than {2 * (Image.MAX_IMAGE_PIXELS or 0)} pixels: convert it to "
-                "an uncompressed TIFF."
-            ) from None
 
 
 def _looks_like(head: bytes) -> str:

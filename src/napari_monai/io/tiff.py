@@ -25,7 +25,7 @@ from . import tiff_space
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, quiet
 from .formats import stem_of
 from .lazy import LazyArray
-from .picture import open_image
+from .pillow import open_image
 from .tiff_check import check_complete
 
 Array = npt.NDArray[Any]
