@@ -122,7 +122,8 @@ def _peaks(
     """
     cut = reconstruction(depth - height, depth, footprint=touching)  # type: ignore[no-untyped-call]
     tops: npt.NDArray[np.bool_] = local_maxima(cut, footprint=touching)  # type: ignore[no-untyped-call]
-    return np.logical_and(tops, cut > 0)
+    peaks: npt.NDArray[np.bool_] = np.logical_and(tops, cut > 0)
+    return peaks
 
 
 def _without_small(labels: Labels, smallest: float) -> Labels:
