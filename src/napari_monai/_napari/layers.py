@@ -364,14 +364,19 @@ def _reoriented(data: Any, how: Reorientation) -> Any:
     """Return a view of an array, which may be lazy, with its spatial axes reoriented."""
     if how.axes == tuple(range(len(how.axes))) and not any(how.flips):
         return data
-    return how.apply(_sliceable(data))
+    # Axes that are not in display order are a patient's: such files run fastest along the first.
+    return how.apply(_sliceable(data, whole=slice(-len(how.axes), -1)))
 
 
-def _sliceable(data: Any) -> Any:
-    """Return an array that can be transposed: arrays in files are wrapped, not read."""
+def _sliceable(data: Any, *, whole: slice = slice(-2, None)) -> Any:
+    """Return an array that can be transposed: arrays in files are wrapped, not read.
+
+    They are read in planes: ``whole`` along these axes, one by one along the others.
+    """
     if hasattr(data, "transpose") and hasattr(data, "ndim"):
         return data
     import dask.array
 
-    chunks = getattr(data, "chunks", None) or "auto"
-    return dask.array.from_array(data, chunks=chunks, asarray=True)  # type: ignore[no-untyped-call]
+    chunks: list[int] = [1] * len(data.shape)
+    chunks[whole] = list(data.shape)[whole]
+    return dask.array.from_array(data, chunks=tuple(chunks))  # type: ignore[no-untyped-call]

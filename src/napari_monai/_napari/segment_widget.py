@@ -150,8 +150,11 @@ class SegmentWidget(QWidget):
 
     def run(self) -> None:
         """Segment the chosen image with the chosen model and settings."""
+        if self._job is not None:
+            return
+        self._image_chosen()  # its voxels or its scale may have changed since it was chosen
         choice, image = self.model.choice, self.image.layer
-        if self._job is not None or choice is None or image is None or choice.volume is None:
+        if choice is None or image is None or choice.volume is None:
             return
         try:
             settings = self.form.value()
@@ -184,7 +187,7 @@ class SegmentWidget(QWidget):
         if isinstance(event, Said):
             self._say(event.message)
         elif isinstance(event, WindowDone) and self._run is not None:
-            self._run.preview.show_part(event)
+            self._run.show_part(event)
             if event.done == event.total:
                 self._say("Finishing…")
         elif isinstance(event, Result) and self._run is not None:
@@ -257,17 +260,24 @@ class _Run:
     def __init__(
         self, parent: QWidget, viewer: Any, place: Placement, model: Model, last: Labels | None
     ) -> None:
-        self.preview = Preview(viewer, place, model.description, parent)
+        self._preview: Preview | None = Preview(viewer, place, model.description, parent)
         self._last = last if last is not None and last.visible else None
         if self._last is not None:
             self._last.visible = False
 
+    def show_part(self, event: WindowDone) -> None:
+        """Show a part of the labels that is finished."""
+        if self._preview is not None:
+            self._preview.show_part(event)
+
     def tidy(self) -> None:
-        """Take the preview away and show the last result again."""
-        self.preview.close()
-        if self._last is not None:
-            self._last.visible = True
-            self._last = None
+        """Take the preview away and show the last result again; once."""
+        preview, last = self._preview, self._last
+        self._preview = self._last = None
+        if preview is not None:
+            preview.close()
+        if last is not None:
+            last.visible = True
 
 
 def _segment(

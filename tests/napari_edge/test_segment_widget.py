@@ -1,0 +1,335 @@
+"""The Segment widget, driven as a person does it, in a real viewer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Labels
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import Qt
+from scipy import ndimage
+
+
+def click(qtbot: Any, button: Any) -> None:
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+
+
+def run(qtbot: Any, widget: Any) -> None:
+    """Click Run, and wait until the widget is at rest again."""
+    click(qtbot, widget.run_button)
+    assert not widget.run_button.isEnabled()
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+
+
+def labels_layers(viewer: Any) -> list[Labels]:
+    return [layer for layer in viewer.layers if isinstance(layer, Labels)]
+
+
+def errors() -> list[str]:
+    return [n.message for n in notification_manager.records if str(n.severity) == "error"]
+
+
+@pytest.fixture(autouse=True)
+def _no_old_notifications() -> None:
+    notification_manager.records.clear()
+
+
+def test_run_shows_labels_on_the_image(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(squares, scale=(0.5, 0.25), translate=(3, 4), units="um", name="cells")
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, squares > 100)
+    image = viewer.layers["cells"]
+    for name in ("scale", "translate", "units", "axis_labels"):
+        assert tuple(getattr(labels, name)) == tuple(getattr(image, name)), name
+    assert labels.name == "cells (bright)"
+    assert list(labels.features["name"]) == ["bright"]
+    np.testing.assert_allclose(labels.get_color(1), (1, 0, 0, 1))
+    assert "Found bright in" in widget.status.text()
+    assert widget.status.text().endswith("on CPU")
+    assert not widget.progress.isVisible()
+    assert errors() == []
+
+
+def test_objects_are_counted(docked, qtbot, blobs, squares) -> None:
+    viewer, widget = docked(squares)
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    truth, _ = ndimage.label(squares > 100)
+    assert np.unique(labels.data).tolist() == [0, 1, 2, 3]
+    assert len(np.unique(np.stack([labels.data, truth])[:, squares > 100], axis=1).T) == 3
+    assert widget.status.text().startswith("3 blobs in ")
+
+
+def test_volume_on_a_turned_layer(docked, qtbot, bright_3d) -> None:
+    image = np.zeros((9, 10, 11), np.float32)
+    image[2:6, 3:8, 4:9] = 200
+    turned = np.eye(3)
+    turned[1:, 1:] = ((0.8, -0.6), (0.6, 0.8))  # in the plane, as the viewer shows it
+    viewer, widget = docked(image, rotate=turned, scale=(3, 1, 1), units="mm")
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, image > 100)
+    np.testing.assert_allclose(labels.rotate, viewer.layers[0].rotate)
+
+
+def test_second_run_replaces_the_first(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(squares)
+    run(qtbot, widget)
+    labels_layers(viewer)[0].opacity = 0.3
+    viewer.layers[0].data = squares.T.copy().T[::-1]
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, squares[::-1] > 100)
+    assert labels.opacity == 0.3
+    assert labels.name == "Image (bright)"
+
+
+def test_second_run_keeps_what_was_painted(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(squares)
+    run(qtbot, widget)
+    first = labels_layers(viewer)[0]
+    first.paint((30, 46), 1)
+    painted = first.data.copy()
+    run(qtbot, widget)
+    kept, new = labels_layers(viewer)
+    assert kept is first
+    assert not kept.visible
+    assert kept.name == "Image (bright), edited"
+    np.testing.assert_array_equal(kept.data, painted)
+    np.testing.assert_array_equal(new.data, squares > 100)
+
+
+def test_painted_and_undone_is_not_edited(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(squares)
+    run(qtbot, widget)
+    first = labels_layers(viewer)[0]
+    first.paint((30, 46), 1)
+    first.undo()
+    run(qtbot, widget)
+    assert len(labels_layers(viewer)) == 1
+
+
+def test_preview_grows_and_goes(docked, qtbot, bright) -> None:
+    image = np.full((256, 256), 200, np.uint8)
+    viewer, widget = docked(image)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: "Preview" in viewer.layers, timeout=60_000)
+    preview = viewer.layers["Preview"]
+    assert not preview.editable
+    assert viewer.layers.selection.active is viewer.layers[0]
+    assert preview.data.dtype == np.uint8
+    qtbot.waitUntil(lambda: preview.data.any(), timeout=10_000)
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+    assert [layer.name for layer in viewer.layers] == ["Image", "Image (bright)"]
+
+
+def test_cancel_leaves_the_layers_alone(docked, qtbot, bright) -> None:
+    viewer, widget = docked(np.zeros((512, 512), np.uint8))
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=60_000)
+    assert "windows" in widget.progress.format()
+    click(qtbot, widget.cancel_button)
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=10_000)
+    assert [layer.name for layer in viewer.layers] == ["Image"]
+    assert widget.status.text() == "Cancelled."
+    assert not widget.cancel_button.isEnabled()
+
+
+def test_cancel_brings_the_last_result_back(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(np.kron(squares, np.ones((12, 12), np.uint8)))
+    run(qtbot, widget)
+    (last,) = labels_layers(viewer)
+    click(qtbot, widget.run_button)
+    assert not last.visible
+    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=60_000)
+    click(qtbot, widget.cancel_button)
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=10_000)
+    assert labels_layers(viewer) == [last]
+    assert last.visible
+
+
+def test_damaged_weights_are_said_in_one_line(docked, qtbot, bright, squares) -> None:
+    (bright.folder / bright.description.weights[0].path).write_bytes(b"nothing")
+    viewer, widget = docked(squares)
+    run(qtbot, widget)
+    (message,) = errors()
+    assert "bright" in message
+    assert "\n" not in message
+    assert widget.status.text() == message
+    assert labels_layers(viewer) == []
+
+
+def test_wrong_setting_is_said_before_the_run(docked, qtbot, bright, squares) -> None:
+    _, widget = docked(squares)
+    widget.form.fields["window"].widget.value = "16 by 16"
+    click(qtbot, widget.run_button)
+    assert "Window needs whole numbers" in errors()[0]
+    assert widget.run_button.isEnabled()
+
+
+def test_setting_of_wrong_dimension(docked, qtbot, bright, squares) -> None:
+    _, widget = docked(squares)
+    widget.form.fields["window"].widget.value = "16 x 16 x 16"
+    run(qtbot, widget)
+    assert "Window (16, 16, 16) has 3 numbers" in errors()[0]
+
+
+def test_settings_reach_the_run(docked, qtbot, bright, squares) -> None:
+    _, widget = docked(squares)
+    totals = []
+    for window in ("8 x 8", "32 x 48"):
+        widget.form.fields["window"].widget.value = window
+        click(qtbot, widget.run_button)
+        qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+        totals.append(widget.progress.maximum())
+    assert totals[0] > totals[1] == 1
+
+
+def test_image_follows_the_selection(docked, squares, bright) -> None:
+    viewer, widget = docked(squares, squares, name="a")
+    assert widget.image.layer is viewer.layers[1]
+    viewer.layers.selection.active = viewer.layers[0]
+    assert widget.image.layer is viewer.layers[0]
+    labels = viewer.add_labels(np.zeros((4, 4), int))
+    assert viewer.layers.selection.active is labels
+    assert widget.image.layer is viewer.layers[0]
+    viewer.layers[0].name = "renamed"
+    assert widget.image.currentText() == "renamed"
+    viewer.layers.clear()
+    assert widget.image.layer is None
+    assert not widget.run_button.isEnabled()
+
+
+def test_models_that_fit_come_first(docked, bright, bright_3d, squares) -> None:
+    viewer, widget = docked(squares)
+    box = widget.model
+    assert [box.itemText(i) for i in range(box.count())] == [
+        "bright",
+        "bright3d takes volumes, and this image is 2D",
+    ]
+    assert box.choice.model.name == "bright"
+    assert not box.model().item(1).isEnabled()
+    viewer.add_image(np.zeros((8, 9, 10)))
+    assert box.itemText(0) == "bright3d"
+    assert box.choice.model.name == "bright3d"
+    assert "3D" in widget.about.text()
+
+
+def test_no_model_fits(docked, bright_3d, squares) -> None:
+    _, widget = docked(squares)
+    assert widget.about.text() == "bright3d takes volumes, and this image is 2D."
+    assert not widget.run_button.isEnabled()
+
+
+def test_no_models_says_where_they_go(docked, home, squares, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("napari_monai.models.store.shipped_folder", lambda: tmp_path / "none")
+    _, widget = docked(squares)
+    assert str(home / "models") in widget.about.text()
+
+
+def test_a_new_model_shows_when_the_list_opens(docked, home, bright, squares, qtbot) -> None:
+    from tests.models.known import threshold_model
+
+    _, widget = docked(squares)
+    threshold_model(home / "models" / "newer", threshold=1.0, name="newer")
+    widget.model.showPopup()
+    widget.model.hidePopup()
+    assert widget.model.findText("newer") >= 0
+
+
+def test_image_with_too_many_axes(docked, bright, squares) -> None:
+    _, widget = docked(np.zeros((2, 2, 2, 8, 8)))
+    assert "5 axes" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+
+
+def test_closing_the_dock_cancels(docked, qtbot, bright) -> None:
+    from napari.qt.threading import WorkerBase
+
+    viewer, widget = docked(np.zeros((512, 512), np.uint8))
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: "Preview" in viewer.layers, timeout=60_000)
+    viewer.window.remove_dock_widget(widget)
+    assert [layer.name for layer in viewer.layers] == ["Image"]
+    del widget
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert errors() == []
+
+
+def test_closing_the_viewer_cancels(docked, qtbot, bright) -> None:
+    from napari.qt.threading import WorkerBase
+
+    viewer, widget = docked(np.zeros((512, 512), np.uint8))
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=60_000)
+    viewer.close()
+    qtbot.waitUntil(lambda: not WorkerBase._worker_set, timeout=10_000)
+    assert errors() == []
+
+
+def test_deleted_layers_do_not_stop_a_run(docked, qtbot, bright) -> None:
+    image = np.full((256, 256), 200, np.uint8)
+    viewer, widget = docked(image)
+    click(qtbot, widget.run_button)
+    qtbot.waitUntil(lambda: "Preview" in viewer.layers, timeout=60_000)
+    viewer.layers.clear()
+    qtbot.waitUntil(lambda: bool(labels_layers(viewer)), timeout=60_000)
+    assert (labels_layers(viewer)[0].data == 1).all()
+    assert errors() == []
+
+
+def test_save_button_writes_the_labels(docked, qtbot, bright, squares, tmp_path) -> None:
+    from napari_monai import read
+
+    _, widget = docked(squares, scale=(0.5, 0.25), units="um")
+    assert not widget.save_button.isEnabled()
+    run(qtbot, widget)
+    assert widget.save_button.isEnabled()
+    widget.save_to(tmp_path / "found.ome.tif")
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    labels = read(tmp_path / "found.ome.tif", labels=True)
+    np.testing.assert_array_equal(labels.numpy(), squares > 100)
+    assert labels.grid.spacing == (0.5, 0.25)
+    assert labels.grid.unit == "µm"
+    assert widget.status.text() == "Saved found.ome.tif."
+
+
+def test_save_where_there_is_no_folder(docked, qtbot, bright, squares, tmp_path) -> None:
+    _, widget = docked(squares)
+    run(qtbot, widget)
+    widget.save_to(tmp_path / "missing" / "found.tif")
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    assert "There is no folder" in errors()[0]
+
+
+def test_three_clicks_segment_the_sample(make_napari_viewer, qtbot, home) -> None:
+    """Open Sample > Nuclei (2D), Plugins > Segment, Run."""
+    from napari._app_model import get_app_model
+    from tests.models.known import INSTANCES, threshold_model
+
+    from napari_monai.models import Inferer, Operation
+
+    scale = Operation("scale_percentiles", {"lower": 1.0, "upper": 99.8})
+    threshold_model(
+        home / "models" / "bright-nuclei",
+        threshold=0.3,
+        name="bright-nuclei",
+        preprocess=(scale,),
+        inferer=Inferer((128, 128)),
+        **INSTANCES,
+    )
+    viewer = make_napari_viewer()
+    commands = get_app_model().commands
+    commands.execute_command("napari-monai.nuclei_2d").result()
+    commands.execute_command("napari-monai.segment").result()
+    (dock,) = viewer.window._wrapped_dock_widgets.values()
+    widget = dock.widget()
+    qtbot.waitUntil(lambda: viewer.layers.selection.active is viewer.layers["Nuclei"])
+    widget.model._wanted = "bright-nuclei"
+    widget.model.fit(widget.image.layer)
+    run(qtbot, widget)
+    found, truth = viewer.layers["Nuclei (bright-nuclei)"].data > 0, viewer.layers[1].data > 0
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.6
