@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 
 
 def run(*command: str, folder: Path) -> str:
-    """Run a command that must succeed without a warning; return what it printed."""
+    """Run a command that must succeed without a warning of ours; return what it printed."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -39,7 +39,7 @@ def run(*command: str, folder: Path) -> str:
         check=False,
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "Warning" not in done.stderr, done.stderr
+    assert not re.search("napari_monai.*Warning", done.stderr), done.stderr
     return done.stdout
 
 
