@@ -46,7 +46,8 @@ benchmark: $(VENV)/.dev
 	export NAPARI_CONFIG=; \
 	run=(); \
 	if [[ -z "$${DISPLAY-}" ]] && command -v xvfb-run >/dev/null; then run=(xvfb-run -a); fi; \
-	"$${run[@]}" $(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output
+	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output; \
+	"$${run[@]}" $(BIN)/python tests/benchmarks/segment_widget_opening.py
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:

@@ -1,7 +1,7 @@
 """Time what users wait for: ``make benchmark``.
 
 Each case runs in a process of its own, so that imports and memory count from zero. The results go
-to ``benchmark.json`` and, as a table, to the screen. Widgets are timed where there is a display.
+to ``benchmark.json`` and, as a table, to the screen.
 """
 
 from __future__ import annotations
@@ -96,21 +96,6 @@ def _segment(image: str, truth: str, folder: Path = SAMPLES) -> Numbers:
     return {"job_s": seconds, "megavoxels_per_s": size / seconds, "AP50": scores["AP50"]}
 
 
-def open_widget() -> Numbers:
-    """Open the Segment widget in a viewer that is up."""
-    import napari
-
-    viewer = napari.Viewer(show=True)
-    viewer.open_sample("napari-monai", "nuclei_2d")
-    start = time.perf_counter()
-    _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Segment")
-    napari.qt.get_qapp().processEvents()
-    seconds = time.perf_counter() - start
-    assert widget.isVisible()
-    viewer.close()
-    return {"job_s": seconds}
-
-
 CASES: dict[str, Callable[[], Numbers]] = {
     case.__name__: case
     for case in (
@@ -118,19 +103,11 @@ CASES: dict[str, Callable[[], Numbers]] = {
         command_help,
         import_inference,
         read_volume,
-        open_widget,
         segment_picture,
         segment_stack,
         segment_large_picture,
     )
 }
-
-
-def has_display() -> bool:
-    """Whether a window can be opened here."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def measure(name: str) -> Numbers:
@@ -181,9 +158,6 @@ def main() -> None:
         return
     results: dict[str, Numbers] = {}
     for name in CASES:
-        if name == "open_widget" and not has_display():
-            print(f"{name:24} left out: no display")
-            continue
         results[name] = measure(name)
         print(f"{name:24}", "  ".join(f"{key} {value:.3g}" for key, value in results[name].items()))
     args.output.mkdir(parents=True, exist_ok=True)
