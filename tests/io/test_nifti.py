@@ -443,6 +443,17 @@ class TestDamage:
         with pytest.raises(ReadError, match="CRC"):
             io.read(tmp_path / "a.nii.gz")
 
+    def test_far_more_than_the_header_promises(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(nifti, "LAZY_FROM", 1000)
+        path = tmp_path / "a.nii.gz"
+        path.write_bytes(gzip.compress(image().to_bytes() + bytes(900)))
+        np.testing.assert_array_equal(io.read(path).numpy(), voxels())
+        path.write_bytes(gzip.compress(image().to_bytes() + bytes(10**6)))
+        with pytest.raises(ReadError, match="holds far more than the voxels"):
+            io.read(path)
+
     def test_no_voxels(self, tmp_path: Path) -> None:
         with pytest.raises(ReadError):
             io.read(saved(tmp_path / "a.nii", image(), dim=[3, 5, 0, 7, 1, 1, 1, 1]))

@@ -482,6 +482,20 @@ class TestDamage:
         with pytest.raises(ReadError, match=r"promises 20000000000 bytes"):
             io.read(tmp_path / "a.tif")
 
+    @pytest.mark.parametrize(
+        ("width", "message"),
+        [(0, r"holds no image"), (10**8, r"promises 10000000000 bytes")],
+        ids=["none", "far too many"],
+    )
+    def test_a_width_that_cannot_be(self, tmp_path: Path, width: int, message: str) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", voxels(50, 60), metadata=None)
+        content = (tmp_path / "a.tif").read_bytes()
+        entry = struct.pack("<HHI", 256, 4, 1)
+        content = content.replace(entry + struct.pack("<I", 60), entry + struct.pack("<I", width))
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(ReadError, match=message):
+            io.read(tmp_path / "a.tif")
+
     def test_pages_in_a_circle_end(self, tmp_path: Path) -> None:
         tifffile.imwrite(tmp_path / "a.tif", voxels(5, 6), metadata=None)
         content = bytearray((tmp_path / "a.tif").read_bytes())

@@ -15,9 +15,11 @@ from typing import Literal, overload
 
 from ..errors import (
     FormatError,
+    GridError,
     NapariMonaiError,
     OutOfMemoryError,
     ReadError,
+    VolumeError,
     VolumeWarning,
     WriteError,
 )
@@ -170,6 +172,8 @@ def _volumes(path: Path, labels: bool) -> Generator[Volume]:
     try:
         for volume in module.volumes(path, labels=labels):
             yield as_labels(volume) if labels else volume
+    except (GridError, VolumeError) as error:
+        raise ReadError(f"{path} holds no image: {error}") from error
     except (NapariMonaiError, Warning):
         raise
     except MemoryError as error:

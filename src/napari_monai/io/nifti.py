@@ -293,11 +293,21 @@ def _raw(source: _Source, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array
                     flat[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
                     done += len(chunk)
                 array = flat.view(dtype).reshape(shape, order="F")
-            while file.read(_CHUNK):  # to the end, so that the checksum is checked
-                pass
+            _check_end(path, file, max(needed, LAZY_FROM))
         except EOFError:
             raise ReadError(f"{path} is truncated. Copy it from its source again.") from None
     return array
+
+
+def _check_end(path: Path, file: gzip.GzipFile, most: int) -> None:
+    """Read to the end, so that the checksum is checked; ``most`` bytes more at most."""
+    while chunk := file.read(_CHUNK):
+        most -= len(chunk)
+        if most < 0:
+            raise ReadError(
+                f"{path} holds far more than the voxels its header promises: it is damaged. Copy "
+                "it from its source again."
+            )
 
 
 def _skip(file: gzip.GzipFile | io.BufferedReader, count: int) -> None:

@@ -141,10 +141,15 @@ def _check_bounds(path: Path, series: Any) -> None:
                     f"{path} is truncated: its voxels reach to byte {offset + count}, it has "
                     f"{size}. Copy it from its source again."
                 )
-    if page.compression != COMPRESSION.NONE:
-        ratio = DEFLATE_LIMIT if page.compression in _DEFLATE else _OTHER_LIMIT
-        if len({p.parent.filehandle.name for p in series.pages if p is not None}) == 1:
-            check_size(path, series.nbytes, ratio=ratio)
+    if len({p.parent.filehandle.name for p in series.pages if p is not None}) == 1:
+        check_size(path, series.nbytes, ratio=_largest_ratio(page))
+
+
+def _largest_ratio(page: Any) -> int:
+    """Return how many bytes of voxels a byte of the file can hold."""
+    if page.compression == COMPRESSION.NONE:
+        return int(-(-page.dtype.itemsize * 8 // max(page.bitspersample, 1)))  # masks have 8 a byte
+    return DEFLATE_LIMIT if page.compression in _DEFLATE else _OTHER_LIMIT
 
 
 def _data(path: Path, tif: Any, series: Any, layout: _Layout) -> ArrayLike:

@@ -23,6 +23,8 @@ Array = npt.NDArray[Any]
 _TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8")
 # Offsets of a plain TIFF reach 4 GiB; pages and tags need room too, labels may grow when packed.
 _BIG_FROM = 2**31
+# zlib's usual 6 takes several times as long for files a little smaller.
+_LEVEL = 3
 
 
 def write(path: Path, volume: Volume) -> None:
@@ -37,6 +39,7 @@ def write(path: Path, volume: Volume) -> None:
         "photometric": "rgb" if shown.rgb else "minisblack",
         "bigtiff": int(np.prod(shape)) * dtype.itemsize >= _BIG_FROM,
         "compression": "zlib" if labels else None,
+        "compressionargs": {"level": _LEVEL} if labels else None,
         **_resolution(shown),
     }
     if shown.rgb:
