@@ -9,6 +9,9 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtGui import QWheelEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_monai._napari.forms import SettingsForm
 from napari_monai.errors import SettingsError
@@ -166,3 +169,28 @@ def test_changes_are_said(form, qtbot: Any) -> None:
     shown = form(InferenceSettings)
     with qtbot.waitSignal(shown.changed, timeout=1000):
         shown.fields["device"].widget.value = "cpu"
+
+
+def test_the_wheel_scrolls_past_fields(form, qtbot: Any) -> None:
+    shown = form(InferenceSettings)
+    shown.more.expand()
+    shown.show()
+    qtbot.waitExposed(shown)
+    QApplication.setActiveWindow(shown)  # a virtual screen has no window manager to do it
+    box = shown.fields["overlap"].widget.native
+    middle = QPointF(box.rect().center())
+    for focused in (False, True):
+        (box if focused else shown.fields["window"].widget.native).setFocus()
+        qtbot.waitUntil(lambda: box.hasFocus() == focused)  # noqa: B023
+        wheel = QWheelEvent(
+            middle,
+            box.mapToGlobal(middle),
+            QPoint(0, 0),
+            QPoint(0, 120),
+            Qt.MouseButton.NoButton,
+            Qt.KeyboardModifier.NoModifier,
+            Qt.ScrollPhase.NoScrollPhase,
+            False,
+        )
+        QApplication.sendEvent(box, wheel)
+        assert (shown.value().overlap is not None) == focused

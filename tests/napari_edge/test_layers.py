@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.layers import Image, Labels, Layer
+from tests.napari_edge.affines import ORIENTATIONS, SHAPE, SPACING, affine_of, rotation
 
 from napari_monai import LabelVolume, Volume, read, write
 from napari_monai._napari.layers import (
@@ -27,36 +27,6 @@ from napari_monai.errors import VolumeError
 from napari_monai.grid import Grid
 from napari_monai.io.lazy import LazyArray
 from napari_monai.volume import LabelClass
-
-ORIENTATIONS = [
-    "".join(letters)
-    for order in itertools.permutations(("RL", "AP", "SI"))
-    for letters in itertools.product(*order)
-]
-SHAPE, SPACING = (5, 6, 7), (0.7, 1.2, 3.0)
-
-
-def rotation(degrees: float) -> np.ndarray:
-    """Return a rotation about an axis that is none of the world's."""
-    axis, angle = np.array((1.0, 2.0, 3.0)) / np.sqrt(14), np.radians(degrees)
-    cross = np.cross(np.eye(3), axis)
-    return (
-        np.cos(angle) * np.eye(3)
-        - np.sin(angle) * cross
-        + (1 - np.cos(angle)) * np.outer(axis, axis)
-    )
-
-
-def affine_of(codes: str, degrees: float = 0.0) -> np.ndarray:
-    """Return a NIfTI affine whose axes run to ``codes``, leaning by so many degrees."""
-    ornt = nib.orientations.axcodes2ornt(codes)
-    affine = np.eye(4)
-    affine[:3, :3] = 0
-    for axis, (world, sign) in enumerate(ornt):
-        affine[int(world), axis] = sign * SPACING[axis]
-    affine[:3, :3] = rotation(degrees) @ affine[:3, :3]
-    affine[:3, 3] = (-31.0, 17.5, 204.25)
-    return affine
 
 
 def layer_of(data: tuple[Any, dict[str, Any], str]) -> Any:

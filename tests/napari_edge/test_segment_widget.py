@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Labels
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from scipy import ndimage
+from tests.models.known import INSTANCES, threshold_model
+from tests.napari_edge.affines import affine_of
+
+import napari_monai as nm
+from napari_monai.models import Inferer, Inputs, Operation
 
 
 def click(qtbot: Any, button: Any) -> None:
@@ -73,6 +80,79 @@ def test_volume_on_a_turned_layer(docked, qtbot, bright_3d) -> None:
     (labels,) = labels_layers(viewer)
     np.testing.assert_array_equal(labels.data, image > 100)
     np.testing.assert_allclose(labels.rotate, viewer.layers[0].rotate)
+
+
+def test_film_is_segmented_frame_by_frame(docked, qtbot, bright, squares) -> None:
+    film = np.stack([squares, squares[::-1], squares[:, ::-1]])
+    labels_t = ("t", "y", "x")
+    viewer, widget = docked(film, axis_labels=labels_t, scale=(2, 1, 1), units=("s", "um", "um"))
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, film > 100)
+    assert labels.axis_labels == labels_t
+    assert [str(u) for u in labels.units] == ["second", "micrometer", "micrometer"]
+
+
+def test_colour_picture(docked, qtbot, home, squares) -> None:
+    threshold_model(
+        home / "models" / "coloured",
+        threshold=100.0,
+        weights=(1.0, 0.0, 0.0),
+        name="coloured",
+        inputs=Inputs(("red", "green", "blue"), 2, colour=True),
+    )
+    picture = np.stack([squares, squares.T[:32, :32].repeat(2, 1)[:, :48], squares * 0], -1)
+    viewer, widget = docked(picture, rgb=True)
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, squares > 100)
+
+
+def test_all_channels_of_a_file(make_napari_viewer, qtbot, home, tmp_path) -> None:
+    threshold_model(
+        home / "models" / "both",
+        threshold=100.0,
+        weights=(1.0, -1.0),
+        name="both",
+    )
+    rng = np.random.default_rng(5)
+    data = rng.integers(0, 255, (2, 24, 36)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "two.ome.tif", data, metadata={"axes": "CYX"})
+    viewer = make_napari_viewer()
+    viewer.open(tmp_path / "two.ome.tif", plugin="napari-monai")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Segment")
+    run(qtbot, widget)
+    (labels,) = labels_layers(viewer)
+    np.testing.assert_array_equal(labels.data, data[0].astype(int) - data[1] > 100)
+
+
+@pytest.mark.parametrize("ndisplay", [2, 3])
+@pytest.mark.parametrize(("codes", "degrees"), [("RAS", 0), ("PIR", 0), ("LSA", 12), ("ASL", 12)])
+def test_result_on_a_patient_is_what_scripts_get(
+    make_napari_viewer, qtbot, bright_3d, tmp_path, codes, degrees, ndisplay
+) -> None:
+    """From a file through the viewer to a file: bit by bit the same as without the viewer."""
+    rng = np.random.default_rng(3)
+    voxels = rng.integers(0, 255, (11, 12, 13)).astype(np.int16)
+    source = tmp_path / "ct.nii.gz"
+    nib.save(nib.Nifti1Image(voxels, affine_of(codes, degrees)), source)
+    nm.write(tmp_path / "script.nii.gz", nm.segment(nm.read(source), bright_3d))
+
+    viewer = make_napari_viewer(ndisplay=ndisplay)
+    viewer.open(source, plugin="napari-monai")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Segment")
+    run(qtbot, widget)
+    assert errors() == []
+    widget.save_to(tmp_path / "widget.nii.gz")
+    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    viewer.layers.save(str(tmp_path / "viewer.nii.gz"), selected=True, plugin="napari-monai")
+    expected = nib.load(tmp_path / "script.nii.gz")
+    assert np.asarray(expected.dataobj).any()
+    for name in ("widget", "viewer"):
+        written = nib.load(tmp_path / f"{name}.nii.gz")
+        np.testing.assert_array_equal(np.asarray(written.dataobj), np.asarray(expected.dataobj))
+        np.testing.assert_array_equal(written.affine, nib.load(source).affine)
+        assert written.header["sform_code"] == nib.load(source).header["sform_code"]
 
 
 def test_second_run_replaces_the_first(docked, qtbot, bright, squares) -> None:
@@ -224,6 +304,25 @@ def test_no_model_fits(docked, bright_3d, squares) -> None:
     assert not widget.run_button.isEnabled()
 
 
+def test_many_that_do_not_fit_are_not_all_named(docked, home, squares) -> None:
+    for n in range(6):
+        name = f"solid{n}"
+        threshold_model(home / "models" / name, threshold=1.0, dims=3, name=name)
+    _, widget = docked(squares)
+    lines = widget.about.text().splitlines()
+    assert len(lines) == 4
+    assert lines[3] == "3 more do not fit: see the list."
+
+
+def test_no_image_yet(docked, bright, squares) -> None:
+    viewer, widget = docked()
+    assert "Open Sample" in widget.status.text()
+    assert not widget.run_button.isEnabled()
+    viewer.add_image(squares)
+    assert widget.status.text() == ""
+    assert widget.run_button.isEnabled()
+
+
 def test_no_models_says_where_they_go(docked, home, squares, monkeypatch, tmp_path) -> None:
     monkeypatch.setattr("napari_monai.models.store.shipped_folder", lambda: tmp_path / "none")
     _, widget = docked(squares)
@@ -231,8 +330,6 @@ def test_no_models_says_where_they_go(docked, home, squares, monkeypatch, tmp_pa
 
 
 def test_a_new_model_shows_when_the_list_opens(docked, home, bright, squares, qtbot) -> None:
-    from tests.models.known import threshold_model
-
     _, widget = docked(squares)
     threshold_model(home / "models" / "newer", threshold=1.0, name="newer")
     widget.model.showPopup()
@@ -281,6 +378,13 @@ def test_deleted_layers_do_not_stop_a_run(docked, qtbot, bright) -> None:
     assert errors() == []
 
 
+def test_fits_a_narrow_dock_and_a_low_window(docked, qtbot, blobs, squares) -> None:
+    _, widget = docked(squares)
+    widget.form.more.expand()
+    assert widget.minimumSizeHint().width() <= 280
+    assert widget.minimumSizeHint().height() <= 300
+
+
 def test_save_button_writes_the_labels(docked, qtbot, bright, squares, tmp_path) -> None:
     from napari_monai import read
 
@@ -308,9 +412,6 @@ def test_save_where_there_is_no_folder(docked, qtbot, bright, squares, tmp_path)
 def test_three_clicks_segment_the_sample(make_napari_viewer, qtbot, home) -> None:
     """Open Sample > Nuclei (2D), Plugins > Segment, Run."""
     from napari._app_model import get_app_model
-    from tests.models.known import INSTANCES, threshold_model
-
-    from napari_monai.models import Inferer, Operation
 
     scale = Operation("scale_percentiles", {"lower": 1.0, "upper": 99.8})
     threshold_model(

@@ -114,9 +114,10 @@ def _with_ending(path: str, ending: str) -> str:
 def suggested_path(labels: LabelVolume) -> Path:
     """Return a path beside the file that the image came from, in a format that suits it."""
     source = labels.source
-    folder = Path.home() if source is None else source.parent
-    stem = "labels" if source is None else f"{io.stem_of(source)}_labels"
-    return folder / (stem + label_endings(labels)[0])
+    if source is None:
+        stem = re.sub(r"[^\w.-]+", "_", labels.name).strip("_")
+        return Path.home() / f"{stem or 'labels'}{label_endings(labels)[0]}"
+    return source.with_name(f"{io.stem_of(source)}_labels{label_endings(labels)[0]}")
 
 
 def label_endings(labels: LabelVolume) -> tuple[str, ...]:
@@ -155,8 +156,9 @@ def sample_abdomen_ct() -> list[LayerData]:
 def _sample(file_name: str, title: str) -> list[LayerData]:
     folder = sample_folder()
     stem, ending = io.stem_of(file_name), io.extension_of(file_name)
-    image = replace(io.read(folder / file_name), name=title)
-    truth = io.read(folder / f"{stem}_truth{ending}", labels=True)
+    # Without their source: results are not to be saved beside it, inside the installation.
+    image = replace(io.read(folder / file_name), name=title, source=None)
+    truth = replace(io.read(folder / f"{stem}_truth{ending}", labels=True), source=None)
     names = folder / f"{stem}_truth.json"
     if names.is_file():
         numbers = json.loads(names.read_text(encoding="utf-8"))

@@ -19,7 +19,8 @@ from magicgui.widgets import (
     create_widget,
 )
 from magicgui.widgets.bases import ValueWidget
-from qtpy.QtCore import Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QObject, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -131,8 +132,11 @@ class SettingsForm(QWidget, Generic[S]):
             box.setLayout(self._rows[1])
             self.more.addWidget(box)
             layout.addWidget(self.more)
+        calm = _NoStrayWheel(self)
         for field in self.fields.values():
             field.widget.changed.connect(self._said)
+            field.widget.native.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            field.widget.native.installEventFilter(calm)
 
     def _said(self, _value: object) -> None:
         self.changed.emit()
@@ -163,11 +167,25 @@ class SettingsForm(QWidget, Generic[S]):
             field.value = getattr(settings, name)
 
 
+class _NoStrayWheel(QObject):
+    """Leaves the wheel to the scroll area around a field, unless the field was clicked into."""
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
+        """Keep wheel events from fields without the focus."""
+        if event is None or not isinstance(watched, QWidget):
+            return False
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return bool(super().eventFilter(watched, event))
+
+
 class _Folded(QCollapsible):
-    """A section that opens at a click, without an animation and with its own arrows."""
+    """A section that opens at a click, at once, with an arrow in the colour of the text."""
 
     def __init__(self, title: str) -> None:
-        super().__init__(title, expandedIcon="▾", collapsedIcon="▸")
+        super().__init__(title, expandedIcon=QIcon(), collapsedIcon=QIcon())
+        self._title = title
         self.setDuration(0)
         plain = "text-align: left; border: none; outline: none; background: transparent;"
         self.toggleButton().setStyleSheet(f"QPushButton, QPushButton:checked {{ {plain} }}")
@@ -175,6 +193,11 @@ class _Folded(QCollapsible):
             if inside is not None:
                 inside.setContentsMargins(0, 0, 0, 0)
                 inside.setSpacing(2)
+        self.toggled.connect(self._point)
+        self._point(False)
+
+    def _point(self, is_open: bool) -> None:
+        self.setText(f"{'▾' if is_open else '▸'} {self._title}")
 
 
 def _rows(fields: list[Field]) -> QFormLayout:

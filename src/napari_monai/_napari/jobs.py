@@ -125,6 +125,8 @@ class Job(QObject):
     def _on_finished(self) -> None:
         # A generator that was left behind holds its memory, and its file handles, until closed.
         self._steps.close()
+        if self._outcome == "done" and self._worker.abort_requested:
+            self._outcome = "cancelled"  # by the viewer, which is being closed
         self._worker = None
         self.ended.emit(self._outcome)
         self.deleteLater()

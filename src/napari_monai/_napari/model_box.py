@@ -13,6 +13,9 @@ from .choices import Choice, card_text, choices
 if TYPE_CHECKING:
     from napari.layers import Image
 
+# So many models are named where none fits.
+_MOST_REASONS = 3
+
 
 class ModelBox(QComboBox):
     """The models of the store, read again whenever the list is opened.
@@ -67,6 +70,9 @@ class ModelBox(QComboBox):
     def why_none(self) -> str:
         """Return why no model can be chosen, and the cure."""
         lines = [f"{c.model.name} {c.why_not}." for c in self._choices if c.why_not]
+        if len(lines) > _MOST_REASONS:
+            rest = len(lines) - _MOST_REASONS
+            lines = [*lines[:_MOST_REASONS], f"{rest} more do not fit: see the list."]
         if not self._choices:
             lines = [f"There are no models: put a model's folder into {user_folder()}."]
         return "\n".join(lines + self._problems)

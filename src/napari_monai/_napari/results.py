@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEY = "napari-monai result"
 
 # What a person has set on the last result, and would set again on the next.
-_KEPT_LOOK = ("opacity", "visible", "blending", "contour", "iso_gradient_mode", "rendering")
+_KEPT_LOOK = ("opacity", "blending", "contour", "iso_gradient_mode", "rendering")
 
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 

@@ -35,9 +35,12 @@ from .layers import Placement, labels_of, placement_of
 from .model_box import ModelBox
 from .preview import Preview
 from .results import Result, find, put, result_of
+from .scroll import Scroll
 
 if TYPE_CHECKING:
     import napari
+
+_NO_IMAGE = "Open an image, or try one: File ▸ Open Sample ▸ napari MONAI."
 
 
 class SegmentWidget(QWidget):
@@ -95,18 +98,19 @@ class SegmentWidget(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(9, 6, 9, 6)
         layout.setSpacing(6)
-        layout.addWidget(self.inputs)
+        layout.addWidget(Scroll(self.inputs))
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.save_button)
         layout.addStretch(1)
         self.progress.hide()
-        self.status.hide()
 
     # -- choosing -----------------------------------------------------------------------------
 
     def _image_chosen(self) -> None:
+        if self._job is None:
+            self._say("" if self.image.layer is not None else _NO_IMAGE)
         try:
             self.model.fit(self.image.layer)
         except NapariMonaiError as error:
@@ -232,11 +236,13 @@ class SegmentWidget(QWidget):
         if layer is None:
             return
         labels = labels_of(layer)
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save labels", str(suggested_path(labels)), label_filters(labels)
-        )
-        if name:
-            self.save_to(Path(name))
+        path = suggested_path(labels)
+        dialog = QFileDialog(self, "Save labels", str(path.parent), label_filters(labels))
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix(label_endings(labels)[0].lstrip("."))
+        dialog.selectFile(path.name)
+        if dialog.exec():
+            self.save_to(Path(dialog.selectedFiles()[0]))
 
     def save_to(self, path: Path) -> None:
         """Save the result; without a known extension, in the first format that suits it."""
