@@ -277,6 +277,14 @@ class TrainingSettings(Settings):
         minimum=0.0,
         maximum=2.0,
     )
+    calm: float = option(
+        0.5,
+        "Last part of the steps, in which intensities are left alone and sizes changed little: "
+        "the network settles on images as they are.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.1,
+    )
     validate_every: int = option(500, "Steps between validations.", minimum=1)
     seed: int = option(0, "Seed of all that is random.", minimum=0)
     device: Device = option(

@@ -104,7 +104,7 @@ def test_the_matrix_maps_patch_steps_to_image_steps() -> None:
     rng = np.random.default_rng(3)
     example.centres[:] = 200
     matrix = random_matrix(2, np.random.default_rng(3), NO_INTENSITY, spacing=(1.0, 1.0))
-    image, _ = sampler._patch(example, rng)
+    image, _ = sampler._patch(example, rng, NO_INTENSITY)
     np.testing.assert_allclose(steps_of(image), matrix, atol=1e-3)
 
 
@@ -168,3 +168,20 @@ def test_grey_pictures_mostly_stay_grey() -> None:
     changed = change_intensity(images, np.random.default_rng(0))
     grey = (changed - changed[:, :1]).abs().amax((1, 2, 3)) < 1e-5
     assert 100 < int(grey.sum()) < 190
+
+
+def test_calm_steps_leave_intensities_alone() -> None:
+    labels = np.zeros((64, 64), np.int32)
+    labels[16:48, 16:48] = 1
+    flat = Example(
+        "flat",
+        np.where(labels > 0, 1, 0)[None].astype(np.float16),
+        labels[None].astype(np.float16),
+        labels,
+        (1.0, 1.0),
+        np.argwhere(labels).astype(np.int32),
+    )
+    settings = TrainingSettings(steps=10, calm=0.4, batch_size=8)
+    sampler = PatchSampler([flat], (32, 32), settings=settings, classes=False)
+    changed = [not torch.equal(*sampler.batch(step)) for step in range(10)]
+    assert changed == [True] * 6 + [False] * 4
