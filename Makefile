@@ -2,6 +2,7 @@
 # make test       run every test, on a virtual screen where there is no other
 # make lint       ruff, mypy, import contracts
 # make benchmark  time what users wait for
+# make model      train nuclei-2d again on the images in DATA; goes on where it was stopped
 #
 # All of it lives in .venv, made on first use with the versions in constraints.txt.
 
@@ -24,7 +25,11 @@ SYSTEM := xvfb libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libx
     libxcb-icccm4 libxcb-image0 libxcb-keysyms1 libxcb-render-util0 libxcb-xinerama0 \
     libxcb-shape0 libdbus-1-3 libglib2.0-0
 
-.PHONY: demo test lint benchmark system constraints clean
+# Images of the Data Science Bowl 2018, sorted into train and val, fluorescence and tissue.
+DATA ?= ../shared/data/nuclei2d
+RUN ?= runs/nuclei-2d
+
+.PHONY: demo test lint benchmark model system constraints clean
 
 demo: $(VENV)/.gui
 	$(BIN)/napari-monai demo --output demo_output
@@ -48,6 +53,15 @@ benchmark: $(VENV)/.dev
 	if [[ -z "$${DISPLAY-}" ]] && command -v xvfb-run >/dev/null; then run=(xvfb-run -a); fi; \
 	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output; \
 	"$${run[@]}" $(BIN)/python tests/benchmarks/segment_widget_opening.py
+
+model: $(VENV)/.dev
+	$(BIN)/napari-monai train --name nuclei-2d --steps 8000 \
+	    --images $(DATA)/train/fluorescence/images $(DATA)/train/tissue/images \
+	    --labels $(DATA)/train/fluorescence/labels $(DATA)/train/tissue/labels \
+	    --val-images $(DATA)/val/fluorescence/images $(DATA)/val/tissue/images \
+	    --val-labels $(DATA)/val/fluorescence/labels $(DATA)/val/tissue/labels \
+	    --card src/napari_monai/models/shipped/nuclei-2d/card.json \
+	    --output $(RUN) $(if $(wildcard $(RUN)/checkpoint.pt),--resume)
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:

@@ -26,14 +26,16 @@ DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "nuclei2d" / "v
 def classical(image: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
     """Segment a picture (channel, y, x) the way of the textbooks: Otsu, distance, watershed."""
     grey = image.mean(axis=0)
-    bright = grey > threshold_otsu(grey)
+    bright = grey > threshold_otsu(grey)  # type: ignore[no-untyped-call]
     if bright.mean() > 0.5:  # dark nuclei on a bright ground
         bright = ~bright
     distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(bright), 1)
-    peaks = peak_local_max(distance, min_distance=5, labels=bright.astype(int))
+    mask = bright.astype(int)
+    peaks = peak_local_max(distance, min_distance=5, labels=mask)  # type: ignore[no-untyped-call]
     seeds = np.zeros(bright.shape, np.int32)
     seeds[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
-    return np.asarray(watershed(-distance, seeds, mask=bright), np.int32)
+    found = watershed(-distance, seeds, mask=bright)  # type: ignore[no-untyped-call]
+    return np.asarray(found, np.int32)
 
 
 def main() -> None:
