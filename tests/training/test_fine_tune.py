@@ -278,3 +278,11 @@ def test_files_are_read_as_pairs(tmp_path: Path) -> None:
     volume, labels = load_pair((tmp_path / "a.tif", tmp_path / "b.tif"))
     assert np.array_equal(volume.numpy(), image.numpy())
     assert np.array_equal(labels.numpy(), truth.numpy())
+
+
+def test_a_card_names_the_model_and_its_classes(tmp_path: Path) -> None:
+    card = {"title": "Discs", "authors": ["A. Person"], "classes": {"1": "disc"}}
+    run(tmp_path, card=card, validation=())
+    description = load_model(tmp_path / "model").description
+    assert (description.title, description.authors) == ("Discs", ("A. Person",))
+    assert [c.name for c in description.labels] == ["disc"]

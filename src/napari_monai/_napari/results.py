@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 
 from ..events import Event, Segmented
+from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
 from .jobs import span
@@ -69,6 +70,19 @@ def result_of(event: Segmented, place: Placement, image: Image, model: ModelDesc
     mark = Mark(image.unique_id, model.name, _checksum(data))
     settings["metadata"] = {**settings["metadata"], KEY: mark}
     return Result((data, settings, kind), summary(labels, event.seconds, event.device))
+
+
+def warm_up(model: ModelDescription) -> None:
+    """Have napari import and compile what it needs to show the labels of a model.
+
+    The first layers of a session take seconds: here in the thread of a run, not of the window.
+    """
+    grid = Grid.from_spacing((1, 1))
+    for kind in (np.uint8, np.uint16):
+        dot = LabelVolume(np.zeros((1, 1), kind), grid, classes=model.labels)
+        Layer.create(*labels_layer(dot))
+    if model.outputs.kind == "instances":
+        Labels(np.zeros((1, 1), np.uint16))
 
 
 def put(viewer: napari.viewer.Viewer, result: Result) -> Labels:

@@ -34,7 +34,7 @@ from .layer_box import LayerBox
 from .layers import Placement, labels_of, placement_of
 from .model_box import ModelBox
 from .preview import Preview
-from .results import Result, find, put, result_of
+from .results import Result, find, put, result_of, warm_up
 from .scroll import Scroll
 
 if TYPE_CHECKING:
@@ -292,6 +292,7 @@ def _segment(
     """Segment, and end with the layer instead of the labels. Torch is imported here."""
     from ..inference import segment_steps
 
+    warm_up(model.description)
     with closing(cast("Steps", segment_steps(volume, model, settings=settings))) as steps:
         for event in steps:
             if isinstance(event, Segmented):

@@ -94,13 +94,28 @@ def plan_model(
 
 
 def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> ModelDescription:
-    """Return the description with the card's texts in place of its own."""
-    card = dict(card or {})
-    strange = sorted(set(card) - set(_CARD))
+    """Return the description with the card's texts in place of its own.
+
+    ``"classes"`` of a card maps numbers to names, as JSON does: ``{"1": "nucleus"}``.
+    """
+    texts: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in (card or {}).items()
+    }
+    strange = sorted(set(texts) - {*_CARD, "classes"})
     if strange:
-        raise TrainingError(f"A model card has no {strange[0]!r}. It has: {', '.join(_CARD)}.")
-    texts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in card.items()}
-    return replace(description, **texts)
+        known = ", ".join((*_CARD, "classes"))
+        raise TrainingError(f"A model card has no {strange[0]!r}. It has: {known}.")
+    names = texts.pop("classes", {})
+    if not isinstance(names, Mapping):
+        raise TrainingError('The classes of a card map numbers to names: {"1": "nucleus"}.')
+    labels = tuple(
+        replace(label, name=str(names.get(str(label.number), label.name)))
+        for label in description.labels
+    )
+    outputs = description.outputs
+    if outputs.kind == "classes":
+        outputs = replace(outputs, channels=("background", *(label.name for label in labels)))
+    return replace(description, labels=labels, outputs=outputs, **texts)
 
 
 def default_patch(ndim: int) -> tuple[int, ...]:
