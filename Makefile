@@ -54,14 +54,19 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output; \
 	"$${run[@]}" $(BIN)/python tests/benchmarks/segment_widget_opening.py
 
+# First at the images' own size, then half as large again, where small nuclei have more voxels.
+train_nuclei = $(BIN)/napari-monai train --name nuclei-2d \
+    --images $(DATA)/train/fluorescence/images $(DATA)/train/tissue/images \
+    --labels $(DATA)/train/fluorescence/labels $(DATA)/train/tissue/labels \
+    --val-images $(DATA)/val/fluorescence/images $(DATA)/val/tissue/images \
+    --val-labels $(DATA)/val/fluorescence/labels $(DATA)/val/tissue/labels \
+    --card src/napari_monai/models/shipped/nuclei-2d/card.json \
+    --output $(1) $(if $(wildcard $(1)/checkpoint.pt),--resume)
+
 model: $(VENV)/.dev
-	$(BIN)/napari-monai train --name nuclei-2d --steps 8000 \
-	    --images $(DATA)/train/fluorescence/images $(DATA)/train/tissue/images \
-	    --labels $(DATA)/train/fluorescence/labels $(DATA)/train/tissue/labels \
-	    --val-images $(DATA)/val/fluorescence/images $(DATA)/val/tissue/images \
-	    --val-labels $(DATA)/val/fluorescence/labels $(DATA)/val/tissue/labels \
-	    --card src/napari_monai/models/shipped/nuclei-2d/card.json \
-	    --output $(RUN) $(if $(wildcard $(RUN)/checkpoint.pt),--resume)
+	$(call train_nuclei,$(RUN)/first) --steps 8000
+	$(call train_nuclei,$(RUN)/zoomed) --from $(RUN)/first/model \
+	    --zoom 1.5 --steps 3600 --learning-rate 1e-3 --scale 1.2 --calm 1
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:

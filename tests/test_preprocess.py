@@ -129,6 +129,33 @@ def test_unknown_pixel_size_is_left_and_said():
     )
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.5, 2.0, 3.0])
+@pytest.mark.parametrize(("shape", "dims"), [((9, 14), 2), ((5, 8, 6), 3), ((4, 9, 8), 2)])
+def test_zoom_is_a_finer_spacing_of_the_networks_axes(shape, dims, factor):
+    spacing = (3.0, 1.0, 2.0)[3 - len(shape) :]
+    volume = _volume(shape, Grid.from_spacing(shape, spacing, unit="µm"))
+    zoomed = _prepared(volume, Operation("zoom", {"factor": factor}), dims=dims)
+    finer = [s / factor for s in spacing[len(shape) - dims :]]
+    same = _prepared(volume, Operation("spacing", {"spacing": finer, "unit": "µm"}), dims=dims)
+    assert zoomed.grid.is_close(same.grid, tolerance=1e-9)
+    np.testing.assert_array_equal(zoomed.array, same.array)
+
+
+@pytest.mark.parametrize("factor", [1.5, 2.0, 2.7])
+def test_labels_survive_a_zoom_and_back(factor):
+    volume = _volume((13, 17))
+    back = _prepared(volume, Operation("zoom", {"factor": factor})).back
+    labels = np.random.default_rng(0).integers(0, 9, (13, 17))
+    np.testing.assert_array_equal(back.labels(back.prepare_labels(labels)), labels)
+
+
+def test_a_zoom_that_nobody_means_is_refused():
+    empty = np.broadcast_to(np.float32(0), (400, 400, 400))
+    volume = Volume(empty, Grid.from_spacing(empty.shape))
+    with pytest.raises(OutOfMemoryError, match="crop it"):
+        _prepared(volume, Operation("zoom", {"factor": 10.0}))
+
+
 def test_a_size_that_nobody_means_is_refused():
     volume = _volume((100, 100, 100), Grid.from_spacing((100,) * 3, (1,) * 3, unit="m"))
     with pytest.raises(OutOfMemoryError, match="check the image's pixel size and unit"):
@@ -396,6 +423,8 @@ def test_complex_values_are_refused():
         ("spacing", {"spacing": [1, True]}, "positive numbers or null"),
         ("spacing", {"spacing": [1, 1], "unit": "pixel"}, "has no size in mm"),
         ("spacing", {"spacing": [1, 1], "unit": "inch"}, "No unit of length"),
+        ("zoom", {"factor": 0}, "from 0.1 to 10"),
+        ("zoom", {"factor": "x"}, "factor is no float"),
         ("colour", {"mode": 1}, "It has none"),
         ("scale_percentiles", {"lower": 60, "upper": 50}, "lower < upper"),
         ("scale_range", {"a_min": 1}, "a_max"),
@@ -414,5 +443,6 @@ def test_operations_that_cannot_be_are_refused_in_one_line(name, parameters, mes
 
 def test_the_table_names_every_operation_of_the_format():
     assert set(OPERATIONS) == {
-        "orientation", "spacing", "colour", "scale_percentiles", "scale_range", "zscore", "clip"
+        "orientation", "spacing", "zoom", "colour",
+        "scale_percentiles", "scale_range", "zscore", "clip",
     }  # fmt: skip

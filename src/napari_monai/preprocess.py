@@ -215,6 +215,31 @@ class Spacing:
 
 
 @dataclass(frozen=True)
+class Zoom:
+    """Enlarge the image linearly by a factor along the network's axes, whatever its voxel size.
+
+    For objects of few voxels: the network draws their borders on a finer grid.
+    """
+
+    factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.factor <= 10:
+            raise ValueError(f"factor goes from 0.1 to 10, not {self.factor}")
+
+    def apply(self, state: _State) -> _State:
+        """Resample; the field of view and its centre stay."""
+        grid, dims = state.grid, state.spatial_dims
+        factors = (1.0,) * (grid.ndim - dims) + (self.factor,) * dims
+        if np.prod(grid.shape) * np.prod(factors) * len(state.array) > _MOST_VOXELS:
+            raise OutOfMemoryError(
+                f"Enlarged {self.factor:g} times, the image has too many voxels: crop it."
+            )
+        finer = grid.with_spacing([s / f for s, f in zip(grid.spacing, factors, strict=True)])
+        return replace(state, array=interpolate(state.array, positions(grid, finer)), grid=finer)
+
+
+@dataclass(frozen=True)
 class Colour:
     """Make one channel three equal ones; colour stays as it is."""
 
@@ -318,11 +343,12 @@ class Clip:
         return state
 
 
-Step = Orientation | Spacing | Colour | ScalePercentiles | ScaleRange | ZScore | Clip
+Step = Orientation | Spacing | Zoom | Colour | ScalePercentiles | ScaleRange | ZScore | Clip
 
 OPERATIONS: Mapping[str, type[Step]] = {
     "orientation": Orientation,
     "spacing": Spacing,
+    "zoom": Zoom,
     "colour": Colour,
     "scale_percentiles": ScalePercentiles,
     "scale_range": ScaleRange,

@@ -239,6 +239,13 @@ class TrainingSettings(Settings):
     network_arguments: str = option(
         "{}", "Arguments of the architecture as a JSON object; the rest is planned from the data."
     )
+    zoom: float = option(
+        1.0,
+        "Enlarge images by this factor before the network sees them: for objects of few voxels.",
+        minimum=0.5,
+        maximum=4.0,
+        step=0.25,
+    )
     steps: int = option(
         2000, "Training steps, each on one batch of patches.", minimum=1, advanced=False
     )

@@ -182,6 +182,29 @@ def test_colour_and_grey_together(tmp_path: Path) -> None:
         assert segment(image, model).grid == image.grid
 
 
+def test_zoom_makes_the_network_see_more_voxels(tmp_path: Path) -> None:
+    first = run(tmp_path / "first", validation=())[-1]
+    assert isinstance(first, Trained)
+    for number, factor in enumerate((1.5, 2.0)):  # the second zoom takes the place of the first
+        run(
+            tmp_path / str(number),
+            model=load_model(first.path),
+            settings=dataclasses.replace(SETTINGS, zoom=factor),
+            validation=HELD_OUT[:1],
+            pairs=PAIRS[:1],
+            name="zoomed",
+        )
+        model = load_model(tmp_path / str(number) / "model")
+        assert [(o.name, o.parameters) for o in model.description.preprocess][-1] == (
+            "zoom",
+            {"factor": factor},
+        )
+        image, _ = discs(9)
+        found = segment(image, model)
+        assert found.grid == image.grid
+        first = dataclasses.replace(first, path=model.folder)
+
+
 def organs(seed: int) -> tuple[Volume, LabelVolume]:
     """Return an anatomical volume (axes x, y, z) with two organs numbered 3 and 8."""
     rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint, save_checkpoint
 from .examples import Example, Pair, make_examples
-from .plan import default_patch, plan_model, with_card
+from .plan import default_patch, plan_model, with_card, with_zoom
 from .trainer import Trainer
 from .validate import headline, mean_scores, predict_examples, score_maps, tune_decoding
 
@@ -126,7 +126,14 @@ def _description(
             f"{model.name} finds {model.description.outputs.kind}, not {settings.target}: "
             "change the target or start from another model."
         )
-    return with_card(replace(model.description, name=name, title=name, scores={}), card)
+    described = replace(
+        model.description,
+        name=name,
+        title=name,
+        scores={},
+        preprocess=with_zoom(model.description.preprocess, settings.zoom),
+    )
+    return with_card(described, card)
 
 
 class _Job:

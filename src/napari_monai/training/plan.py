@@ -76,6 +76,7 @@ def plan_model(
     }
     arguments = network_arguments(settings.network, arguments)
     instances = settings.target == "instances"
+    preprocess = with_zoom(_preprocess(images, ndim, colour=colour), settings.zoom)
     description = ModelDescription(
         name=name,
         title=name,
@@ -84,7 +85,7 @@ def plan_model(
         licence="",
         network=NetworkSpec(settings.network, arguments),
         inputs=Inputs(channels, ndim, colour, size_multiple(settings.network, arguments)),
-        preprocess=_preprocess(images, ndim, colour=colour),
+        preprocess=preprocess,
         inferer=Inferer(_WINDOW[ndim], overlap=0.25, flips=instances and ndim == 2),
         outputs=outputs,
         labels=labels,
@@ -116,6 +117,14 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
     if outputs.kind == "classes":
         outputs = replace(outputs, channels=("background", *(label.name for label in labels)))
     return replace(description, labels=labels, outputs=outputs, **texts)
+
+
+def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation, ...]:
+    """Return the operations with another zoom at their end; a factor of 1 leaves them alone."""
+    if factor == 1:
+        return tuple(preprocess)
+    rest = (operation for operation in preprocess if operation.name != "zoom")
+    return (*rest, Operation("zoom", {"factor": factor}))
 
 
 def default_patch(ndim: int) -> tuple[int, ...]:
