@@ -66,7 +66,7 @@ train_nuclei = $(BIN)/napari-monai train --name nuclei-2d \
 model: $(VENV)/.dev
 	$(call train_nuclei,$(RUN)/first) --steps 8000
 	$(call train_nuclei,$(RUN)/zoomed) --from $(RUN)/first/model \
-	    --zoom 1.5 --steps 3600 --learning-rate 1e-3 --scale 1.2 --calm 1
+	    --zoom 1.5 --steps 3000 --validate-every 1000 --learning-rate 1e-3 --scale 1.2 --calm 1
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:
