@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import nibabel as nib
@@ -283,7 +284,13 @@ def test_image_follows_the_selection(docked, squares, bright) -> None:
     assert not widget.run_button.isEnabled()
 
 
-def test_models_that_fit_come_first(docked, bright, bright_3d, squares) -> None:
+@pytest.fixture
+def nothing_shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Leave the models that come with the package out of the store."""
+    monkeypatch.setattr("napari_monai.models.store.shipped_folder", lambda: tmp_path / "none")
+
+
+def test_models_that_fit_come_first(nothing_shipped, docked, bright, bright_3d, squares) -> None:
     viewer, widget = docked(squares)
     box = widget.model
     assert [box.itemText(i) for i in range(box.count())] == [
@@ -298,13 +305,13 @@ def test_models_that_fit_come_first(docked, bright, bright_3d, squares) -> None:
     assert "3D" in widget.about.text()
 
 
-def test_no_model_fits(docked, bright_3d, squares) -> None:
+def test_no_model_fits(nothing_shipped, docked, bright_3d, squares) -> None:
     _, widget = docked(squares)
     assert widget.about.text() == "bright3d takes volumes, and this image is 2D."
     assert not widget.run_button.isEnabled()
 
 
-def test_many_that_do_not_fit_are_not_all_named(docked, home, squares) -> None:
+def test_many_that_do_not_fit_are_not_all_named(nothing_shipped, docked, home, squares) -> None:
     for n in range(6):
         name = f"solid{n}"
         threshold_model(home / "models" / name, threshold=1.0, dims=3, name=name)
