@@ -26,7 +26,8 @@ from ..errors import (
 from ..volume import LabelVolume, Volume
 from .convert import as_labels
 from .files import one_line, replacing
-from .formats import FORMATS, FormatInfo, extension_of, format_of, known_extensions, stem_of
+from .formats import DICOM, FORMATS, FormatInfo, extension_of, format_of, known_extensions, stem_of
+from .sniff import file_is_dicom, walk
 
 __all__ = [
     "FORMATS",
@@ -38,11 +39,15 @@ __all__ = [
     "known_extensions",
     "read",
     "read_all",
+    "read_series",
     "stem_of",
     "write",
 ]
 
 PathLike = str | os.PathLike[str]
+_DICOM_FILES = tuple(
+    e for f in FORMATS if f.name == DICOM for e in f.extensions if e != ".zip"
+)
 
 
 @overload
@@ -59,7 +64,8 @@ def read(path: PathLike, *, labels: bool = False) -> Volume:
     Parameters
     ----------
     path
-        A file whose extension is in the table of formats.
+        A file whose extension is in the table of formats, or a DICOM file of any name: the
+        volume of its series that it belongs to, from the files beside it.
     labels
         Whether the file holds labels: the result is a `LabelVolume` of whole numbers then.
 
@@ -86,7 +92,8 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     """Return every image in a file, or in every file of a folder, sorted by name.
 
     In a folder, files of no known format are passed over, and broken ones are with a
-    `VolumeWarning`. Folders inside it are not entered.
+    `VolumeWarning`. DICOM series come last, by number, also those of the folders inside it;
+    of other formats these are not entered.
 
     Raises
     ------
@@ -97,11 +104,12 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     if not place.is_dir():
         return list(_volumes(place, labels))
     found: list[Volume] = []
-    for file in images_in(place):
+    for file in _plain_files(place):
         try:
             found += _volumes(file, labels)
         except (ReadError, FormatError) as error:
             warnings.warn(VolumeWarning(f"Passed over: {error}"), stacklevel=2)
+    found += read_series(place, labels=labels)
     if not found:
         known = ", ".join(known_extensions())
         raise ReadError(f"{place} holds no image that can be read. Known: {known}.")
@@ -140,11 +148,43 @@ def write(path: PathLike, volume: Volume) -> None:
         ) from error
 
 
+def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
+    """Return the volumes of every DICOM series in a folder and in the folders inside it.
+
+    Files that cannot be read are passed over with a `VolumeWarning`. Empty if there is none.
+    """
+    place = Path(folder)
+    if not _has_dicom(place):
+        return []
+    from . import dicom  # slow to import
+
+    found = dicom.volumes_in(place, labels=labels)
+    return [as_labels(v) for v in found] if labels else found
+
+
 def images_in(folder: PathLike) -> Iterator[Path]:
-    """Yield the files of a folder that have a known extension, sorted by name.
+    """Yield the files of a folder that can be read, sorted by name.
+
+    Of each DICOM series there, and in the folders inside it, one file is yielded, last.
 
     Raises ReadError if the folder cannot be looked into.
     """
+    yield from _plain_files(folder)
+    if _has_dicom(Path(folder)):
+        from . import dicom  # slow to import
+
+        yield from dicom.series_files(Path(folder))
+
+
+def _has_dicom(folder: Path) -> bool:
+    return any(
+        extension_of(path) in (None, *_DICOM_FILES) and file_is_dicom(path)
+        for path in walk(folder, lambda _path, _reason: None)
+    )
+
+
+def _plain_files(folder: PathLike) -> Iterator[Path]:
+    """Yield the files of a folder that have a known extension, but for DICOM, sorted by name."""
     try:
         paths = list(Path(folder).iterdir())
     except OSError as error:
@@ -152,7 +192,7 @@ def images_in(folder: PathLike) -> Iterator[Path]:
     files = {p.name: p for p in paths if p.is_file() and not p.name.startswith(".")}
     for name in sorted(files):
         extension = extension_of(name)
-        if extension is None:
+        if extension is None or extension in _DICOM_FILES:
             continue
         if extension.startswith(".img") and f"{stem_of(name)}.hdr" in files:
             continue  # the pair is read through its header
@@ -161,7 +201,8 @@ def images_in(folder: PathLike) -> Iterator[Path]:
 
 def _volumes(path: Path, labels: bool) -> Generator[Volume]:
     """Yield the images of a file; whatever a library raises becomes one line."""
-    info = format_of(path)
+    sniffed = extension_of(path) is None and file_is_dicom(path)
+    info = next(f for f in FORMATS if f.name == DICOM) if sniffed else format_of(path)
     if not path.exists():
         raise ReadError(f"There is no file {path}. Check its name and folder.")
     if not path.is_file():

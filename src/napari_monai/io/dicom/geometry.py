@@ -1,0 +1,180 @@
+"""Where the planes of a series lie: DICOM PS3.3 C.7.6.2.1.1, and what makes planes a volume.
+
+Positions are in mm, in the patient's LPS frame, as DICOM gives them, until `affine` turns
+them into RAS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+# No voxel of a volume may be this far (mm) from where its own plane says that it is.
+TOLERANCE = 0.05
+# Nearer than this (mm), two planes are at the same position.
+SAME = 0.01
+_RAS = np.array([-1.0, -1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A plane in the patient: centre of its first voxel, steps down a column and along a row."""
+
+    position: Vector
+    down: Vector
+    right: Vector
+
+    @classmethod
+    def of(
+        cls, position: Sequence[float], orientation: Sequence[float], spacing: Sequence[float]
+    ) -> Place | None:
+        """Return the place that ImagePositionPatient, ImageOrientationPatient, PixelSpacing say.
+
+        ``None`` if they make no plane: not finite, not of unit length, or not at right angles.
+        """
+        origin, cosines = np.array(position, np.float64), np.array(orientation, np.float64)
+        sizes = np.array(spacing, np.float64)
+        if origin.shape != (3,) or cosines.shape != (6,) or sizes.shape != (2,):
+            return None
+        if not all(np.isfinite(v).all() for v in (origin, cosines, sizes)) or sizes.min() <= 0:
+            return None
+        row, column = cosines[:3], cosines[3:]
+        lengths = np.linalg.norm([row, column], axis=1)
+        if np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01:
+            return None
+        return cls(origin, column * sizes[0], row * sizes[1])
+
+    @property
+    def normal(self) -> Vector:
+        """Unit vector across the plane."""
+        across = np.cross(self.right, self.down)
+        return np.asarray(across / np.linalg.norm(across))
+
+    def moved(self, by: Vector) -> Place:
+        """Return the place of a plane that is parallel to this one."""
+        return Place(self.position + by, self.down, self.right)
+
+    def corner(self, rows: float, columns: float) -> Vector:
+        """Return the position of the voxel in a row and a column."""
+        return self.position + rows * self.down + columns * self.right
+
+    def is_parallel(self, other: Place, shape: tuple[int, int]) -> bool:
+        """Whether the voxels of both lie alike, whatever the position, to half the tolerance."""
+        away = np.linalg.norm(self.down - other.down) * shape[0]
+        away += np.linalg.norm(self.right - other.right) * shape[1]
+        return bool(away < TOLERANCE / 2)
+
+
+def affine(places: Sequence[Place], thickness: float | None) -> npt.NDArray[np.float64]:
+    """Return the matrix from (slice, row, column) to RAS in mm.
+
+    Parameters
+    ----------
+    places
+        The planes, in order; evenly spaced to `TOLERANCE`. A shear (gantry tilt) is kept.
+    thickness
+        Step between slices where there is but one plane; 1 mm if not known.
+    """
+    first = places[0]
+    start, step = first.position, first.normal * (thickness or 1.0)
+    if len(places) > 1:
+        points = np.array([p.position for p in places])
+        start, step = _line(points)
+    matrix = np.eye(4)
+    for column, vector in enumerate((step, first.down, first.right, start)):
+        matrix[:3, column] = vector * _RAS + 0.0
+    return matrix
+
+
+def deviation(points: Vector) -> float:
+    """Return how far, in mm, points are at most from lying evenly on a line; shape (n, 3)."""
+    start, step = _line(points)
+    return _away(points, start, step)
+
+
+def _line(points: Vector) -> tuple[Vector, Vector]:
+    """Return start and step of the even line that points lie on: through the ends, or fitted."""
+    n = len(points)
+    start, step = points[0], (points[-1] - points[0]) / (n - 1)
+    if n == 2 or _away(points, start, step) < TOLERANCE / 20:
+        return start, step
+    # Positions that were rounded.
+    slope, offset = np.polyfit(np.arange(n), points, 1)
+    return offset, slope
+
+
+def _away(points: Vector, start: Vector, step: Vector) -> float:
+    even = start + np.arange(len(points))[:, np.newaxis] * step
+    return float(np.linalg.norm(points - even, axis=1).max())
+
+
+def clusters(places: Sequence[Place]) -> list[list[int]]:
+    """Return which planes are at the same position, sorted along the normal of the first."""
+    normal = places[0].normal
+    depth = np.array([p.position @ normal for p in places])
+    found: list[list[int]] = []
+    for index in np.argsort(depth, kind="stable"):
+        for cluster in reversed(found):
+            if depth[index] - depth[cluster[0]] > SAME:
+                found.append([int(index)])
+                break
+            if np.linalg.norm(places[index].position - places[cluster[0]].position) <= SAME:
+                cluster.append(int(index))
+                break
+        else:
+            found.append([int(index)])
+    return found
+
+
+def runs(places: Sequence[Place]) -> list[range]:
+    """Return the stretches of planes that are evenly spaced, in order.
+
+    ``places`` are sorted along the normal, each at another position. Every plane is in one run;
+    a run may be one plane.
+    """
+    points = np.array([p.position for p in places])
+    normal = places[0].normal
+    if len(points) == 1 or _is_even(points, normal):
+        return [range(len(points))]
+    # Longest first; of equal ones, the narrower spacing: a gap is wider than what it interrupts.
+    stretches = sorted(
+        _stretches(points, normal),
+        key=lambda s: (-len(s), float(np.linalg.norm(points[s[1]] - points[s[0]]))),
+    )
+    taken = np.zeros(len(points), bool)
+    found = []
+    for stretch in stretches:
+        free = [i for i in stretch if not taken[i]]
+        # Only its ends can be taken, by a neighbour.
+        if len(free) > 1:
+            taken[free] = True
+            found.append(range(free[0], free[-1] + 1))
+    found += [range(i, i + 1) for i in np.flatnonzero(~taken).tolist()]
+    return sorted(found, key=lambda r: r.start)
+
+
+def _stretches(points: Vector, normal: Vector) -> list[range]:
+    """Return even stretches of two planes or more; neighbours share a plane."""
+    found = []
+    start = 0
+    while start < len(points) - 1:
+        end = start + 2
+        if _is_even(points[start:end], normal):
+            while end < len(points) and _is_even(points[start : end + 1], normal):
+                end += 1
+            found.append(range(start, end))
+        start = end - 1
+    return found
+
+
+def _is_even(points: Vector, normal: Vector) -> bool:
+    steps = np.diff(points, axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    if (steps @ normal < 0.2 * lengths).any():
+        return False  # side by side, not one above the other
+    return len(points) == 2 or deviation(points) <= min(TOLERANCE, 0.2 * float(lengths.min()))

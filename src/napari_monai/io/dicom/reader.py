@@ -1,0 +1,193 @@
+"""Files to series, series to volumes; everything that is odd is said once, in one line."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import ReadError, VolumeWarning
+from ...grid import Grid
+from ...volume import ArrayLike, Volume
+from ..files import LAZY_FROM, memory_budget
+from ..lazy import LazyArray
+from . import geometry
+from .header import Unreadable, planes_of
+from .plane import Origin, Plane
+from .source import Passed, Source, in_folder, in_zip
+from .stacks import Found, Stack, named, numbered, stacks_of, time_step, without
+from .voxels import Damaged, Voxels
+
+META_KEY = "dicom"
+# Whether small values are bright: MONOCHROME1, as films are. The values are kept as they are.
+INVERTED = "inverted"
+
+
+def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+    """Yield the volumes of a zip, or of the series that a file belongs to, its own one first.
+
+    The other files of the series are those of the same folder.
+
+    Raises ReadError if there is no image, or it cannot be decoded.
+    """
+    passed = Passed(path)
+    if path.name.lower().endswith(".zip"):
+        found = list(_volumes(in_zip(path, passed), path, passed, labels))
+    else:
+        found = _of_file(path, passed, labels)
+    if not found:
+        why = passed.reasons()
+        raise ReadError(f"{path} holds no DICOM image that can be read{f' ({why})' if why else ''}.")
+    yield from found
+
+
+def volumes_in(folder: Path, *, labels: bool) -> list[Volume]:
+    """Return the volumes of every series in a folder and in the folders inside it."""
+    passed = Passed(folder)
+    found = list(_volumes(in_folder(folder, passed), folder, passed, labels))
+    if not found and passed.reasons():
+        warnings.warn(
+            VolumeWarning(f"{folder}: no DICOM image can be read ({passed.reasons()})."),
+            stacklevel=2,
+        )
+    return found
+
+
+def series_files(folder: Path) -> list[Path]:
+    """Return one file of each series in a folder and in the folders inside it."""
+    passed = Passed(folder)
+    series = _series(in_folder(folder, passed), passed)
+    # A file stands for what lies beside it.
+    firsts = {(p.series.key, p.pixels.source.path.parent): p for s in reversed(series) for p in reversed(s)}
+    return sorted(p.pixels.source.path for p in firsts.values())
+
+
+def _of_file(path: Path, passed: Passed, labels: bool) -> list[Volume]:
+    own = Source(path.name, path)
+    try:
+        planes = planes_of(own)
+    except (Unreadable, OSError) as error:
+        raise ReadError(f"{path} holds no DICOM image that can be read ({error}).") from error
+    beside = (s for s in in_folder(path.parent, passed, deep=False) if s.path.name != path.name)
+    others = _series(beside, Passed(path.parent))
+    key = planes[0].series.key
+    mine = next((s for s in others if s[0].series.key == key), [])
+    together = sorted([*planes, *mine], key=lambda p: p.pixels.source.name)
+    found = list(_of_series(together, path, Passed(path), labels))
+    return sorted(found, key=lambda v: path not in v.meta[META_KEY].files)
+
+
+def _volumes(
+    sources: Iterable[Source], where: Path, passed: Passed, labels: bool
+) -> Iterator[Volume]:
+    every = _series(sources, passed)
+    if every:
+        passed.warn()
+    for planes in every:
+        yield from _of_series(planes, where, passed, labels)
+
+
+def _series(sources: Iterable[Source], passed: Passed) -> list[list[Plane]]:
+    """Return the planes of each series, by number and then in the order of the files."""
+    found: dict[tuple[str, ...], list[Plane]] = {}
+    for source in sources:
+        try:
+            planes = planes_of(source)
+        except Unreadable as error:
+            passed.add(source.name, str(error))
+        except OSError:
+            passed.add(source.name, "cannot be opened")
+        else:
+            found.setdefault(planes[0].series.key, []).extend(planes)
+    return sorted(found.values(), key=lambda planes: planes[0].series.number)
+
+
+# -- one series -----------------------------------------------------------------------------------
+
+
+def _of_series(
+    planes: Sequence[Plane], where: Path, passed: Passed, labels: bool
+) -> Iterator[Volume]:
+    """Yield the volumes of a series; files that cannot be decoded are left out and said."""
+    left = list(planes)
+    name = planes[0].series.name
+    while left:
+        found = stacks_of(left)
+        data: list[ArrayLike] = []
+        try:
+            for stack in found.stacks:
+                data.append(_data(stack, labels, name))
+        except Damaged as error:
+            passed.add(error.source.name, "cannot be decoded")
+            left = without(left, {id(error.source)})
+            continue
+        passed.warn()
+        yield from _built(found, data, where, labels)
+        return
+
+
+def _data(stack: Stack, labels: bool, name: str) -> ArrayLike:
+    """Return the voxels in memory; large ones that lie open in files stay there."""
+    voxels = Voxels(
+        stack, timed=len(stack.times) > 1, spatial=_is_placed(stack), indices=labels
+    )
+    size = int(np.prod(voxels.shape, dtype=np.float64)) * voxels.dtype.itemsize
+    is_open = all(p.pixels.offset is not None for p in stack.planes)
+    lazy = size > memory_budget() or (is_open and size >= LAZY_FROM)
+    data: Any = LazyArray(voxels, name=name) if lazy else voxels.whole()
+    if not voxels.colour:
+        return data  # type: ignore[no-any-return]
+    n = len(voxels.shape)
+    order = (*range(n - 3 - _is_placed(stack)), n - 1, *range(n - 3 - _is_placed(stack), n - 1))
+    return LazyArray(voxels, order=order, name=name) if lazy else data.transpose(order)
+
+
+def _is_placed(stack: Stack) -> bool:
+    return stack.first.place is not None
+
+
+def _built(
+    found: Found, data: Sequence[ArrayLike], where: Path, labels: bool
+) -> Iterator[Volume]:
+    stacks = found.stacks
+    names = numbered([named(s, stacks) for s in stacks])
+    for remark in found.remarks:
+        name = stacks[0].first.series.name
+        warnings.warn(VolumeWarning(f"{where}: series {name}: {remark}."), stacklevel=2)
+    for stack, array, name in zip(stacks, data, names, strict=True):
+        yield _volume(stack, array, name, labels)
+
+
+def _volume(stack: Stack, data: ArrayLike, name: str, labels: bool) -> Volume:
+    first = stack.first
+    timed = len(stack.times) > 1
+    palette = first.pixels.photometric == "PALETTE COLOR"
+    colour = first.pixels.colour and not (labels and palette)
+    origin = Origin(
+        files=tuple(p.pixels.source.path for p in stack.planes),
+        frames=tuple(p.frame for p in stack.planes),
+        modality=first.series.modality,
+        series_uid=first.series.uid,
+    )
+    return Volume(
+        data,
+        _grid(stack),
+        "t" * timed + "c" * colour,
+        rgb=colour,
+        name=name,
+        source=first.pixels.source.path,
+        time_step=time_step(stack),
+        meta={META_KEY: origin, INVERTED: first.pixels.photometric == "MONOCHROME1"},
+    )
+
+
+def _grid(stack: Stack) -> Grid:
+    first = stack.first
+    if first.place is None:
+        unit = "mm" if first.spacing else "pixel"
+        return Grid.from_spacing(first.shape, first.spacing, unit=unit)
+    places = [p.place for p in stack.times[0] if p.place is not None]
+    return Grid((len(places), *first.shape), geometry.affine(places, first.thickness))

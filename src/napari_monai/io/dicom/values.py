@@ -1,0 +1,106 @@
+"""Values out of DICOM elements, whatever a scanner or an anonymiser has left in them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from pydicom import config
+from pydicom.dataset import Dataset
+
+from ..files import quiet
+
+
+@contextlib.contextmanager
+def calm() -> Iterator[None]:
+    """Keep pydicom's opinions of odd values, which may quote a patient's name, to itself."""
+    with warnings.catch_warnings(), quiet("pydicom"), config.disable_value_validation():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def value(dataset: Dataset | None, keyword: str) -> Any:
+    """Return the value of an element; ``None`` if it is missing, empty or cannot be read."""
+    if dataset is None:
+        return None
+    try:
+        found = dataset.get(keyword)
+    except Exception:  # pydicom converts when it is asked, and raises whatever that raises
+        return None
+    return None if found is None or found == "" else found
+
+
+def text(dataset: Dataset | None, keyword: str) -> str:
+    """Return an element as text without spaces at its ends; empty if there is none."""
+    found = value(dataset, keyword)
+    return "" if found is None else " ".join(str(found).replace("\0", " ").split())
+
+
+def number(dataset: Dataset | None, keyword: str) -> float | None:
+    """Return an element as one finite number."""
+    found = numbers(dataset, keyword)
+    return found[0] if found else None
+
+
+def numbers(dataset: Dataset | None, keyword: str) -> tuple[float, ...] | None:
+    """Return an element as finite numbers, one or several."""
+    found = value(dataset, keyword)
+    if found is None:
+        return None
+    several = [found] if isinstance(found, str | int | float) else found
+    try:
+        result = tuple(float(x) for x in several)
+    except (TypeError, ValueError):
+        return None
+    return result if result and all(math.isfinite(x) for x in result) else None
+
+
+def whole(dataset: Dataset | None, keyword: str, other: int = 0) -> int:
+    """Return an element as a whole number, or ``other``."""
+    found = number(dataset, keyword)
+    return other if found is None else int(found)
+
+
+def words(dataset: Dataset | None, keyword: str) -> tuple[str, ...]:
+    """Return the values of a text element of several values."""
+    found = value(dataset, keyword)
+    if found is None:
+        return ()
+    several = [found] if isinstance(found, str) else found
+    try:
+        return tuple(str(x).strip().upper() for x in several)
+    except TypeError:
+        return ()
+
+
+def items(dataset: Dataset | None, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; empty if there is none."""
+    found = value(dataset, keyword)
+    try:
+        return [x for x in found if isinstance(x, Dataset)] if found is not None else []
+    except TypeError:
+        return []
+
+
+def first(dataset: Dataset | None, keyword: str) -> Dataset | None:
+    """Return the first item of a sequence."""
+    found = items(dataset, keyword)
+    return found[0] if found else None
+
+
+def seconds(dataset: Dataset | None, *keywords: str) -> float | None:
+    """Return the time of day, or of a date and time, in seconds: from the first that is there."""
+    for keyword in keywords:
+        written = re.fullmatch(
+            r"(?:(\d{4})(\d\d)(\d\d))??(\d\d)(\d\d)(\d\d(?:\.\d*)?)?(?:[+-]\d{4})?",
+            text(dataset, keyword),
+        )
+        if written:
+            _, _, day, hours, minutes, rest = written.groups()
+            of_day = int(hours) * 3600 + int(minutes) * 60 + float(rest or 0)
+            return int(day or 0) * 86400 + of_day
+    return None

@@ -1,0 +1,239 @@
+"""The voxels of planes: as they lie in the file, or as pydicom decodes them; in real values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from .plane import Pixels, Plane
+from .source import Source
+from .stacks import Stack
+from .values import calm, text
+
+Array = npt.NDArray[Any]
+
+
+class Damaged(Exception):  # noqa: N818 (it ends in a line of a report, never at the user)
+    """A file whose voxels cannot be decoded."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source.name)
+        self.source = source
+
+
+class _File:
+    """A file that is open for the planes in it."""
+
+    def __init__(self, pixels: Pixels, *, indices: bool) -> None:
+        self._pixels, self._indices = pixels, indices
+        self._dataset: Dataset | None = None
+
+    def frame(self, number: int) -> Array:
+        """Return a frame in stored values, shape (rows, columns) or (rows, columns, 3)."""
+        pixels = self._pixels
+        try:
+            found = self._decoded(number) if pixels.offset is None else self._native(number)
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders raise anything
+            raise Damaged(pixels.source) from error
+        if found.shape[:2] != (pixels.rows, pixels.columns):
+            raise Damaged(pixels.source)
+        return found
+
+    def _native(self, number: int) -> Array:
+        pixels = self._pixels
+        count = pixels.rows * pixels.columns
+        needed = count * pixels.stored.itemsize
+        with pixels.source.open() as file:
+            file.seek((pixels.offset or 0) + number * needed)
+            content = file.read(needed)
+        flat = np.frombuffer(content, pixels.stored, count)
+        return _only_bits(flat.reshape(pixels.rows, pixels.columns), pixels)
+
+    def _decoded(self, number: int) -> Array:
+        with calm():
+            if self._dataset is None:
+                with self._pixels.source.open() as file:
+                    self._dataset = with_syntax(pydicom.dcmread(file, force=True))
+            dataset = self._dataset
+            decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+            array, _ = decoder.as_array(dataset, index=number)
+            if self._pixels.photometric == "PALETTE COLOR" and not self._indices:
+                array = apply_color_lut(array, dataset)
+                if array.dtype.itemsize == 2:
+                    array = (array >> 8).astype(np.uint8)
+        return np.asarray(array)
+
+
+def with_syntax(dataset: Dataset) -> Dataset:
+    """Return a dataset that says how it is encoded: files without a meta group do not."""
+    if not text(getattr(dataset, "file_meta", None), "TransferSyntaxUID"):
+        implicit, little = dataset.original_encoding
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = (
+            ImplicitVRLittleEndian
+            if implicit
+            else ExplicitVRBigEndian
+            if little is False
+            else ExplicitVRLittleEndian
+        )
+    return dataset
+
+
+def _only_bits(array: Array, pixels: Pixels) -> Array:
+    """Return the values of the bits that count: in the others there may be anything."""
+    unused = pixels.stored.itemsize * 8 - pixels.bits
+    if unused == 0 or pixels.stored.kind == "f":
+        return array
+    if pixels.stored.kind == "u":
+        return array & pixels.stored.type(2**pixels.bits - 1)
+    return (array << unused) >> unused
+
+
+class Voxels:
+    """The voxels of a stack, read from its files when they are asked for.
+
+    Shape (time?, slice?, row, column, colour?); sliced by slices with positive steps.
+
+    Parameters
+    ----------
+    indices
+        Return the numbers of a palette, not its colours.
+    """
+
+    def __init__(self, stack: Stack, *, timed: bool, spatial: bool, indices: bool) -> None:
+        self._planes = stack.planes
+        self._indices = indices
+        first = stack.first
+        self.colour = first.pixels.colour and not (
+            indices and first.pixels.photometric == "PALETTE COLOR"
+        )
+        lead = (len(stack.times),) * timed + (len(stack.times[0]),) * spatial
+        self._numbers = np.arange(len(self._planes)).reshape(lead)
+        self.shape = (*lead, *first.shape, *((3,) if self.colour else ()))
+        self._scaling = _Scaling(self._planes, colour=self.colour)
+        self.dtype = self._scaling.dtype
+
+    def __getitem__(self, key: Any, /) -> Any:
+        keys = key if isinstance(key, tuple) else (key,)
+        lead = self._numbers.ndim
+        numbers = self._numbers[keys[:lead]]
+        array = self._read(numbers.ravel().tolist(), keys[lead:])
+        return array.reshape((*numbers.shape, *array.shape[1:]))
+
+    def whole(self) -> Array:
+        """Return all voxels in memory, whole numbers in the smallest type that holds them."""
+        if not self._scaling.shared:
+            return np.asarray(self[(slice(None),) * len(self.shape)])
+        stored = self._scaling.stored
+        array = self._filled(range(len(self._planes)), (slice(None), slice(None)), stored)
+        return self._scaling.narrow(array).reshape(self.shape)
+
+    def _read(self, numbers: Sequence[int], within: tuple[Any, ...]) -> Array:
+        return self._filled(numbers, within, None)
+
+    def _filled(
+        self, numbers: Sequence[int], within: tuple[Any, ...], stored: np.dtype[Any] | None
+    ) -> Array:
+        """Return planes, cut to ``within``; as stored if a type for that is given."""
+        result: Array | None = None
+        # File by file, so that each is opened once.
+        order = sorted(range(len(numbers)), key=lambda i: self._place_in_files(numbers[i]))
+        file: _File | None = None
+        pixels: Pixels | None = None
+        for at in order:
+            plane = self._planes[numbers[at]]
+            if file is None or plane.pixels is not pixels:
+                pixels, file = plane.pixels, _File(plane.pixels, indices=self._indices)
+            block = self._cut(file.frame(plane.frame), plane)[within]
+            if stored is None:
+                block = self._scaling.convert(block, plane)
+            if result is None:
+                result = np.empty((len(numbers), *block.shape), stored or self.dtype)
+            result[at] = block
+        if result is None:
+            return np.empty((0, *self.shape[self._numbers.ndim :]), self.dtype)
+        return result
+
+    def _place_in_files(self, number: int) -> tuple[int, int]:
+        plane = self._planes[number]
+        return id(plane.pixels), plane.frame
+
+    def _cut(self, frame: Array, plane: Plane) -> Array:
+        row, column = plane.corner
+        block = frame[row : row + plane.shape[0], column : column + plane.shape[1]]
+        if self.colour and (block.ndim != 3 or block.shape[2] < 3):
+            raise Damaged(plane.pixels.source)
+        return block[..., :3] if self.colour else block
+
+
+class _Scaling:
+    """What turns stored into real values, and the type of these."""
+
+    def __init__(self, planes: Sequence[Plane], *, colour: bool) -> None:
+        self.stored = np.result_type(*{p.pixels.stored.newbyteorder("=") for p in planes})
+        pairs = {(p.slope, p.intercept) for p in planes}
+        self.slope, self.intercept = planes[0].slope, planes[0].intercept
+        self.none = colour or pairs == {(1.0, 0.0)}
+        if colour:
+            self.stored = np.dtype(np.uint8 if self.stored.itemsize == 1 else np.uint16)
+        whole = self.stored.kind in "iu" and all(
+            s.is_integer() and i.is_integer() and abs(s) < 2**31 and abs(i) < 2**31
+            for s, i in pairs
+        )
+        #: Whether the stored voxels can be turned into real ones all at once, in place.
+        self.shared = self.none or (whole and len(pairs) == 1)
+        if self.none:
+            self.dtype = self.stored
+        elif whole:
+            ends = [
+                end * p.slope + p.intercept for p in _distinct(planes) for end in p.pixels.limits
+            ]
+            self.dtype = self._type_for(min(ends), max(ends))
+        else:
+            exact = self.stored.itemsize <= 2 or self.stored == np.float32
+            self.dtype = np.dtype(np.float32 if exact else np.float64)
+
+    def _type_for(self, low: float, high: float) -> np.dtype[Any]:
+        """Return the type as stored, or the smallest that holds the range."""
+        for name in (self.stored.name, "int16", "uint16", "int32", "uint32", "int64"):
+            limits = np.iinfo(name)
+            if limits.min <= low and high <= limits.max:
+                return np.dtype(name)
+        return np.dtype(np.float64)
+
+    def convert(self, block: Array, plane: Plane) -> Array:
+        if self.none:
+            return block
+        if self.dtype.kind == "f":
+            return (block * np.float64(plane.slope) + plane.intercept).astype(self.dtype)
+        return (block.astype(np.int64) * int(plane.slope) + int(plane.intercept)).astype(self.dtype)
+
+    def narrow(self, array: Array) -> Array:
+        """Return whole stored numbers as real ones, in place where they fit."""
+        if self.none or array.size == 0:
+            return array
+        ends = [int(x) * self.slope + self.intercept for x in (array.min(), array.max())]
+        dtype = self._type_for(min(ends), max(ends))
+        if dtype.itemsize == array.itemsize:
+            # Two's complement: sums that leave the type on the way come back into it.
+            real = array.view(dtype)
+        else:
+            real = array.astype(dtype)
+        if self.slope != 1:
+            real *= np.array(int(self.slope)).astype(dtype)
+        real += np.array(int(self.intercept)).astype(dtype)
+        return real
+
+
+def _distinct(planes: Sequence[Plane]) -> list[Plane]:
+    """Return one plane for each scaling and range of stored values."""
+    return list({(p.slope, p.intercept, p.pixels.limits): p for p in planes}.values())
