@@ -68,18 +68,16 @@ def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
     from .. import io
 
     folder = args.input.is_dir()
-    files = list(io.images_in(args.input)) if folder else [args.input]
-    if not files:
+    files = list(io.images_in(args.input, series=False)) if folder else [args.input]
+    series = io.read_series(args.input, labels=args.labels) if folder else []
+    if not files and not series:
         known = ", ".join(io.known_extensions())
         raise SettingsError(f"{args.input} holds no image. Known: {known}.")
     failed = 0
     taken: set[str] = set()
     for file in files:
         try:
-            volumes = io.read_all(file, labels=args.labels)
-            for name, volume in _named(volumes, taken):
-                ending = extension or (".nii.gz" if volume.grid.anatomical else ".tif")
-                _write(args, args.output / f"{name}{ending}", volume)
+            _write_all(args, io.read_all(file, labels=args.labels), taken, extension)
         except (NapariMonaiError, OSError) as error:
             if not folder:
                 raise
@@ -87,9 +85,18 @@ def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
                 traceback.print_exc()
             complain(str(error))
             failed += 1
+    _write_all(args, series, taken, extension)
     if failed:
         complain(f"{failed} of {len(files)} files failed.", level="")
     return 1 if failed else 0
+
+
+def _write_all(
+    args: argparse.Namespace, volumes: list[Volume], taken: set[str], extension: str | None
+) -> None:
+    for name, volume in _named(volumes, taken):
+        ending = extension or (".nii.gz" if volume.grid.anatomical else ".tif")
+        _write(args, args.output / f"{name}{ending}", volume)
 
 
 def _named(volumes: list[Volume], taken: set[str]) -> Iterator[tuple[str, Volume]]:

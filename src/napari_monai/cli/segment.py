@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         metavar="EXTENSION",
         help="File format of the labels, such as .tif or .nii.gz. "
-        "(default: .nii.gz for NIfTI images, .tif for all others)",
+        "(default: .nii.gz for NIfTI and DICOM images, .tif for all others)",
     )
     parser.add_argument(
         "--settings",
@@ -151,7 +151,7 @@ def _plan(
     ours = _own_outputs(output)
     planned: dict[Path, Path] = {}
     for image in images:
-        ending = extension or (".nii.gz" if _is_nifti(image) else ".tif")
+        ending = extension or (".nii.gz" if _is_of_patient(image) else ".tif")
         target = output / f"{io.stem_of(image)}{ending}"
         other = planned.setdefault(target, image)
         if other is not image:
@@ -180,10 +180,10 @@ def _images(inputs: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _is_nifti(path: Path) -> bool:
+def _is_of_patient(path: Path) -> bool:
     from .. import io
 
-    return io.extension_of(path) in (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+    return io.is_dicom(path) or io.extension_of(path) in (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
 
 
 def _own_outputs(folder: Path) -> set[str]:

@@ -36,6 +36,7 @@ __all__ = [
     "extension_of",
     "format_of",
     "images_in",
+    "is_dicom",
     "known_extensions",
     "read",
     "read_all",
@@ -45,9 +46,7 @@ __all__ = [
 ]
 
 PathLike = str | os.PathLike[str]
-_DICOM_FILES = tuple(
-    e for f in FORMATS if f.name == DICOM for e in f.extensions if e != ".zip"
-)
+_DICOM_FILES = tuple(e for e in DICOM.extensions if e != ".zip")
 
 
 @overload
@@ -162,18 +161,27 @@ def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
     return [as_labels(v) for v in found] if labels else found
 
 
-def images_in(folder: PathLike) -> Iterator[Path]:
+def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
     """Yield the files of a folder that can be read, sorted by name.
 
-    Of each DICOM series there, and in the folders inside it, one file is yielded, last.
+    Of each DICOM series there, and in the folders inside it, one file is yielded, last; none
+    without ``series``.
 
     Raises ReadError if the folder cannot be looked into.
     """
     yield from _plain_files(folder)
-    if _has_dicom(Path(folder)):
+    if series and _has_dicom(Path(folder)):
         from . import dicom  # slow to import
 
         yield from dicom.series_files(Path(folder))
+
+
+def is_dicom(path: PathLike) -> bool:
+    """Whether a file is DICOM or a zip of it: by its extension, or its content if it has none."""
+    extension = extension_of(path)
+    if extension is None:
+        return file_is_dicom(Path(path))
+    return extension in (*_DICOM_FILES, ".zip")
 
 
 def _has_dicom(folder: Path) -> bool:
@@ -201,8 +209,9 @@ def _plain_files(folder: PathLike) -> Iterator[Path]:
 
 def _volumes(path: Path, labels: bool) -> Generator[Volume]:
     """Yield the images of a file; whatever a library raises becomes one line."""
+    # DICOM files come with any ending, or with none.
     sniffed = extension_of(path) is None and file_is_dicom(path)
-    info = next(f for f in FORMATS if f.name == DICOM) if sniffed else format_of(path)
+    info = format_of("x.dcm") if sniffed else format_of(path)
     if not path.exists():
         raise ReadError(f"There is no file {path}. Check its name and folder.")
     if not path.is_file():

@@ -31,7 +31,7 @@ class FormatInfo:
 
 
 _HERE = __package__
-DICOM = "DICOM"
+DICOM = FormatInfo("DICOM", (".dcm", ".dicom", ".ima", ".zip"), f"{_HERE}.dicom", writes=False)
 FORMATS = (
     FormatInfo("NIfTI", (".nii.gz", ".nii"), f"{_HERE}.nifti"),
     FormatInfo(
@@ -40,7 +40,7 @@ FORMATS = (
     FormatInfo("TIFF", (".tif", ".tiff", ".ome.tif", ".ome.tiff"), f"{_HERE}.tiff"),
     FormatInfo("NumPy", (".npy",), f"{_HERE}.numpy_file"),
     FormatInfo("NumPy archive", (".npz",), f"{_HERE}.numpy_file"),
-    FormatInfo(DICOM, (".dcm", ".dicom", ".ima", ".zip"), f"{_HERE}.dicom", writes=False),
+    DICOM,
     FormatInfo("PNG", (".png",), f"{_HERE}.picture"),
     FormatInfo("JPEG", (".jpg", ".jpeg"), f"{_HERE}.picture"),
     FormatInfo("BMP", (".bmp",), f"{_HERE}.picture"),

@@ -103,7 +103,7 @@ def _kind(dataset: Dataset) -> tuple[tuple[str, str], ...]:
         found = (("image", _COMPONENTS[component.value]),)
     echo = number(dataset, "EchoTime")
     if echo is not None:
-        return (*found, ("echo", f"{echo:.2f}"))
+        return (*found, ("echo", f"{round(echo, 2):g}"))
     counted = number(dataset, "EchoNumbers")
     return found if counted is None else (*found, ("echo", f"{counted:g}"))
 

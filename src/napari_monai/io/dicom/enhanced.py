@@ -77,7 +77,7 @@ def _kind(groups: _Groups, segments: dict[int, str]) -> tuple[tuple[str, str], .
         found["image"] = component
     echo = number(groups.get("MREchoSequence"), "EffectiveEchoTime")
     if echo is not None:
-        found["echo"] = f"{echo:.2f}"
+        found["echo"] = f"{round(echo, 2):g}"
     segment = number(groups.get("SegmentIdentificationSequence"), "ReferencedSegmentNumber")
     if segment is not None:
         found["segment"] = segments.get(int(segment), f"segment {segment:g}")

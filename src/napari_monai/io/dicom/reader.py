@@ -190,4 +190,4 @@ def _grid(stack: Stack) -> Grid:
         unit = "mm" if first.spacing else "pixel"
         return Grid.from_spacing(first.shape, first.spacing, unit=unit)
     places = [p.place for p in stack.times[0] if p.place is not None]
-    return Grid((len(places), *first.shape), geometry.affine(places, first.thickness))
+    return Grid((len(places), *first.shape), geometry.affine(places, stack.thickness))

@@ -56,7 +56,7 @@ class Passed:
 
     def reasons(self) -> str:
         """Return all that was noted, in one line."""
-        return "; ".join(f"{reason}: {listed(names)}" for reason, names in self._names.items())
+        return "; ".join(f"{listed(names)} ({reason})" for reason, names in self._names.items())
 
     def warn(self) -> None:
         """Say what was passed over, if anything was."""

@@ -21,11 +21,13 @@ from .plane import Plane
 class Stack:
     """The planes of one volume: time by time, slice by slice.
 
-    ``remark`` says what is wrong with it or was left out, ``part`` which run of slices it is.
+    ``part`` says which run of slices it is of how many; ``thickness`` is the distance to a next
+    slice, in mm, where there is none to measure it by.
     """
 
     times: tuple[tuple[Plane, ...], ...]
     kind: tuple[tuple[str, str], ...] = ()
+    thickness: float | None = None
     part: int = 0
     parts: int = 1
 
@@ -147,10 +149,10 @@ def _acquisitions(group: list[Plane]) -> list[list[Plane]]:
     )
     if all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False)):
         return [group]  # one after the other
-    points = np.array([group[c[0]].place.position for c in clusters if group[c[0]].place])  # type: ignore[union-attr]
-    gap = float(np.linalg.norm(points[1] - points[0]))
+    places = _places([group[c[0]] for c in clusters])
+    gap = float(np.linalg.norm(places[1].position - places[0].position))
     said = group[0].gap
-    if said and abs(said - gap) < 0.1 * gap and len(geometry.runs(_places([group[c[0]] for c in clusters]))) == 1:
+    if said and abs(said - gap) < 0.1 * gap and len(geometry.runs(places)) == 1:
         return [group]  # odd and even slices
     return list(by_number.values())
 
@@ -183,8 +185,12 @@ def _runs(
     runs = geometry.runs(places)
     if len(runs) > 1:
         remarks.append(_gaps(places, runs))
+    steps = np.linalg.norm(np.diff([p.position for p in places], axis=0), axis=1)
+    thickness = times[0][0].thickness or (float(steps.min()) if len(steps) else None)
     return [
-        Stack(tuple(tuple(time[i] for i in run) for time in times), kind, part, len(runs))
+        Stack(
+            tuple(tuple(time[i] for i in run) for time in times), kind, thickness, part, len(runs)
+        )
         for part, run in enumerate(runs)
     ]
 
@@ -282,13 +288,16 @@ def without(planes: Iterable[Plane], sources: set[int]) -> list[Plane]:
     return [p for p in planes if id(p.pixels.source) not in sources]
 
 
+_KIND_WORDS = {"echo": "TE {} ms", "stack": "stack {}"}
+
+
 def named(stack: Stack, others: Sequence[Stack]) -> str:
     """Return the name of a volume: its series, and what tells it from the others of it."""
     words = [stack.first.series.name]
+    alike = [dict(o.kind) for o in others if o.first.series.name == words[0]]
     for what, value in stack.kind:
-        values = {dict(o.kind).get(what) for o in others}
-        if len(values) > 1:
-            words.append({"echo": f"TE {value} ms", "stack": f"stack {value}"}.get(what, value))
+        if len({kind.get(what) for kind in alike}) > 1:
+            words.append(_KIND_WORDS.get(what, "{}").format(value))
     if stack.parts > 1:
         words.append(f"part {stack.part + 1} of {stack.parts}")
     return " ".join(words)
