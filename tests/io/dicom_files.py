@@ -102,7 +102,7 @@ def assert_holds(volumes: Sequence[Volume], made: Dataset) -> None:
         if volume.grid.shape[1:] != values.shape:
             continue
         at = volume.grid.world_to_index(np.array([world(made, *end) for end in ends]))
-        index = int(round(float(at[0, 0])))
+        index = round(float(at[0, 0]))
         if not 0 <= index < volume.grid.shape[0]:
             continue
         away = max(

@@ -270,7 +270,7 @@ class TestNames:
         ("name", "cure"),
         [
             ("a.tff", "Did you mean '.tiff'?"),
-            ("a.nii.zip", "the extension '.zip' is not known"),
+            ("a.nii.rar", "the extension '.rar' is not known"),
             ("a.dcm2", "Known: .bmp"),
             ("README", "the name has no extension. Known: .bmp"),
             (".png", "the name has no extension"),

@@ -9,12 +9,12 @@ import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
+from tests.io.dicom_files import assert_holds
 
 from napari_monai import io
 from napari_monai.errors import VolumeWarning
 from napari_monai.grid import Grid, Reorientation
 from napari_monai.volume import Volume
-from tests.io.dicom_files import assert_holds
 
 SLICES = ["compressed_j2k", "compressed_jpeg", "compressed_jpegls", "compressed_rle", "ct_head",
           "ct_tilted", "gap_slices", "mixed_orientation", "small_all_formats/image"]  # fmt: skip
@@ -85,6 +85,7 @@ def test_every_frame_has_its_own_place_and_rescale(shared_data: Path, name: str)
     shared = made.SharedFunctionalGroupsSequence[0]
     found = 0
     for own, stored in zip(made.PerFrameFunctionalGroupsSequence, made.pixel_array, strict=True):
+
         def of(name: str, own: pydicom.Dataset = own) -> pydicom.Dataset:
             return own.get(name, shared.get(name))[0]
 

@@ -183,7 +183,13 @@ def _images(inputs: Sequence[Path]) -> Iterator[Path]:
 def _is_of_patient(path: Path) -> bool:
     from .. import io
 
-    return io.is_dicom(path) or io.extension_of(path) in (".nii", ".nii.gz", ".hdr", ".img", ".img.gz")
+    return io.is_dicom(path) or io.extension_of(path) in (
+        ".nii",
+        ".nii.gz",
+        ".hdr",
+        ".img",
+        ".img.gz",
+    )
 
 
 def _own_outputs(folder: Path) -> set[str]:

@@ -22,7 +22,7 @@ _KINDS = {
     "VELOCITY": "velocity", "VELOCITY MAP": "velocity", "MIP": "MIP",
     "PROJECTION IMAGE": "projection",
 }  # fmt: skip
-_COMPONENTS = ("magnitude", "phase", "real", "imaginary")
+_COMPONENTS = {"0": "magnitude", "1": "phase", "2": "real", "3": "imaginary"}
 _GE_COMPONENT = (0x0043, 0x102F)
 # Where the size of a pixel stands: in the patient, on the detector, on paper.
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
@@ -35,7 +35,9 @@ def planes(dataset: Dataset, pixels: Pixels, series: Series) -> Iterator[Plane]:
         when = one.when
         if pixels.frames > 1:
             when = replace(when, times=None, temporal=float(frame))
-        yield replace(one, frame=frame, place=place, when=when, sop=one.sop and f"{one.sop} {frame}")
+        yield replace(
+            one, frame=frame, place=place, when=when, sop=one.sop and f"{one.sop} {frame}"
+        )
 
 
 def plane(dataset: Dataset, pixels: Pixels, series: Series) -> Plane:
@@ -98,9 +100,9 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 def _kind(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     found = kinds_of(words(dataset, "ImageType"))
-    component = dataset.get(_GE_COMPONENT)
-    if not found and component is not None and component.value in (0, 1, 2, 3):
-        found = (("image", _COMPONENTS[component.value]),)
+    if not found and _GE_COMPONENT in dataset:
+        component = str(dataset[_GE_COMPONENT].value)
+        found = (("image", _COMPONENTS[component]),) if component in _COMPONENTS else ()
     echo = number(dataset, "EchoTime")
     if echo is not None:
         return (*found, ("echo", f"{round(echo, 2):g}"))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...errors import ReadError, VolumeWarning
 from ...grid import Grid
 from ...volume import ArrayLike, Volume
-from ..files import LAZY_FROM, memory_budget
+from ..files import memory_budget
 from ..lazy import LazyArray
 from . import geometry
 from .header import Unreadable, planes_of
@@ -40,7 +39,9 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
         found = _of_file(path, passed, labels)
     if not found:
         why = passed.reasons()
-        raise ReadError(f"{path} holds no DICOM image that can be read{f' ({why})' if why else ''}.")
+        raise ReadError(
+            f"{path} holds no DICOM image that can be read{f' ({why})' if why else ''}."
+        )
     yield from found
 
 
@@ -61,7 +62,11 @@ def series_files(folder: Path) -> list[Path]:
     passed = Passed(folder)
     series = _series(in_folder(folder, passed), passed)
     # A file stands for what lies beside it.
-    firsts = {(p.series.key, p.pixels.source.path.parent): p for s in reversed(series) for p in reversed(s)}
+    firsts = {
+        (p.series.key, p.pixels.source.path.parent): p
+        for s in reversed(series)
+        for p in reversed(s)
+    }
     return sorted(p.pixels.source.path for p in firsts.values())
 
 
@@ -130,28 +135,25 @@ def _of_series(
 
 
 def _data(stack: Stack, labels: bool, name: str) -> ArrayLike:
-    """Return the voxels in memory; large ones that lie open in files stay there."""
-    voxels = Voxels(
-        stack, timed=len(stack.times) > 1, spatial=_is_placed(stack), indices=labels
-    )
+    """Return the voxels in memory, or in the files where they do not fit it."""
+    placed = _is_placed(stack)
+    voxels = Voxels(stack, timed=len(stack.times) > 1, spatial=placed, indices=labels)
     size = int(np.prod(voxels.shape, dtype=np.float64)) * voxels.dtype.itemsize
-    is_open = all(p.pixels.offset is not None for p in stack.planes)
-    lazy = size > memory_budget() or (is_open and size >= LAZY_FROM)
-    data: Any = LazyArray(voxels, name=name) if lazy else voxels.whole()
-    if not voxels.colour:
-        return data  # type: ignore[no-any-return]
     n = len(voxels.shape)
-    order = (*range(n - 3 - _is_placed(stack)), n - 1, *range(n - 3 - _is_placed(stack), n - 1))
-    return LazyArray(voxels, order=order, name=name) if lazy else data.transpose(order)
+    order = tuple(range(n))
+    if voxels.colour:  # colours before space
+        lead = n - 3 - placed
+        order = (*range(lead), n - 1, *range(lead, n - 1))
+    if size > memory_budget():
+        return LazyArray(voxels, order=order, name=name)
+    return voxels.whole().transpose(order)
 
 
 def _is_placed(stack: Stack) -> bool:
     return stack.first.place is not None
 
 
-def _built(
-    found: Found, data: Sequence[ArrayLike], where: Path, labels: bool
-) -> Iterator[Volume]:
+def _built(found: Found, data: Sequence[ArrayLike], where: Path, labels: bool) -> Iterator[Volume]:
     stacks = found.stacks
     names = numbered([named(s, stacks) for s in stacks])
     for remark in found.remarks:

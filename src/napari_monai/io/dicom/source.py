@@ -108,7 +108,9 @@ def in_zip(path: Path, passed: Passed) -> Iterator[Source]:
                 else:
                     passed.add(member.filename, "no DICOM")
     except zipfile.BadZipFile:
-        raise ReadError(f"{path} is no zip, or a damaged one. Copy it from its source again.") from None
+        raise ReadError(
+            f"{path} is no zip, or a damaged one. Copy it from its source again."
+        ) from None
 
 
 def _check_zip(path: Path, members: list[zipfile.ZipInfo]) -> None:

@@ -7,6 +7,7 @@ not fit becomes a volume of its own.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -147,7 +148,7 @@ def _acquisitions(group: list[Plane]) -> list[list[Plane]]:
         (min(ranks), max(ranks))
         for ranks in ([rank[id(p)] for p in part] for part in by_number.values())
     )
-    if all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False)):
+    if all(a[1] < b[0] for a, b in itertools.pairwise(spans)):
         return [group]  # one after the other
     places = _places([group[c[0]] for c in clusters])
     gap = float(np.linalg.norm(places[1].position - places[0].position))
@@ -198,7 +199,7 @@ def _runs(
 def _gaps(places: Sequence[Place], runs: Sequence[range]) -> str:
     jumps = [
         float(np.linalg.norm(places[b.start].position - places[a[-1]].position))
-        for a, b in zip(runs, runs[1:], strict=False)
+        for a, b in itertools.pairwise(runs)
     ]
     shown = ", ".join(f"{j:.4g}" for j in jumps[:3]) + (", ..." if len(jumps) > 3 else "")
     sizes = " + ".join(str(len(r)) for r in runs[:6]) + (" + ..." if len(runs) > 6 else "")
@@ -218,9 +219,7 @@ _CLOCKS: tuple[Callable[[Plane], float | None], ...] = (
 )
 
 
-def _time_points(
-    group: Sequence[Plane], at: dict[int, int], positions: int
-) -> list[list[Plane]]:
+def _time_points(group: Sequence[Plane], at: dict[int, int], positions: int) -> list[list[Plane]]:
     """Return the planes of each time point, none of them twice at the same position."""
     counts = np.bincount([at[id(p)] for p in group], minlength=positions)
     most = int(counts.max())

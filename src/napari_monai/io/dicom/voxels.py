@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .plane import Pixels, Plane
@@ -35,6 +37,19 @@ class _File:
         self._pixels, self._indices = pixels, indices
         self._dataset: Dataset | None = None
 
+    def read_into(self, number: int, target: Array) -> None:
+        """Fill an array of the stored type with a frame that lies open in the file."""
+        pixels = self._pixels
+        try:
+            with pixels.source.open() as file:
+                file.seek((pixels.offset or 0) + number * target.nbytes)
+                count = cast(io.BufferedReader, file).readinto(target.data.cast("B"))
+        except OSError as error:
+            raise Damaged(pixels.source) from error
+        if count != target.nbytes:
+            raise Damaged(pixels.source)
+        _only_bits(target, pixels)
+
     def frame(self, number: int) -> Array:
         """Return a frame in stored values, shape (rows, columns) or (rows, columns, 3)."""
         pixels = self._pixels
@@ -56,7 +71,7 @@ class _File:
             file.seek((pixels.offset or 0) + number * needed)
             content = file.read(needed)
         flat = np.frombuffer(content, pixels.stored, count)
-        return _only_bits(flat.reshape(pixels.rows, pixels.columns), pixels)
+        return _only_bits(flat.reshape(pixels.rows, pixels.columns).copy(), pixels)
 
     def _decoded(self, number: int) -> Array:
         with calm():
@@ -89,13 +104,14 @@ def with_syntax(dataset: Dataset) -> Dataset:
 
 
 def _only_bits(array: Array, pixels: Pixels) -> Array:
-    """Return the values of the bits that count: in the others there may be anything."""
+    """Leave only the bits that count, in place: in the others there may be anything."""
     unused = pixels.stored.itemsize * 8 - pixels.bits
-    if unused == 0 or pixels.stored.kind == "f":
-        return array
-    if pixels.stored.kind == "u":
-        return array & pixels.stored.type(2**pixels.bits - 1)
-    return (array << unused) >> unused
+    if unused and pixels.stored.kind == "u":
+        array &= pixels.stored.type(2**pixels.bits - 1)
+    elif unused and pixels.stored.kind == "i":
+        array <<= unused
+        array >>= unused
+    return array
 
 
 class Voxels:
@@ -134,7 +150,13 @@ class Voxels:
         if not self._scaling.shared:
             return np.asarray(self[(slice(None),) * len(self.shape)])
         stored = self._scaling.stored
-        array = self._filled(range(len(self._planes)), (slice(None), slice(None)), stored)
+        if all(_lies_open(p, stored) for p in self._planes):
+            array = np.empty((len(self._planes), *self._planes[0].shape), stored)
+            for plane, target in zip(self._planes, array, strict=True):
+                _File(plane.pixels, indices=self._indices).read_into(plane.frame, target)
+        else:
+            everything = (slice(None), slice(None))
+            array = self._filled(range(len(self._planes)), everything, stored)
         return self._scaling.narrow(array).reshape(self.shape)
 
     def _read(self, numbers: Sequence[int], within: tuple[Any, ...]) -> Array:
@@ -173,6 +195,13 @@ class Voxels:
         if self.colour and (block.ndim != 3 or block.shape[2] < 3):
             raise Damaged(plane.pixels.source)
         return block[..., :3] if self.colour else block
+
+
+def _lies_open(plane: Plane, stored: np.dtype[Any]) -> bool:
+    """Whether the voxels of a plane are a stretch of its file, in this very type."""
+    pixels = plane.pixels
+    whole = plane.shape == (pixels.rows, pixels.columns)
+    return pixels.offset is not None and whole and pixels.stored == stored
 
 
 class _Scaling:
@@ -215,7 +244,7 @@ class _Scaling:
             return block
         if self.dtype.kind == "f":
             return (block * np.float64(plane.slope) + plane.intercept).astype(self.dtype)
-        return (block.astype(np.int64) * int(plane.slope) + int(plane.intercept)).astype(self.dtype)
+        return self._linear(block.astype(self.dtype), plane.slope, plane.intercept)
 
     def narrow(self, array: Array) -> Array:
         """Return whole stored numbers as real ones, in place where they fit."""
@@ -223,14 +252,18 @@ class _Scaling:
             return array
         ends = [int(x) * self.slope + self.intercept for x in (array.min(), array.max())]
         dtype = self._type_for(min(ends), max(ends))
-        if dtype.itemsize == array.itemsize:
-            # Two's complement: sums that leave the type on the way come back into it.
-            real = array.view(dtype)
-        else:
-            real = array.astype(dtype)
-        if self.slope != 1:
-            real *= np.array(int(self.slope)).astype(dtype)
-        real += np.array(int(self.intercept)).astype(dtype)
+        real = array.view(dtype) if dtype.itemsize == array.itemsize else array.astype(dtype)
+        return self._linear(real, self.slope, self.intercept)
+
+    def _linear(self, real: Array, slope: float, intercept: float) -> Array:
+        """Scale whole numbers in place, in a type that holds the result.
+
+        Two's complement: numbers that leave the type on the way come back into it.
+        """
+        if slope != 1:
+            real *= np.array(int(slope)).astype(real.dtype)
+        if intercept:
+            real += np.array(int(intercept)).astype(real.dtype)
         return real
 
 
