@@ -15,7 +15,9 @@ import pydicom
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     MPEG2MPML,
     HTJ2KLossless,
@@ -603,6 +605,52 @@ class TestDamage:
                 said = str(error)
         assert "\n" not in said
         assert NAME not in said
+
+
+BUNDLED = {
+    "grey": ["CT_small.dcm", "MR_small.dcm", "MR_small_bigendian.dcm", "MR_small_expb.dcm",
+             "MR_small_implicit.dcm", "MR_small_padded.dcm", "MR_small_RLE.dcm",
+             "MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "693_J2KI.dcm",
+             "J2K_pixelrep_mismatch.dcm", "JPEG2000.dcm", "image_dfl.dcm", "liver_1frame.dcm"],
+    "colour": ["SC_rgb_rle.dcm", "SC_rgb_rle_32bit.dcm", "SC_rgb_jpeg.dcm", "ExplVR_BigEnd.dcm",
+               "SC_rgb_jpeg_dcmtk.dcm", "SC_ybr_full_422_uncompressed.dcm", "SC_rgb_small_odd.dcm"],
+    "nothing": ["rtplan.dcm", "rtstruct.dcm", "test-SR.dcm", "waveform_ecg.dcm", "MR_truncated.dcm",
+                "no_meta.dcm", "reportsi.dcm"],
+}  # fmt: skip
+
+
+def bundled(name: str) -> Path:
+    """Return a test file that comes with pydicom."""
+    found = get_testdata_file(name, download=False)
+    if found is None:
+        pytest.skip(f"this pydicom comes without {name}")
+    return Path(found)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+class TestBundled:
+    @pytest.mark.parametrize("name", BUNDLED["grey"])
+    def test_grey(self, tmp_path: Path, name: str) -> None:
+        made = pydicom.dcmread(shutil.copy(bundled(name), tmp_path))
+        values = made.pixel_array * float(made.get("RescaleSlope", 1))
+        values = values + float(made.get("RescaleIntercept", 0))
+        (volume,) = io.read_all(tmp_path)
+        np.testing.assert_array_equal(volume.numpy().squeeze(), values.squeeze())
+
+    @pytest.mark.parametrize("name", BUNDLED["colour"])
+    def test_colour(self, tmp_path: Path, name: str) -> None:
+        made = pydicom.dcmread(shutil.copy(bundled(name), tmp_path))
+        (volume,) = io.read_all(tmp_path)
+        assert volume.rgb
+        values = pixel_array(made)  # YBR becomes RGB
+        np.testing.assert_array_equal(volume.numpy(), np.moveaxis(values, -1, 0))
+
+    @pytest.mark.parametrize("name", BUNDLED["nothing"])
+    def test_nothing_to_see(self, tmp_path: Path, name: str) -> None:
+        path = Path(shutil.copy(bundled(name), tmp_path))
+        with pytest.raises(ReadError, match="holds no DICOM image") as caught:
+            io.read(path)
+        assert "\n" not in str(caught.value)
 
 
 def test_a_folder_stands_for_each_series_once(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.io.dicom_files import assert_holds
 
 from napari_monai import io
+from napari_monai.cli import main
 from napari_monai.errors import VolumeWarning
 from napari_monai.grid import Grid, Reorientation
 from napari_monai.volume import Volume
@@ -118,3 +119,16 @@ def test_a_palette_of_compressions_is_one_image(shared_data: Path) -> None:
     for other in others:
         assert other.grid == first.grid
         np.testing.assert_array_equal(other.numpy(), first.numpy())
+
+
+@pytest.mark.parametrize("name", [*SLICES, "mosaic_coronal", "enhanced_fmri"])
+def test_convert_a_folder(shared_data: Path, tmp_path: Path, name: str) -> None:
+    folder = shared_data / "dicom" / name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VolumeWarning)
+        assert main(["convert", str(folder), str(tmp_path / "out")]) == 0
+    written = [io.read(p) for p in sorted((tmp_path / "out").iterdir())]
+    assert len(written) == len(series(folder))
+    for made in (pydicom.dcmread(p) for p in folder.iterdir() if name in SLICES):
+        if "Rows" in made:
+            assert_holds(written, made)

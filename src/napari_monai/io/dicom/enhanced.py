@@ -20,6 +20,8 @@ def planes(dataset: Dataset, pixels: Pixels, series: Series) -> Iterator[Plane]:
     """Yield the frames of a file with functional groups."""
     shared = first(dataset, "SharedFunctionalGroupsSequence")
     frames = items(dataset, "PerFrameFunctionalGroupsSequence")
+    if len(frames) < pixels.frames:
+        raise ValueError("frames without a place")
     sop = text(dataset, "SOPInstanceUID")
     segments = _segments(dataset)
     for number_, own in enumerate(frames[: pixels.frames]):

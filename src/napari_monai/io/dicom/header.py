@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGTransferSyntaxes
 
 from . import classic, enhanced, mosaic
 from .plane import Pixels, Plane, Series
@@ -106,13 +106,18 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
     if not 1 <= frames <= _MOST_FRAMES or samples not in (1, 3, 4):
         raise Unreadable("damaged")
     offset, length, form = _found_pixels(dataset, file)
+    if length is not None and UID(_syntax(dataset)) in JPEGTransferSyntaxes:
+        length = None  # not in fragments, against the standard
     allocated = whole(dataset, "BitsAllocated", 16)
     stored = _stored(dataset, allocated, form)
     photometric = text(dataset, "PhotometricInterpretation").upper() or "MONOCHROME2"
     bits = whole(dataset, "BitsStored", allocated)
     native = length is not None and samples == 1 and allocated % 8 == 0
-    native = native and photometric != "PALETTE COLOR"
+    table = "ModalityLUTSequence" in dataset and "RescaleSlope" not in dataset
+    native = native and photometric != "PALETTE COLOR" and not table
     needed = -(-rows * columns * frames * samples * allocated // 8)
+    if photometric == "YBR_FULL_422":
+        needed = needed * 2 // 3
     if length is not None and _syntax(dataset) != _DEFLATED:
         if needed > min(length, source.size - offset):
             raise Unreadable("truncated")
@@ -122,10 +127,11 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
         _check_decoder(_syntax(dataset))
     return Pixels(
         source, rows, columns, frames,
-        stored=stored,
-        bits=min(bits, allocated) if bits > 0 else allocated,
+        stored=np.dtype("<u2") if table else stored,
+        bits=16 if table else min(bits, allocated) if bits > 0 else allocated,
         photometric=photometric,
         colour=samples > 1 or photometric == "PALETTE COLOR",
+        table=table,
         offset=offset if native and _syntax(dataset) != _DEFLATED else None,
     )  # fmt: skip
 

@@ -26,6 +26,8 @@ class Pixels:
         How many bits of it count.
     colour
         Whether a voxel becomes red, green and blue.
+    table
+        Whether a table in the file turns stored values into real ones (modality LUT).
     """
 
     source: Source
@@ -36,6 +38,7 @@ class Pixels:
     bits: int
     photometric: str
     colour: bool = False
+    table: bool = False
     offset: int | None = None
 
     @property

@@ -39,9 +39,7 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
         found = _of_file(path, passed, labels)
     if not found:
         why = passed.reasons()
-        raise ReadError(
-            f"{path} holds no DICOM image that can be read{f' ({why})' if why else ''}."
-        )
+        raise ReadError(f"{path} holds no DICOM image that can be read{f': {why}' if why else ''}.")
     yield from found
 
 
@@ -76,12 +74,13 @@ def _of_file(path: Path, passed: Passed, labels: bool) -> list[Volume]:
         planes = planes_of(own)
     except (Unreadable, OSError) as error:
         raise ReadError(f"{path} holds no DICOM image that can be read ({error}).") from error
-    beside = (s for s in in_folder(path.parent, passed, deep=False) if s.path.name != path.name)
-    others = _series(beside, Passed(path.parent))
+    silent = Passed(path.parent)  # what else lies there was not asked for
+    beside = (s for s in in_folder(path.parent, silent, deep=False) if s.path.name != path.name)
+    others = _series(beside, silent)
     key = planes[0].series.key
     mine = next((s for s in others if s[0].series.key == key), [])
     together = sorted([*planes, *mine], key=lambda p: p.pixels.source.name)
-    found = list(_of_series(together, path, Passed(path), labels))
+    found = list(_of_series(together, path, passed, labels))
     return sorted(found, key=lambda v: path not in v.meta[META_KEY].files)
 
 

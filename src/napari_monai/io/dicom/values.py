@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import re
 import warnings
@@ -10,9 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pydicom import config
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 
 from ..files import quiet
+
+# Types of elements whose values are plain text, in ASCII.
+_PLAIN = ("CS", "DA", "DS", "DT", "IS", "TM", "UI")
 
 
 @contextlib.contextmanager
@@ -25,13 +31,37 @@ def calm() -> Iterator[None]:
 
 def value(dataset: Dataset | None, keyword: str) -> Any:
     """Return the value of an element; ``None`` if it is missing, empty or cannot be read."""
-    if dataset is None:
+    # By tags: keywords are looked up slowly, and a series of slices asks for some 20 000.
+    tag = _tag(keyword)
+    if dataset is None or tag not in dataset.keys():  # noqa: SIM118 (a dataset is no dict)
         return None
     try:
-        found = dataset.get(keyword)
+        found = _quick(dataset.get_item(tag))
+        if found is None:
+            found = dataset[tag].value
     except Exception:  # pydicom converts when it is asked, and raises whatever that raises
         return None
     return None if found is None or found == "" else found
+
+
+def _quick(element: Any) -> Any:
+    """Return the value of an element that pydicom has not converted yet; ``None`` to let it.
+
+    Its conversion takes longer than reading the file.
+    """
+    if not isinstance(element, RawDataElement) or not element.value:
+        return None
+    if element.VR == "US" and len(element.value) == 2:
+        return int.from_bytes(element.value, "little" if element.is_little_endian else "big")
+    if element.VR not in _PLAIN:
+        return None
+    plain = element.value.decode("ascii").rstrip("\0 ")
+    return plain.split("\\") if "\\" in plain else plain.strip()
+
+
+@functools.cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def text(dataset: Dataset | None, keyword: str) -> str:

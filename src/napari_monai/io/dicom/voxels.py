@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from .plane import Pixels, Plane
@@ -81,6 +81,8 @@ class _File:
             dataset = self._dataset
             decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
             array, _ = decoder.as_array(dataset, index=number)
+            if self._pixels.table:
+                array = apply_modality_lut(array, dataset)
             if self._pixels.photometric == "PALETTE COLOR" and not self._indices:
                 array = apply_color_lut(array, dataset)
                 if array.dtype.itemsize == 2:
@@ -212,8 +214,8 @@ class _Scaling:
         pairs = {(p.slope, p.intercept) for p in planes}
         self.slope, self.intercept = planes[0].slope, planes[0].intercept
         self.none = colour or pairs == {(1.0, 0.0)}
-        if colour:
-            self.stored = np.dtype(np.uint8 if self.stored.itemsize == 1 else np.uint16)
+        if colour and planes[0].pixels.photometric == "PALETTE COLOR":
+            self.stored = np.dtype(np.uint8)
         whole = self.stored.kind in "iu" and all(
             s.is_integer() and i.is_integer() and abs(s) < 2**31 and abs(i) < 2**31
             for s, i in pairs
