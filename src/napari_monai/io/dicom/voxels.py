@@ -10,16 +10,27 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
+from . import codestream
 from .plane import Pixels, Plane
 from .source import Source
 from .stacks import Stack
-from .values import calm, text
+from .values import calm, text, whole
 
 Array = npt.NDArray[Any]
+
+_STREAMS = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 
 
 class Damaged(Exception):  # noqa: N818 (it ends in a line of a report, never at the user)
@@ -79,6 +90,7 @@ class _File:
                 with self._pixels.source.open() as file:
                     self._dataset = with_syntax(pydicom.dcmread(file, force=True))
             dataset = self._dataset
+            _check_frame(dataset, self._pixels, number)
             decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
             array, _ = decoder.as_array(dataset, index=number)
             if self._pixels.table:
@@ -88,6 +100,17 @@ class _File:
                 if array.dtype.itemsize == 2:
                     array = (array >> 8).astype(np.uint8)
         return np.asarray(array)
+
+
+def _check_frame(dataset: Dataset, pixels: Pixels, number: int) -> None:
+    """Raise ValueError where a compressed frame is not what its file promises."""
+    if dataset.file_meta.TransferSyntaxUID not in _STREAMS:
+        return
+    frame = get_frame(dataset.PixelData, number, number_of_frames=pixels.frames)
+    samples = whole(dataset, "SamplesPerPixel", 1)
+    allocated = whole(dataset, "BitsAllocated", 16)
+    if not codestream.fits(frame, pixels.rows, pixels.columns, samples, allocated):
+        raise ValueError("another size than the file says")
 
 
 def with_syntax(dataset: Dataset) -> Dataset:
