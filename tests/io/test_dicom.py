@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pydicom
@@ -39,7 +40,7 @@ from tests.io.dicom_files import (
 
 from napari_monai import io
 from napari_monai.errors import ReadError, VolumeWarning
-from napari_monai.io.dicom import geometry, source
+from napari_monai.io.dicom import csa, geometry, source
 from napari_monai.io.lazy import LazyArray
 from napari_monai.volume import LabelVolume, Volume
 
@@ -384,6 +385,18 @@ class TestValues:
         assert isinstance(found, LabelVolume)
         np.testing.assert_array_equal(found.numpy()[0], numbers)
 
+    def test_a_table_of_real_values(self, tmp_path: Path) -> None:
+        numbers = np.random.default_rng(6).integers(0, 4, SHAPE).astype("<u2")
+        table = Dataset()
+        table.LUTDescriptor, table.LUTData = [4, 0, 16], [5, 900, 7, 60000]
+        table.ModalityLUTType = "US"
+        made = slice_of(pixels=numbers, RescaleSlope=None, RescaleIntercept=None)
+        made.ModalityLUTSequence = [table]
+        made["ModalityLUTSequence"][0]["LUTData"].VR = "US"
+        made["ModalityLUTSequence"][0]["LUTDescriptor"].VR = "US"
+        volume = io.read(save(tmp_path, [made]) / "000.dcm")
+        np.testing.assert_array_equal(volume.numpy()[0], np.array([5, 900, 7, 60000])[numbers])
+
     def test_a_film_in_time(self, tmp_path: Path) -> None:
         frames = np.random.default_rng(4).integers(0, 255, (5, *SHAPE)).astype("u1")
         made = slice_of(pixels=frames, NumberOfFrames=5, FrameTime=40, RescaleIntercept=0,
@@ -605,6 +618,61 @@ class TestDamage:
                 said = str(error)
         assert "\n" not in said
         assert NAME not in said
+
+
+def csa_header(second: bool, tags: dict[str, list[str]]) -> bytes:
+    """Return a CSA header of either kind."""
+    content = (b"SV10\4\3\2\1" if second else b"") + struct.pack("<II", len(tags), 77)
+    first = len(next(iter(tags.values())))
+    for name, values in tags.items():
+        content += struct.pack("<64si4sIII", name.encode(), 1, b"FD", 0, len(values), 77)
+        for value in values:
+            raw = value.encode() + b"\0"
+            lengths = (0, len(raw), 77, 0) if second else (len(raw) + first, 0, 0, 0)
+            content += struct.pack("<4i", *lengths) + raw.ljust(-(-len(raw) // 4) * 4, b"\0")
+    return content
+
+
+class TestSiemens:
+    TAGS: ClassVar = {"EchoLinePosition": ["31", "", "7"], "SliceNormalVector": ["0", "-0.5", "1"]}
+
+    @pytest.mark.parametrize("second", [True, False])
+    def test_both_kinds_of_header(self, second: bool) -> None:
+        found = csa.parse(csa_header(second, self.TAGS))
+        assert found["EchoLinePosition"] == ("31", "7")
+        assert found["SliceNormalVector"] == ("0", "-0.5", "1")
+
+    @pytest.mark.parametrize("content", [b"", b"SV10", bytes(40), b"\xff" * 400, b"<xml>" * 60])
+    def test_no_header(self, content: bytes) -> None:
+        with pytest.raises(ValueError, match="CSA header"):
+            csa.parse(content)
+
+    def test_truncated(self) -> None:
+        content = csa_header(True, self.TAGS)
+        for size in range(len(content) - 4):
+            with pytest.raises(ValueError, match="CSA header"):
+                csa.parse(content[:size])
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_slices_follow_the_header(self, tmp_path: Path, sign: int) -> None:
+        tiles = np.arange(9 * 6 * 5).reshape(9, 6, 5).astype("<u2")
+        tiles[7:] = 0
+        sheet = tiles.reshape(3, 3, 6, 5).transpose(0, 2, 1, 3).reshape(18, 15)
+        kind = ["ORIGINAL", "PRIMARY", "M", "MOSAIC"]
+        made = mr_slice((-10, -20, 30), pixels=sheet, ImageType=kind, SpacingBetweenSlices=4)
+        vector = ["0.00000000", "0.00000000", f"{sign:.8f}"]
+        block = made.private_block(0x29, "SIEMENS CSA HEADER", create=True)
+        tags = {"NumberOfImagesInMosaic": ["7"], "SliceNormalVector": vector}
+        block.add_new(0x10, "OB", csa_header(True, tags))
+        volume = io.read(save(tmp_path, [made]) / "000.dcm")
+        assert volume.grid.shape == (7, 6, 5)
+        # The first slice's corner: that of the sheet, moved by half of what is more than a tile.
+        lps = np.array([-10 + 0.7 * 5, -20 + 0.8 * 6, 30])
+        for k in range(7):
+            where = (lps + (0, 0, sign * 4 * k)) * (-1, -1, 1)
+            index = volume.grid.world_to_index(where)
+            np.testing.assert_allclose(index[1:], 0, atol=1e-9)
+            np.testing.assert_array_equal(volume.numpy()[round(float(index[0]))], tiles[k])
 
 
 BUNDLED = {

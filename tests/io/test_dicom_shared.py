@@ -13,7 +13,7 @@ from tests.io.dicom_files import assert_holds
 
 from napari_monai import io
 from napari_monai.cli import main
-from napari_monai.errors import VolumeWarning
+from napari_monai.errors import ReadError, VolumeWarning
 from napari_monai.grid import Grid, Reorientation
 from napari_monai.volume import Volume
 
@@ -132,3 +132,14 @@ def test_convert_a_folder(shared_data: Path, tmp_path: Path, name: str) -> None:
     for made in (pydicom.dcmread(p) for p in folder.iterdir() if name in SLICES):
         if "Rows" in made:
             assert_holds(written, made)
+
+
+@pytest.mark.parametrize("name", ["j2k", "jpeg", "jpegls"])
+def test_a_frame_of_another_size_is_an_error_and_no_crash(
+    shared_data: Path, tmp_path: Path, name: str
+) -> None:
+    made = pydicom.dcmread(shared_data / "dicom" / f"compressed_{name}" / "IM-0001-0001-0001.dcm")
+    made.Rows = 255
+    made.save_as(tmp_path / "a.dcm")
+    with pytest.raises(ReadError, match=r"a\.dcm \(cannot be decoded\)"):
+        io.read(tmp_path / "a.dcm")
