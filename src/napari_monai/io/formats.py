@@ -36,6 +36,10 @@ FORMATS = (
     FormatInfo(
         "NIfTI or ANALYZE pair", (".hdr", ".img", ".img.gz"), f"{_HERE}.nifti", writes=False
     ),
+    FormatInfo("NRRD", (".nrrd", ".seg.nrrd"), f"{_HERE}.nrrd"),
+    FormatInfo(
+        "NRRD with its voxels in files beside it", (".nhdr",), f"{_HERE}.nrrd", writes=False
+    ),
     FormatInfo("TIFF", (".tif", ".tiff", ".ome.tif", ".ome.tiff"), f"{_HERE}.tiff"),
     FormatInfo("NumPy", (".npy",), f"{_HERE}.numpy_file"),
     FormatInfo("NumPy archive", (".npz",), f"{_HERE}.numpy_file"),
