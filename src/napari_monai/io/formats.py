@@ -41,6 +41,7 @@ FORMATS = (
         "NRRD with its voxels in files beside it", (".nhdr",), f"{_HERE}.nrrd", writes=False
     ),
     FormatInfo("TIFF", (".tif", ".tiff", ".ome.tif", ".ome.tiff"), f"{_HERE}.tiff"),
+    FormatInfo("MetaImage", (".mha", ".mhd"), f"{_HERE}.metaimage"),
     FormatInfo("NumPy", (".npy",), f"{_HERE}.numpy_file"),
     FormatInfo("NumPy archive", (".npz",), f"{_HERE}.numpy_file"),
     FormatInfo("PNG", (".png",), f"{_HERE}.picture"),

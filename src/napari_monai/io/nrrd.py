@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import GridError, ReadError, VolumeWarning
-from ..grid import Grid, millimetres, unit_name
+from ..grid import millimetres, unit_name
 from ..volume import Volume
 from . import nrrd_segments
 from .formats import stem_of
+from .header_space import grid_of
 from .nrrd_header import TYPES, Header, parse
 from .raw import Encoding, Where, load, numbered, sibling
 
@@ -82,7 +83,7 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
     names = tuple(str(n) for n in said.get("channel_names", ()))
     volume = Volume(
         _ordered(array, axes),
-        _grid(path, shape, affine, unit, bool(anatomical)),
+        grid_of(path, shape, affine, unit, anatomical=bool(anatomical)),
         leading,
         names if "c" in leading else (),
         rgb=axes.rgb and array.dtype == np.uint8,
@@ -185,7 +186,7 @@ def _ordered(array: Array, axes: _Axes) -> Array:
     kept = [a for a in (axes.time, axes.channel, *axes.spatial) if a is not None]
     dropped = [a for a in range(array.ndim) if a not in kept]
     first: tuple[Any, ...] = (..., *(0 for _ in dropped))
-    return array.transpose(*kept, *dropped)[first]
+    return np.asanyarray(array.transpose(*kept, *dropped)[first])
 
 
 # -- the axes -----------------------------------------------------------------------------------
@@ -256,6 +257,7 @@ def _time_step(
 # -- the space ----------------------------------------------------------------------------------
 
 
+@np.errstate(all="ignore")
 def _space(
     header: Header,
     axes: _Axes,
@@ -317,29 +319,6 @@ def _units(header: Header, said: list[str], default: str) -> tuple[str, list[flo
             stacklevel=2,
         )
         return "mm", [1.0] * len(said)
-
-
-def _grid(
-    path: Path, shape: tuple[int, ...], affine: FloatArray, unit: str, anatomical: bool
-) -> Grid:
-    n = len(shape)
-    if n == 2:  # a slice: a thickness of 1 along its normal
-        normal = np.cross(affine[:3, 0], affine[:3, 1])
-        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0) + 0.0
-    try:
-        return Grid(shape, affine, unit, anatomical)
-    except GridError:
-        pass
-    sizes = np.linalg.norm(affine[:3, :n], axis=0)
-    sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, 1.0)
-    warnings.warn(
-        VolumeWarning(
-            f"{path}: its space directions or origin are not finite or singular; only the voxel "
-            f"size {tuple(sizes.tolist())} {unit} was used, not position and orientation."
-        ),
-        stacklevel=2,
-    )
-    return Grid.from_spacing(shape, sizes.tolist(), unit=unit)
 
 
 def _said(header: Header) -> dict[str, Any]:

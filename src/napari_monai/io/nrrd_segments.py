@@ -154,7 +154,8 @@ def keys_of(labels: LabelVolume, array: Array, order: Sequence[int]) -> dict[str
         keys |= {f"Segment{index}_{name}": value for name, value in parts.items()}
     return keys | {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
-        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_MasterRepresentation": "Binary labelmap",  # its name until Slicer 5.2
+        "Segmentation_SourceRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
     }
 
