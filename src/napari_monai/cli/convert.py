@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     from .segment import label_format
 
     extension = label_format(args.format)
-    if io.extension_of(args.output) and not args.output.is_dir():
+    folder = args.output.is_dir() and not io.is_image_folder(args.output)
+    if io.extension_of(args.output) and not folder:
         io.format_of(args.output, writes=True)
         volumes = io.read_all(args.input, labels=args.labels)
         if len(volumes) > 1:
@@ -67,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
     from .. import io
 
-    folder = args.input.is_dir()
+    folder = args.input.is_dir() and not io.is_image_folder(args.input)
     files = list(io.images_in(args.input)) if folder else [args.input]
     if not files:
         known = ", ".join(io.known_extensions())
