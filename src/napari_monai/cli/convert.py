@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NapariMonaiError, SettingsError
+from ..errors import FormatError, NapariMonaiError, SettingsError
 from .output import complain, say
 
 if TYPE_CHECKING:
@@ -50,8 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from .segment import label_format
 
     extension = label_format(args.format)
-    folder = args.output.is_dir() and not io.is_image_folder(args.output)
-    if io.extension_of(args.output) and not folder:
+    if _is_one_image(args.output):
         io.format_of(args.output, writes=True)
         volumes = io.read_all(args.input, labels=args.labels)
         if len(volumes) > 1:
@@ -63,6 +62,16 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix and not args.output.is_dir():
         io.format_of(args.output, writes=True)  # raises: an extension that is not known
     return _into_folder(args, extension)
+
+
+def _is_one_image(output: Path) -> bool:
+    """Whether the output is to be a file, or the folder of an OME-Zarr."""
+    from .. import io
+
+    try:
+        return io.format_of(output).folder or not output.is_dir()
+    except FormatError:
+        return False
 
 
 def _into_folder(args: argparse.Namespace, extension: str | None) -> int:

@@ -6,6 +6,7 @@ labels asked for, the label images of an image are what is read.
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -100,13 +101,13 @@ def _ours_of(group: zarr.Group) -> Mapping[str, Any]:
 
 def _series(group: zarr.Group) -> Iterator[tuple[str, zarr.Group]]:
     """Yield the images that bioformats2raw numbers, or the members of a group of labels."""
-    names = metadata_of(group).get("labels") or sorted(
-        (n for n in group.group_keys() if n.isdecimal()), key=int
-    )
+    names = metadata_of(group).get("labels") or map(str, itertools.count())
     for name in names:
         member = group.get(str(name))
         if isinstance(member, zarr.Group) and "multiscales" in metadata_of(member):
             yield str(name), member
+        elif member is None and isinstance(names, map):
+            return
 
 
 def _image(path: Path, group: zarr.Group, name: str, labels: bool) -> Iterator[Volume]:
