@@ -121,11 +121,12 @@ def _fill(array: zarr.Array[Any], source: Any, step: tuple[int, ...]) -> None:
             first = min(start * step[0], last)
             planes = slice(first, min((stop - 1) * step[0], last) + 1, step[0])
             block = np.asarray(source[(*time, planes)])
-            for axis in range(n):  # the image may round its lengths up
-                wanted = stop - start if axis == 0 else array.shape[lead + axis]
-                at = np.arange(wanted) * (1 if axis == 0 else step[axis])
-                if axis or len(block) != wanted:
-                    block = block.take(np.minimum(at, block.shape[axis] - 1), axis=axis)
+            block = block[(slice(None), *(slice(None, None, s) for s in step[1:]))]
+            wanted = (stop - start, *array.shape[lead + 1 :])
+            block = block[tuple(slice(0, w) for w in wanted)]
+            if block.shape != wanted:  # the image has rounded its lengths up
+                more = [(0, w - b) for w, b in zip(wanted, block.shape, strict=True)]
+                block = np.pad(block, more, mode="edge")
             array[(*time, slice(start, stop))] = block.astype(array.dtype, copy=False)
 
 
