@@ -25,12 +25,22 @@ from napari_monai.errors import (
 )
 from napari_monai.grid import Grid
 from napari_monai.io import files
-from napari_monai.volume import LabelClass, LabelVolume, Volume
+from napari_monai.volume import LabelClass, LabelKind, LabelVolume, Volume
 
 INTEGERS = ["u1", "i1", "<u2", ">u2", "<i2", ">i2", "<u4", ">u4", "<i4", ">i4"]
 FLOATS = ["<f4", ">f4", "<f8", ">f8"]
 ALL = [*INTEGERS, *FLOATS]
-EXACT = [".nii", ".nii.gz", ".tif", ".tiff", ".ome.tif", ".npz"]  # space, time, channels
+EXACT = [
+    ".nii",
+    ".nii.gz",
+    ".nrrd",
+    ".mha",
+    ".mhd",
+    ".tif",
+    ".ome.tif",
+    ".npz",
+]  # space, time, channels
+CLASSES = [".nrrd", ".seg.nrrd", ".mha", ".npz"]  # names and colours
 # Which number types each extension holds for images, and for labels.
 TYPES = {
     **dict.fromkeys([*EXACT, ".npy"], (ALL, INTEGERS)),
@@ -80,7 +90,8 @@ def assert_same_voxels(found: Volume, expected: Volume) -> None:
 def round_trip(folder: Path, extension: str, volume: Volume) -> Volume:
     path = folder / f"image{extension}"
     io.write(path, volume)
-    assert os.listdir(folder) == [path.name]
+    beside = {"image.raw", "image.zraw"} if extension == ".mhd" else set()
+    assert set(os.listdir(folder)) - beside == {path.name}
     return io.read(path, labels=isinstance(volume, LabelVolume))
 
 
@@ -146,7 +157,8 @@ class TestRoundTrips:
         grid = Grid.from_spacing((4, 5, 7), (2, 0.5, 0.25), unit=unit)
         found = round_trip(tmp_path, extension, Volume(voxels((4, 5, 7), "u1"), grid))
         spacing = found.grid.oriented().spacing
-        if unit in ("nm", "cm") and extension.startswith(".nii"):
+        lacking = {".ni": ("nm", "cm"), ".mh": ("nm", "m")}
+        if unit in lacking.get(extension[:3], ()):
             spacing = found.grid.oriented().spacing_in(unit)
         else:
             assert found.grid.unit == unit
@@ -164,7 +176,7 @@ class TestRoundTrips:
         assert found.rgb
         assert_same_voxels(found, volume)
 
-    @pytest.mark.parametrize("extension", [".nii.gz", ".tif", ".npz", ".npy"])
+    @pytest.mark.parametrize("extension", [".nii.gz", ".nrrd", ".mha", ".tif", ".npz", ".npy"])
     def test_colour_stacks(self, tmp_path: Path, extension: str) -> None:
         grid = Grid.from_spacing((4, 5, 7))
         volume = Volume(voxels((3, 4, 5, 7), "u1"), grid, "c", rgb=True)
@@ -172,24 +184,35 @@ class TestRoundTrips:
         assert (found.rgb, found.leading) == (True, "c")
         assert_same_voxels(found, volume)
 
-    @pytest.mark.parametrize("extension", [".tif", ".npz"])
+    @pytest.mark.parametrize("extension", [".nrrd", ".mha", ".tif", ".npz"])
     def test_channel_names(self, tmp_path: Path, extension: str) -> None:
         volume = stack("3d+c", channel_names=("DAPI", "α-tubulin <&>"))
         assert round_trip(tmp_path, extension, volume).channel_names == volume.channel_names
 
-    def test_classes_in_an_archive(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("kind", ["classes", "instances"])
+    @pytest.mark.parametrize("extension", CLASSES)
+    def test_class_names_and_colours(self, tmp_path: Path, extension: str, kind: LabelKind) -> None:
         volume = LabelVolume(
-            voxels((5, 7), "u1", 2),
-            Grid.from_spacing((5, 7)),
-            classes=(LabelClass(1, "liver", "#ff0000"), LabelClass(2, "spleen")),
-            kind="instances",
+            voxels((4, 5, 7), "u1", 3),
+            Grid.from_spacing((4, 5, 7)),
+            classes=(
+                LabelClass(1, "liver", "#ff0080"),
+                LabelClass(2, "α: \\ = #:= 'x' \"y\"", "#123456"),
+                LabelClass(3, "not in it", None if extension != ".seg.nrrd" else "#000000"),
+            ),
+            kind=kind,
         )
-        found = round_trip(tmp_path, ".npz", volume)
+        found = round_trip(tmp_path, extension, volume)
         assert isinstance(found, LabelVolume)
-        assert (found.classes, found.kind) == (volume.classes, "instances")
+        assert (found.classes, found.kind) == (volume.classes, kind)
+        assert_same_voxels(found, volume)
+        image = io.read(tmp_path / f"image{extension}")
+        assert isinstance(image, LabelVolume)  # the file says so itself
 
     @pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR"])
-    @pytest.mark.parametrize("extension", [".tif", ".png", ".npy", ".nii.gz", ".npz"])
+    @pytest.mark.parametrize(
+        "extension", [".tif", ".png", ".npy", ".nii.gz", ".nrrd", ".mha", ".npz"]
+    )
     def test_a_patient_looks_the_same(self, tmp_path: Path, extension: str, codes: str) -> None:
         depth = 1 if extension == ".png" else 4
         grid = Grid((7, 5, depth), np.diag([2, 3, 4, 1])).oriented(codes)
@@ -199,7 +222,7 @@ class TestRoundTrips:
         if extension == ".tif":
             assert found.grid.spacing == (4, 3, 2)
             assert found.grid.unit == "mm"
-        elif extension in (".nii.gz", ".npz"):
+        elif extension in (".nii.gz", ".nrrd", ".mha", ".npz"):
             assert found.grid == volume.grid
 
     def test_jpeg_is_near(self, tmp_path: Path) -> None:
@@ -299,7 +322,19 @@ class TestNames:
         assert set(io.known_extensions(writes=True)) < set(io.known_extensions())
 
 
-READABLE = [".nii", ".nii.gz", ".tif", ".npy", ".npz", ".png", ".jpg", ".bmp"]
+READABLE = [
+    ".nii",
+    ".nii.gz",
+    ".nrrd",
+    ".mha",
+    ".mha",
+    ".tif",
+    ".npy",
+    ".npz",
+    ".png",
+    ".jpg",
+    ".bmp",
+]
 
 
 def good_file(path: Path) -> Path:
@@ -465,7 +500,9 @@ class TestWriting:
     @pytest.mark.parametrize("failure", [
         OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt(), MemoryError(),
     ], ids=["full disk", "interrupt", "memory"])  # fmt: skip
-    @pytest.mark.parametrize("extension", [".nii", ".nii.gz", ".tif", ".npy", ".npz"])
+    @pytest.mark.parametrize(
+        "extension", [".nii", ".nii.gz", ".nrrd", ".mha", ".tif", ".npy", ".npz"]
+    )
     def test_a_failure_leaves_the_older_file(
         self, tmp_path: Path, extension: str, failure: BaseException
     ) -> None:
@@ -506,8 +543,8 @@ class TestWriting:
 
 
 def test_labels_written_twice_are_the_same_bytes(tmp_path: Path) -> None:
-    for extension, name in itertools.product((".nii.gz", ".png", ".npy"), "ab"):
+    for extension, name in itertools.product((".nii.gz", ".nrrd", ".mha", ".png", ".npy"), "ab"):
         io.write(tmp_path / f"{name}{extension}", labels())
-    for extension in (".nii.gz", ".png", ".npy"):
+    for extension in (".nii.gz", ".nrrd", ".mha", ".png", ".npy"):
         one, two = ((tmp_path / f"{n}{extension}").read_bytes() for n in "ab")
         assert one == two

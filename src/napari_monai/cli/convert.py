@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import NapariMonaiError, SettingsError
+from ..errors import FormatError, NapariMonaiError, SettingsError
 from .output import complain, say
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from .segment import label_format
 
     extension = label_format(args.format)
-    if io.extension_of(args.output) and not args.output.is_dir():
+    if _is_one_image(args.output):
         io.format_of(args.output, writes=True)
         volumes = io.read_all(args.input, labels=args.labels)
         if len(volumes) > 1:
@@ -64,10 +64,20 @@ def run(args: argparse.Namespace) -> int:
     return _into_folder(args, extension)
 
 
+def _is_one_image(output: Path) -> bool:
+    """Whether the output is to be a file, or the folder of an OME-Zarr."""
+    from .. import io
+
+    try:
+        return io.format_of(output).folder or not output.is_dir()
+    except FormatError:
+        return False
+
+
 def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
     from .. import io
 
-    folder = args.input.is_dir()
+    folder = args.input.is_dir() and not io.is_image_folder(args.input)
     files = list(io.images_in(args.input, series=False)) if folder else [args.input]
     series = io.read_series(args.input, labels=args.labels) if folder else []
     if not files and not series:

@@ -174,7 +174,7 @@ def _images(inputs: Sequence[Path]) -> Iterator[Path]:
     from .. import io
 
     for path in inputs:
-        if path.is_dir():
+        if path.is_dir() and not io.is_image_folder(path):
             yield from io.images_in(path)
         else:
             yield path

@@ -26,7 +26,16 @@ from ..errors import (
 from ..volume import LabelVolume, Volume
 from .convert import as_labels
 from .files import one_line, replacing
-from .formats import DICOM, FORMATS, FormatInfo, extension_of, format_of, known_extensions, stem_of
+from .formats import (
+    DICOM,
+    FORMATS,
+    FormatInfo,
+    extension_of,
+    format_of,
+    is_image_folder,
+    known_extensions,
+    stem_of,
+)
 from .sniff import file_is_dicom, walk
 
 __all__ = [
@@ -37,6 +46,7 @@ __all__ = [
     "format_of",
     "images_in",
     "is_dicom",
+    "is_image_folder",
     "known_extensions",
     "read",
     "read_all",
@@ -63,8 +73,9 @@ def read(path: PathLike, *, labels: bool = False) -> Volume:
     Parameters
     ----------
     path
-        A file whose extension is in the table of formats, or a DICOM file of any name: the
-        volume of its series that it belongs to, from the files beside it.
+        A file, or the folder of an OME-Zarr, whose extension is in the table of formats; or a
+        DICOM file of any name: the volume of its series that it belongs to, from the files beside
+        it.
     labels
         Whether the file holds labels: the result is a `LabelVolume` of whole numbers then.
 
@@ -76,7 +87,7 @@ def read(path: PathLike, *, labels: bool = False) -> Volume:
         If the file is missing, damaged, not what its name says, or holds no labels.
     """
     place = Path(path)
-    if place.is_dir():
+    if place.is_dir() and not is_image_folder(place):
         raise ReadError(f"{place} is a folder: name a file in it, or read them all with read_all.")
     steps = _volumes(place, labels)
     try:
@@ -100,7 +111,7 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
         If the file cannot be read, or the folder holds no image that can.
     """
     place = Path(path)
-    if not place.is_dir():
+    if not place.is_dir() or is_image_folder(place):
         return list(_volumes(place, labels))
     found: list[Volume] = []
     for file in _plain_files(place):
@@ -129,14 +140,18 @@ def write(path: PathLike, volume: Volume) -> None:
     """
     place = Path(path)
     info = format_of(place, writes=True)
-    if place.is_dir():
+    if place.is_dir() and not info.folder:
         raise WriteError(f"{place} is a folder: name a file in it.")
-    if not place.parent.is_dir():
-        raise WriteError(f"There is no folder {place.parent}: make it, or choose another.")
     module = importlib.import_module(info.module)
     try:
+        if info.folder:
+            module.prepare(place, volume)
+        if not place.parent.is_dir():
+            raise WriteError(f"There is no folder {place.parent}: make it, or choose another.")
         with replacing(place) as beside:
             module.write(beside, volume)
+        if info.folder:
+            module.register(place)
     except (NapariMonaiError, Warning):
         raise
     except MemoryError as error:
@@ -197,7 +212,11 @@ def _plain_files(folder: PathLike) -> Iterator[Path]:
         paths = list(Path(folder).iterdir())
     except OSError as error:
         raise ReadError(f"{folder} cannot be looked into: {one_line(error)}.") from error
-    files = {p.name: p for p in paths if p.is_file() and not p.name.startswith(".")}
+    files = {
+        p.name: p
+        for p in paths
+        if (p.is_file() or is_image_folder(p)) and not p.name.startswith(".")
+    }
     for name in sorted(files):
         extension = extension_of(name)
         if extension is None or extension in _DICOM_FILES:
@@ -214,9 +233,11 @@ def _volumes(path: Path, labels: bool) -> Generator[Volume]:
     info = format_of("x.dcm") if sniffed else format_of(path)
     if not path.exists():
         raise ReadError(f"There is no file {path}. Check its name and folder.")
-    if not path.is_file():
+    if info.folder and not path.is_dir():
+        raise ReadError(f"{path} is not a folder, as {info.name} is. Check what it is.")
+    if not info.folder and not path.is_file():
         raise ReadError(f"{path} is not a file.")
-    if path.stat().st_size == 0:
+    if not info.folder and path.stat().st_size == 0:
         raise ReadError(f"{path} is empty. Copy it from its source again.")
     module = importlib.import_module(info.module)
     try:

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from ..errors import ReadError
+from ..errors import ReadError, WriteError
 
 # From here on arrays are left in the file where they can be: a second or two of reading.
 LAZY_FROM = 2**28
@@ -93,20 +94,45 @@ def _no_room(error: OSError) -> ReadError:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the path of a new file beside ``path`` that takes its place when all went well.
+    """Give the path of a new file that takes the place of ``path`` when all went well.
 
-    Until then an older file is left alone; on any failure the new one is removed.
+    It lies in a folder of its own beside ``path``. Whatever else is written into that folder, as
+    the voxels that belong to a header, is put beside ``path`` first. The new file may be a folder.
+    Until then an older file is left alone; on any failure the new ones are removed.
+
+    Raises
+    ------
+    WriteError
+        If one of the further files would replace one that does not belong to ``path``.
     """
     target = path.resolve()  # through links, so that a link stays one
-    beside = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    folder = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
+    folder.mkdir()
     try:
-        yield beside
-        with beside.open("rb+") as file:
+        new = folder / path.name
+        yield new
+        further = sorted(p for p in folder.iterdir() if p != new)
+        for file in further:
+            if not target.exists() and (target.parent / file.name).exists():
+                raise WriteError(
+                    f"{target.parent / file.name} exists and does not belong to {path.name}: "
+                    "choose another name."
+                )
+        for file in (*further, new):
+            _put(file, target.parent / file.name if file != new else target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put(new: Path, target: Path) -> None:
+    """Move a complete file or folder to its place."""
+    if new.is_dir():
+        if target.exists():
+            target.replace(new.with_name(".older"))  # goes with the folder
+    else:
+        with new.open("rb+") as file:
             os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    new.replace(target)
 
 
 @contextlib.contextmanager

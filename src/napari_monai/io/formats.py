@@ -21,13 +21,18 @@ from ..errors import FormatError, did_you_mean
 
 @dataclass(frozen=True)
 class FormatInfo:
-    """A file format: its name, extensions (the first is the usual one), module, abilities."""
+    """A file format: its name, extensions (the first is the usual one), module, abilities.
+
+    With ``folder`` an image is a folder, and the module offers ``prepare(path, volume)`` and
+    ``register(path)`` too, called with the final place before and after it is written.
+    """
 
     name: str
     extensions: tuple[str, ...]
     module: str
     reads: bool = True
     writes: bool = True
+    folder: bool = False
 
 
 _HERE = __package__
@@ -37,13 +42,19 @@ FORMATS = (
     FormatInfo(
         "NIfTI or ANALYZE pair", (".hdr", ".img", ".img.gz"), f"{_HERE}.nifti", writes=False
     ),
+    FormatInfo("NRRD", (".nrrd", ".seg.nrrd"), f"{_HERE}.nrrd"),
+    FormatInfo(
+        "NRRD with its voxels in files beside it", (".nhdr",), f"{_HERE}.nrrd", writes=False
+    ),
     FormatInfo("TIFF", (".tif", ".tiff", ".ome.tif", ".ome.tiff"), f"{_HERE}.tiff"),
+    FormatInfo("MetaImage", (".mha", ".mhd"), f"{_HERE}.metaimage"),
     FormatInfo("NumPy", (".npy",), f"{_HERE}.numpy_file"),
     FormatInfo("NumPy archive", (".npz",), f"{_HERE}.numpy_file"),
     DICOM,
     FormatInfo("PNG", (".png",), f"{_HERE}.picture"),
     FormatInfo("JPEG", (".jpg", ".jpeg"), f"{_HERE}.picture"),
     FormatInfo("BMP", (".bmp",), f"{_HERE}.picture"),
+    FormatInfo("OME-Zarr", (".ome.zarr", ".zarr"), f"{_HERE}.ome_zarr", folder=True),
 )
 
 
@@ -66,6 +77,14 @@ def stem_of(path: str | os.PathLike[str]) -> str:
     return name[: -len(extension)] if extension else Path(path).stem
 
 
+def is_image_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is itself an image, and not a folder of files."""
+    try:
+        return Path(path).is_dir() and format_of(path).folder
+    except FormatError:
+        return False
+
+
 def format_of(path: str | os.PathLike[str], *, writes: bool = False) -> FormatInfo:
     """Return the format that a file name stands for, or that it is written in with ``writes``.
 
@@ -78,6 +97,9 @@ def format_of(path: str | os.PathLike[str], *, writes: bool = False) -> FormatIn
     known = known_extensions(writes=writes)
     if extension in known:
         return next(f for f in FORMATS if extension in f.extensions)
+    above = next((p for p in Path(path).parents if p.suffix.lower() == ".zarr"), None)
+    if extension is None and above is not None:  # image.ome.zarr/labels/organs
+        return format_of(above, writes=writes)
     if extension is not None:
         raise FormatError(
             f"{Path(path).name}: {extension} is read only. Write one of: {', '.join(known)}."

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from .formats import is_image_folder
+
 _HEAD = 132
 _PREFIX = b"DICM"
 # What the first element of a file without preamble can be: of the meta group, or of group 8.
@@ -77,7 +79,8 @@ def _walk(
             continue
         try:
             if entry.is_dir():
-                inner.append(path)
+                if not is_image_folder(path):
+                    inner.append(path)
             elif entry.is_file():
                 yield path
             elif entry.is_symlink():
