@@ -143,6 +143,15 @@ class TestDecode:
             found = decode(*maps, spacing=(3, 1, 1), min_size=size, smoothing=0)
             assert found.max() == kept, size
 
+    def test_small_objects_are_dropped_by_their_voxels(self) -> None:
+        labels = np.zeros((20, 20), int)
+        labels[2:4, 2:4] = 1
+        labels[10:14, 10:14] = 2
+        maps = (labels > 0).astype(float), centre_distance(labels)
+        for count, kept in ((4, 2), (5, 1), (16, 1), (17, 0)):
+            found = decode(*maps, spacing=(0.1, 0.1), min_voxels=count, smoothing=0)
+            assert found.max() == kept, count
+
     @settings(deadline=None)
     @given(
         arrays(np.float32, (12, 13), elements=st.floats(0, 1, width=32)),

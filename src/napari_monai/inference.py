@@ -128,6 +128,8 @@ class _Plan:
                 continue
             if description.outputs.kind == "instances":
                 decoding[name] = value
+                if name == "min_size":  # what the user wants goes before what the model advises
+                    decoding.pop("min_voxels", None)
             elif name != "threshold":
                 label = next(o.label for o in settings.options() if o.name == name)
                 notes = (*notes, f"{label} is for models of objects: it does nothing here.")

@@ -65,6 +65,7 @@ def decode(
     seed_threshold: float = 0.08,
     smoothing: float = 1.0,
     min_size: float = 0.0,
+    min_voxels: float = 0.0,
 ) -> Labels:
     """Return instance labels from the two maps of a network.
 
@@ -86,6 +87,8 @@ def decode(
         voxels of the finest axis.
     min_size
         Smaller objects are dropped: area (2-D) or volume (3-D) in the unit of ``spacing``.
+    min_voxels
+        The same in voxels: what is too small for the network to be trusted with.
 
     Returns
     -------
@@ -109,7 +112,8 @@ def decode(
     if flat.any():
         seeds[flat] = pieces[flat] + count
     labels = watershed(-depth, seeds, connectivity=touching, mask=mask)  # type: ignore[no-untyped-call]
-    return _without_small(labels.astype(np.int32), min_size / float(np.prod(steps)))
+    smallest = max(min_size / float(np.prod(steps)), min_voxels)
+    return _without_small(labels.astype(np.int32), smallest)
 
 
 def _peaks(

@@ -102,20 +102,23 @@ def test_events_and_files(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_it_learns_discs_it_has_not_seen(tmp_path: Path) -> None:
     settings = dataclasses.replace(
-        SETTINGS, steps=200, batch_size=6, validate_every=50, learning_rate=5e-3, average=0.95
+        SETTINGS, steps=300, batch_size=6, validate_every=50, learning_rate=5e-3, average=0.95
     )
     events = run(tmp_path, settings=settings)
     losses = [e.loss for e in events if isinstance(e, StepDone)]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     model = load_model(tmp_path / "model")
-    image, truth = discs(77)
-    found = segment(image, model)
-    assert isinstance(found, LabelVolume)
-    assert found.kind == "instances"
-    ap50 = average_precision(found.numpy(), truth.numpy())[0]
-    _, blobs = ndimage.label(truth.numpy() > 0)
-    assert ap50 >= 0.6
-    assert found.numpy().max() > blobs  # touching discs are told apart
+    precisions, objects, blobs = [], 0, 0
+    for seed in range(70, 78):
+        image, truth = discs(seed)
+        found = segment(image, model)
+        assert isinstance(found, LabelVolume)
+        assert found.kind == "instances"
+        precisions.append(average_precision(found.numpy(), truth.numpy())[0])
+        objects += int(found.numpy().max())
+        blobs += ndimage.label(truth.numpy() > 0)[1]
+    assert np.mean(precisions) > 0.5
+    assert objects > blobs  # touching discs are told apart
 
 
 def test_resuming_gives_the_very_weights_of_an_uninterrupted_training(tmp_path: Path) -> None:

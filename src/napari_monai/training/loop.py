@@ -26,7 +26,7 @@ from .trainer import Trainer
 from .validate import headline, mean_scores, predict_examples, score_maps, tune_decoding
 
 # Where the decoding starts from before validation images choose it.
-_DECODING = {"threshold": 0.5, "seed_threshold": 0.08, "smoothing": 1.0, "min_size": 0.0}
+_DECODING = {"threshold": 0.5, "seed_threshold": 0.08, "smoothing": 1.0, "min_voxels": 0.0}
 
 
 def fine_tune(
