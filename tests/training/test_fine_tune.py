@@ -19,6 +19,7 @@ from napari_monai.errors import TrainingError
 from napari_monai.evaluation import average_precision
 from napari_monai.events import EpochDone, Event, StepDone, Trained
 from napari_monai.grid import Grid
+from napari_monai.models import save_model
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
 from napari_monai.training.examples import Pair, load_pair
@@ -312,3 +313,19 @@ def test_a_card_names_the_model_and_its_classes(tmp_path: Path) -> None:
     description = load_model(tmp_path / "model").description
     assert (description.title, description.authors) == ("Discs", ("A. Person",))
     assert [c.name for c in description.labels] == ["disc"]
+
+
+def test_a_model_tuned_without_validation_keeps_its_decoding(tmp_path: Path) -> None:
+    first = run(tmp_path / "first")[-1]
+    assert isinstance(first, Trained)
+    parent = load_model(first.path)
+    decoding = {"threshold": 0.37, "seed_threshold": 0.11, "smoothing": 0.5, "min_voxels": 7.0}
+    post = (dataclasses.replace(parent.description.postprocess[0], parameters=decoding),)
+    parent = save_model(
+        tmp_path / "parent",
+        dataclasses.replace(parent.description, postprocess=post),
+        parent.load_network().state_dict(),
+    )
+    run(tmp_path / "second", model=parent, validation=())
+    tuned = load_model(tmp_path / "second" / "model")
+    assert tuned.description.postprocess[0].parameters == decoding

@@ -160,6 +160,11 @@ class _Job:
             raise TrainingError(f"A patch of {len(patch)} axes does not fit a {ndim}-D model.")
         self.trainer = Trainer(description, examples, patch, settings, parent=parent)
         self.n_examples = len(examples)
+        # A model that is tuned further keeps its own decoding until a better one is chosen.
+        self.decoding: dict[str, Any] = {}
+        if description.outputs.kind == "instances":
+            own = (operation.parameters for operation in description.postprocess)
+            self.decoding = dict(next(own, {})) or dict(_DECODING)
         self.best = -np.inf
         self.best_step = 0
         self.scores: dict[str, float] = {}
@@ -207,17 +212,16 @@ class _Job:
         val_loss = float("nan")
         if self.held_out:
             val_loss = self.trainer.loss_on(self.held_out)
-            decoding = dict(_DECODING) if self.description.outputs.kind == "instances" else {}
             maps = self._maps(self.trainer.averaged())
             cases = [
-                score_maps(m, example, self.description, decoding)
+                score_maps(m, example, self.description, self.decoding)
                 for m, example in zip(maps, self.held_out, strict=True)
             ]
             scores = mean_scores(cases)
         best = not self.held_out or headline(scores) > self.best
         if best:
             self.best, self.best_step, self.scores = headline(scores), step, scores
-            self._save(_DECODING)
+            self._save(self.decoding)
         done = EpochDone(
             step, self.settings.steps, train_loss, val_loss, scores, best, time.monotonic() - begun
         )
@@ -238,7 +242,7 @@ class _Job:
         best = read_model(self.folder / "model")  # as written, with the sum of its weights
         network = best.load_network(self.trainer.device)
         maps = list(self._maps(network))
-        trials = tune_decoding(maps, self.held_out, self.description, _DECODING)
+        trials = tune_decoding(maps, self.held_out, self.description, self.decoding)
         for decoding, scores in trials:
             yield Said(f"AP50 {scores['AP50']:.3f}, AP {scores['AP']:.3f} with {decoding}")
         self.scores = scores
