@@ -17,10 +17,10 @@ import numpy.typing as npt
 from ..errors import FormatError
 from ..grid import Grid, millimetres
 from ..volume import LabelVolume, Volume
-from .convert import displayed, narrowed
+from .convert import displayed
 from .formats import extension_of, stem_of
 from .metaimage import CHANNEL, CLASS, COLOUR, KIND, META_KEY, NO_PATIENT, TYPES, Stored
-from .raw import stored_bytes
+from .raw import stored_bytes, stored_type
 
 _NAMES = {code: name for name, code in reversed(TYPES.items()) if "LONG" not in name} | {
     "i8": "LONG_LONG",
@@ -43,7 +43,7 @@ def write(path: Path, volume: Volume) -> None:
     timed = "t" in volume.leading
     if volume.grid.ndim == 2 and (timed or volume.grid.anatomical):
         volume = _as_slice(volume)
-    dtype = _stored_type(volume)
+    dtype = stored_type(volume, _NAMES, "MetaImage")
     packed = isinstance(volume, LabelVolume)
     pieces = stored_bytes(volume, _order(volume), dtype)
     header = _header(volume, dtype, packed)
@@ -98,19 +98,6 @@ def _order(volume: Volume) -> tuple[int, ...]:
     channel = [volume.leading.index("c")] if "c" in volume.leading else []
     time = [0] if "t" in volume.leading else []
     return (*channel, *spatial, *time)
-
-
-def _stored_type(volume: Volume) -> np.dtype[Any]:
-    dtype = volume.dtype
-    if dtype.kind == "b":
-        return np.dtype("u1")
-    if dtype == np.float16:
-        return np.dtype("<f4")
-    if isinstance(volume, LabelVolume) and dtype.itemsize == 8:
-        dtype = narrowed(volume.numpy(), ("i4", "u4")).dtype
-    if dtype.newbyteorder("=").str[1:] not in _NAMES:
-        raise FormatError(f"MetaImage holds no {dtype} voxels: convert them to float32.")
-    return dtype.newbyteorder("<")
 
 
 def _header(volume: Volume, dtype: np.dtype[Any], packed: bool) -> dict[str, str]:

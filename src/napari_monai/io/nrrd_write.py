@@ -18,7 +18,7 @@ from .convert import displayed, narrowed
 from .formats import extension_of
 from .nrrd import KEY
 from .nrrd_header import TYPES, escaped
-from .raw import stored_bytes
+from .raw import stored_bytes, stored_type
 
 Array = npt.NDArray[Any]
 
@@ -45,7 +45,7 @@ def write(path: Path, volume: Volume) -> None:
         volume = _as_slice(volume)
     pictures = not volume.grid.anatomical  # whose axes (z, y, x) are stored as (x, y, z)
     order = _order(volume, pictures)
-    dtype = _stored_type(volume)
+    dtype = stored_type(volume, TYPES.values(), "NRRD")
     if isinstance(volume, LabelVolume):
         keys = nrrd_segments.plain_keys(volume) if volume.kind == "classes" else {}
         if slicer:
@@ -103,19 +103,6 @@ def _order(volume: Volume, pictures: bool) -> tuple[int, ...]:
     if volume.rgb:
         return (other[0], *spatial, *other[1:])
     return (*spatial, *other)
-
-
-def _stored_type(volume: Volume) -> np.dtype[Any]:
-    dtype = volume.dtype
-    if dtype.kind == "b":
-        return np.dtype("u1")
-    if dtype == np.float16:
-        return np.dtype("<f4")
-    if isinstance(volume, LabelVolume) and dtype.itemsize == 8:
-        dtype = narrowed(volume.numpy(), ("i4", "u4")).dtype
-    if dtype.newbyteorder("=").str[1:] not in TYPES.values():
-        raise FormatError(f"NRRD holds no {dtype} voxels: convert them to float32.")
-    return dtype.newbyteorder("<")
 
 
 def _header(

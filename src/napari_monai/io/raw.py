@@ -11,7 +11,7 @@ import gzip
 import itertools
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -19,8 +19,9 @@ from typing import IO, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ReadError
-from ..volume import Volume
+from ..errors import FormatError, ReadError
+from ..volume import LabelVolume, Volume
+from .convert import narrowed
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, memory_budget, scratch_array
 
 Array = npt.NDArray[Any]
@@ -214,6 +215,23 @@ def _text(path: Path, where: Where, shape: tuple[int, ...], dtype: np.dtype[Any]
     if dtype.kind == "f":
         return np.array(words[:count]).astype(dtype).reshape(shape, order="F")
     return np.array([int(w) for w in words[:count]], dtype).reshape(shape, order="F")
+
+
+def stored_type(volume: Volume, known: Container[str], name: str) -> np.dtype[Any]:
+    """Return the little-endian type to store voxels in, one of those that a format knows.
+
+    ``known`` are its types without byte order (``"u1"``), ``name`` is what messages call it.
+    """
+    dtype = volume.dtype
+    if dtype.kind == "b":
+        return np.dtype("u1")
+    if dtype == np.float16:
+        return np.dtype("<f4")
+    if isinstance(volume, LabelVolume) and dtype.itemsize == 8:
+        dtype = narrowed(volume.numpy(), ("i4", "u4")).dtype
+    if dtype.newbyteorder("=").str[1:] not in known:
+        raise FormatError(f"{name} holds no {dtype} voxels: convert them to float32.")
+    return dtype.newbyteorder("<")
 
 
 def stored_bytes(volume: Volume, order: Sequence[int], dtype: np.dtype[Any]) -> Iterator[bytes]:
