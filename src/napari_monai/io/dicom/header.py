@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGTransferSyntaxes
 
-from . import classic, enhanced, mosaic
+from . import classic, elements, enhanced, mosaic
 from .plane import Pixels, Plane, Series
 from .source import Source
 from .values import calm, has, text, whole
@@ -30,7 +30,7 @@ _UNDEFINED = 0xFFFFFFFF
 # Images of one value shrink most; nothing that a camera or a scanner made shrinks like this.
 _MOST_RATIO = 4096
 _MOST_FRAMES = 200_000
-# Most headers end before this byte. To pydicom's many small reads, memory is faster than a file.
+# Most headers end before this byte.
 _HEAD = 2**16
 
 
@@ -48,14 +48,15 @@ def planes_of(source: Source) -> list[Plane]:
     """
     try:
         with calm(), source.open() as file:
-            head = file.read(_HEAD)
             try:
-                found = _planes_in(source, io.BytesIO(head))
-            except Exception:
-                if len(head) < _HEAD:
-                    raise
-                file.seek(0)  # the header goes on
-                found = _planes_in(source, file)
+                head = io.BytesIO(file.read(_HEAD))
+                dataset, start = elements.read(head.getvalue())
+                head.seek(start)
+                found = _planes_in(source, dataset, head)
+            except Exception:  # not so plain, or damaged: pydicom knows
+                file.seek(0)
+                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+                found = _planes_in(source, dataset, file)
     except (Unreadable, MemoryError):
         raise
     except Exception as error:  # pydicom and damaged bytes: anything from KeyError to struct.error
@@ -65,9 +66,8 @@ def planes_of(source: Source) -> list[Plane]:
     return found
 
 
-def _planes_in(source: Source, file: BinaryIO) -> list[Plane]:
-    """Return the planes in a file, of which no more is needed than where its voxels start."""
-    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+def _planes_in(source: Source, dataset: Dataset, file: BinaryIO) -> list[Plane]:
+    """Return the planes of a header; ``file`` is at the element of the voxels behind it."""
     pixels = _pixels(source, dataset, file)
     return list(_planes(dataset, pixels, _series(source, dataset)))
 
@@ -169,7 +169,7 @@ def _stored(dataset: Dataset, allocated: int, form: str) -> np.dtype[Any]:
 def _found_pixels(dataset: Dataset, file: BinaryIO, syntax: str) -> tuple[int, int | None, str]:
     """Return where the voxels start, their length (``None`` if packed in fragments), their form.
 
-    pydicom has stopped at their element.
+    ``file`` is at their element.
     """
     if syntax == _DEFLATED:
         return 0, 0, ""  # somewhere in what it inflated
