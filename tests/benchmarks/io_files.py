@@ -135,11 +135,13 @@ class Blocks:
     def __getitem__(self, key: Any) -> Array:
         keys = key if isinstance(key, tuple) else (key,)
         keys = (*keys, *(slice(None),) * (3 - len(keys)))
-        z, y, x = (np.arange(n, dtype=np.uint32)[k] for n, k in zip(self.shape, keys, strict=True))
+        z, y, x = (np.arange(n, dtype=np.uint16)[k] for n, k in zip(self.shape, keys, strict=True))
         # Boxes of 40 x 56 x 72 voxels with background between them.
         number = (1 + z // 40 * 7 % 50)[:, None, None] + (y // 56 * 11 % 40)[:, None] + x // 72 % 15
-        inside = (z % 40 > 4)[:, None, None] & (y % 56 > 6)[:, None] & (x % 72 > 8)
-        return np.where(inside, number, 0).astype(self.dtype)
+        number *= (z % 40 > 4)[:, None, None]
+        number *= (y % 56 > 6)[:, None]
+        number *= x % 72 > 8
+        return np.asarray(number, self.dtype)
 
 
 def plan_streamed(folder: Path, *, gibibytes: int) -> None:
