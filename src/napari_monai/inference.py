@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ from .events import Event, Said, Segmented, Started, WindowDone
 from .instances import decode
 from .models import Model, ModelDescription
 from .preprocess import Prepared, prepare
+from .resample import strongest
 from .settings import Blend, InferenceSettings
 from .sliding import FloatArray, Part, memory_layout, predict, predict_parts, tile
 from .tiling import Tiling
@@ -273,18 +274,21 @@ class _Run:
         )
         return prepared.back.labels(objects)
 
-    def _classes(self, values: FloatArray) -> Labels:
-        """Return class numbers from activated outputs, shape (channel, *spatial)."""
+    def _classes(self, channels: Iterable[FloatArray]) -> Labels:
+        """Return class numbers from activated outputs, given channel by channel."""
         threshold = self.plan.threshold
-        order: npt.NDArray[np.intp]
+        each = iter(channels)
         if not self.outputs.softmax:
-            order = 1 + values.argmax(axis=0)
-            order[values.max(axis=0) < (0.5 if threshold is None else threshold)] = 0
+            order, best = strongest(each)
+            order += 1
+            order[best < (0.5 if threshold is None else threshold)] = 0
         elif threshold is None:
-            order = values.argmax(axis=0)
+            order, _ = strongest(each)
         else:
-            order = 1 + values[1:].argmax(axis=0)
-            order[1 - values[0] < threshold] = 0
+            inside = 1 - next(each)
+            order, _ = strongest(each)
+            order += 1
+            order[inside < threshold] = 0
         return np.asarray(self.numbers[order])
 
     def _preview(self, values: FloatArray) -> Labels:

@@ -5,7 +5,7 @@ Spacing changes axis by axis, so every resampling here is separable: a list of p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ FloatArray = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.float64]
 Box = tuple[slice, ...]
 
-# Values that a slab on the way back may hold.
-_SLAB = 2**24
+# Voxels of a slab on the way back: small enough for the processor's cache.
+_SLAB = 2**20
 
 
 def positions(source: Grid, target: Grid) -> list[Positions]:
@@ -57,6 +57,23 @@ def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
         above += below
         array = above
     return array
+
+
+def strongest(channels: Iterable[FloatArray]) -> tuple[npt.NDArray[np.uint16], FloatArray]:
+    """Return the number of the greatest channel, voxel by voxel, and its value.
+
+    As ``argmax`` and ``max`` over the channels, which need not be there all at once.
+    """
+    order: npt.NDArray[np.uint16] | None = None
+    for number, values in enumerate(channels):
+        if order is None:
+            order, best = np.zeros(values.shape, np.uint16), values.copy()
+            continue
+        np.copyto(order, np.uint16(number), where=values > best)
+        np.maximum(best, values, out=best)
+    if order is None:
+        raise ValueError("There is no channel to choose from.")
+    return order, best
 
 
 def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:
@@ -106,20 +123,31 @@ class WayBack:
     def decided(
         self,
         maps: FloatArray,
-        decide: Callable[[FloatArray], npt.NDArray[Any]],
+        decide: Callable[[Iterable[FloatArray]], npt.NDArray[Any]],
     ) -> npt.NDArray[Any]:
         """Return labels on the native grid from maps on the prepared one, (channel, *spatial).
 
         Probabilities are interpolated, then decided: smoother borders than the nearest label.
-        Slab by slab, so that the maps never exist on the native grid.
+        Slab by slab and channel by channel, so that beside the labels no more exists on the
+        native grid than a few slabs of one channel.
+
+        Parameters
+        ----------
+        decide
+            Turns the channels of a slab, which it is given one after the other, into labels.
         """
         at = positions(self.prepared, self.oriented)
-        rows = max(1, _SLAB // max(1, maps.shape[0] * int(np.prod(self.oriented.shape[1:]))))
-        slabs = []
-        for start in range(0, self.oriented.shape[0], rows):
-            slab = interpolate(maps, (at[0][start : start + rows], *at[1:]))
-            slabs.append(decide(slab))
-        return np.ascontiguousarray(self.how.inverse().apply(np.concatenate(slabs)))
+        planes, *within = self.oriented.shape
+        rows = max(1, _SLAB // int(np.prod(within)))
+        labels: npt.NDArray[Any] | None = None
+        for start in range(0, planes, rows):
+            here = (at[0][start : start + rows], *at[1:])
+            slab = decide(interpolate(channel, here) for channel in maps)
+            if labels is None:
+                labels = np.empty(self.native.shape, slab.dtype)
+            self.how.apply(labels)[start : start + rows] = slab
+        assert labels is not None  # a grid has voxels
+        return labels
 
     def region(self, box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
         """Return where a box of the prepared grid lies on the native one, and its labels there.

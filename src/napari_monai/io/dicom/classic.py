@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from .geometry import Place
 from .plane import Pixels, Plane, Series, When
@@ -23,7 +24,7 @@ _KINDS = {
     "PROJECTION IMAGE": "projection",
 }  # fmt: skip
 _COMPONENTS = {"0": "magnitude", "1": "phase", "2": "real", "3": "imaginary"}
-_GE_COMPONENT = (0x0043, 0x102F)
+_GE_COMPONENT = Tag(0x0043, 0x102F)
 # Where the size of a pixel stands: in the patient, on the detector, on paper.
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
@@ -100,7 +101,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 def _kind(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     found = kinds_of(words(dataset, "ImageType"))
-    if not found and _GE_COMPONENT in dataset:
+    if not found and _GE_COMPONENT in dataset.keys():  # noqa: SIM118 (a dataset is no dict)
         component = str(dataset[_GE_COMPONENT].value)
         found = (("image", _COMPONENTS[component]),) if component in _COMPONENTS else ()
     echo = number(dataset, "EchoTime")

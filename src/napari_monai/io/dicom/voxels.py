@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +30,9 @@ from .stacks import Stack
 from .values import calm, text, whole
 
 Array = npt.NDArray[Any]
+
+# While one waits for its file, or for memory, others read on.
+_THREADS = 4
 
 _STREAMS = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 
@@ -177,12 +181,24 @@ class Voxels:
         stored = self._scaling.stored
         if all(_lies_open(p, stored) for p in self._planes):
             array = np.empty((len(self._planes), *self._planes[0].shape), stored)
-            for plane, target in zip(self._planes, array, strict=True):
-                _File(plane.pixels, indices=self._indices).read_into(plane.frame, target)
+            self._read_open(array)
         else:
             everything = (slice(None), slice(None))
             array = self._filled(range(len(self._planes)), everything, stored)
         return self._scaling.narrow(array).reshape(self.shape)
+
+    def _read_open(self, array: Array) -> None:
+        """Fill an array of the stored type with planes that lie open in their files."""
+
+        def read(some: slice) -> None:
+            for plane, target in zip(self._planes[some], array[some], strict=True):
+                _File(plane.pixels, indices=self._indices).read_into(plane.frame, target)
+
+        size = max(1, -(-len(self._planes) // (8 * _THREADS)))
+        parts = [slice(k, k + size) for k in range(0, len(self._planes), size)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(read, parts):
+                pass
 
     def _read(self, numbers: Sequence[int], within: tuple[Any, ...]) -> Array:
         return self._filled(numbers, within, None)
