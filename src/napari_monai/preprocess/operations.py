@@ -1,8 +1,8 @@
-"""From an image to what a network takes: reorient, resample, normalise, each with its way back.
+"""The operations that a model's description names, and the table of them.
 
-A model names its operations in order; here is the table of them. They work on one time point as
-float32 of shape (channel, *spatial) and need numpy only. Reorienting and resampling keep the
-directions and the centre of the grid, so that the way back is known axis by axis.
+An operation adds links to the chain that an image is pulled through: what it does to voxels
+stands in the links and in the maps here. Reorienting and resampling keep the directions and the
+centre of the grid, so that the way back is known axis by axis.
 """
 
 from __future__ import annotations
@@ -10,18 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import GridError, ModelError, OutOfMemoryError, did_you_mean
-from .grid import DISPLAY, Grid, Reorientation, millimetres, unit_name
-from .resample import WayBack, interpolate, positions
-from .volume import Volume
-
-if TYPE_CHECKING:
-    from .models.description import ModelDescription
+from ..errors import GridError, ModelError, OutOfMemoryError, did_you_mean
+from ..grid import DISPLAY, millimetres, unit_name
+from .sources import Held, Link, Map, Mapped, Resampled, Turned
+from .statistics import CELL, moments, percentiles
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -40,101 +37,104 @@ class Operation:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
-    """One time point as a network takes it.
+class Chain:
+    """What the operations hand on.
 
-    ``array`` is float32 of shape (channel, *grid.shape) without NaN or infinity; ``back`` leads
-    to the grid it came from; ``notes`` are lines for the user.
+    ``hold`` allows to keep in memory what would be computed several times otherwise.
     """
 
-    array: FloatArray
-    grid: Grid
-    back: WayBack
+    link: Link
+    spatial_dims: int
+    hold: bool
     notes: tuple[str, ...] = ()
+
+    def noted(self, line: str) -> Chain:
+        """Return it with another line for the user."""
+        return replace(self, notes=(*self.notes, line))
+
+    def mapped(self, change: Map) -> Chain:
+        """Return it with every voxel changed by itself."""
+        return replace(self, link=Mapped(self.link, change))
+
+    def measurable(self) -> Chain:
+        """Return it ready to be read several times."""
+        if self.hold and self.link.place.resampled and not isinstance(self.link, Held):
+            return replace(self, link=Held(self.link))
+        return self
+
+
+# -- what is done to voxels ----------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
-class _State:
-    """What the operations hand on. Values that are not finite are NaN."""
+class Scaling:
+    """Subtract and divide, by a number a channel each, then add a number and limit the values.
 
-    array: FloatArray
-    grid: Grid
-    how: Reorientation
-    spatial_dims: int
-    notes: tuple[str, ...] = ()
-
-    def noted(self, line: str) -> _State:
-        return replace(self, notes=(*self.notes, line))
-
-
-def prepare(volume: Volume, description: ModelDescription) -> Prepared:
-    """Return one time point of an image as the model takes it.
-
-    Without an orientation operation the image is taken as it is shown: axis 0 runs inferior,
-    1 posterior, 2 left, which leaves pictures and stacks as they are.
-
-    Raises
-    ------
-    ModelError
-        If the image has other channels or fewer axes than the model takes.
-    OutOfMemoryError
-        If resampling makes more voxels than anybody can mean.
+    With ``keep_zero``, values that are 0 stay so.
     """
-    dims = description.inputs.spatial_dims
-    steps = check_operations(description.preprocess, dims)
-    if not any(isinstance(step, Orientation) for step in steps):
-        steps = (Orientation(), *steps)
-    array, notes = _channels(volume, description, any(isinstance(s, Colour) for s in steps))
-    n = volume.grid.ndim
-    state = _State(array, volume.grid, Reorientation((*range(n),), (False,) * n), dims, notes)
-    for step in steps:
-        state = step.apply(state)
-    result = np.ascontiguousarray(state.array, dtype=np.float32)
-    missing = np.isnan(result)
-    if missing.any():
-        result[missing] = 0
-        state = state.noted(
-            f"{volume.name}: {int(missing.sum())} values that are not finite count as 0."
-        )
-    back = WayBack(volume.grid, state.how, state.grid)
-    return Prepared(result, state.grid, back, state.notes)
+
+    minus: FloatArray
+    over: FloatArray
+    plus: float = 0.0
+    minimum: float | None = None
+    maximum: float | None = None
+    keep_zero: bool = False
+
+    @property
+    def monotone(self) -> bool:
+        """Not where 0 stays 0 among values that are moved past it."""
+        return not self.keep_zero
+
+    def channels(self, before: int, /) -> int:
+        """As many as before."""
+        return before
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Scale in place."""
+        for part, minus, over in zip(array, self.minus, self.over, strict=True):
+            zero = part == 0 if self.keep_zero else None
+            part -= minus
+            part /= over
+            if zero is not None:
+                part[zero] = 0
+        if self.plus:
+            array += np.float32(self.plus)
+        return Limits(self.minimum, self.maximum)(array)
 
 
-def _channels(
-    volume: Volume, description: ModelDescription, colour: bool
-) -> tuple[FloatArray, tuple[str, ...]]:
-    """Return the channels that the model takes as float32, NaN where not finite."""
-    dims, wanted = description.inputs.spatial_dims, description.inputs.channels
-    if volume.grid.ndim < dims:
-        raise ModelError(
-            f"{description.name} takes volumes, but {volume.name} is {volume.grid.ndim}-D: "
-            "choose a 2D model, or open the whole stack."
-        )
-    if volume.dtype.kind not in "biuf":
-        raise ModelError(
-            f"{volume.name} holds {volume.dtype} values: save its real part or magnitude first."
-        )
-    array = volume.as_channels_first()
-    notes: tuple[str, ...] = ()
-    if volume.rgb:
-        array = array[:3]
-        grey = (array == array[:1]).all() if len(wanted) == 1 else False
-        if grey:
-            array = array[:1]
-            notes = (f"{volume.name} is a grey picture stored as colour: one channel is used.",)
-    count = len(array)
-    if count != len(wanted) and not (colour and count == 1):
-        raise ModelError(
-            f"{description.name} takes {len(wanted)} channel{'s' * (len(wanted) != 1)} "
-            f"({', '.join(wanted)}), but {volume.name} has {count} "
-            f"({', '.join(volume.channel_names[:count])}): "
-            "choose the channels that fit, or another model."
-        )
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and counts as such
-        result = array.astype(np.float32)
-    if array.dtype.kind == "f" and not _all_finite(result):
-        result[~np.isfinite(result)] = np.nan
-    return result, notes
+@dataclass(frozen=True)
+class Limits:
+    """Limit the values; ``None`` leaves an end open."""
+
+    minimum: float | None
+    maximum: float | None
+    monotone: ClassVar[bool] = True
+
+    def channels(self, before: int, /) -> int:
+        """As many as before."""
+        return before
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Clip in place."""
+        if (self.minimum, self.maximum) != (None, None):
+            np.clip(array, self.minimum, self.maximum, out=array)
+        return array
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Make one channel several equal ones."""
+
+    count: int
+    monotone: ClassVar[bool] = True
+
+    def channels(self, before: int, /) -> int:
+        """``count`` for one."""
+        return before * self.count
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Copy."""
+        return np.repeat(array, self.count, axis=0)
 
 
 # -- the operations ------------------------------------------------------------------------------
@@ -150,19 +150,10 @@ class Orientation:
         if sorted("RLAPSI".find(c) // 2 for c in self.codes) != [0, 1, 2]:
             raise ValueError(f"codes is {self.codes!r}, which names not each axis once")
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Reorient; exact, and no voxel changes."""
-        how = state.grid.reorientation_to(self.codes)
-        axes = tuple(state.how.axes[a] for a in how.axes)
-        flips = tuple(
-            state.how.flips[a] != flip for a, flip in zip(how.axes, how.flips, strict=True)
-        )
-        return replace(
-            state,
-            array=how.apply(state.array),
-            grid=state.grid.reoriented(how),
-            how=Reorientation(axes, flips),
-        )
+        how = chain.link.grid.reorientation_to(self.codes)
+        return replace(chain, link=Turned(chain.link, how))
 
 
 @dataclass(frozen=True)
@@ -186,11 +177,11 @@ class Spacing:
         except GridError as error:
             raise ValueError(str(error)) from None
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Resample; the field of view and its centre stay."""
-        grid = state.grid
+        grid = chain.link.grid
         if grid.unit == "pixel":
-            return state.noted(
+            return chain.noted(
                 "The pixel size is not known: the image is not resampled to the model's "
                 f"{self.unit}."
             )
@@ -201,17 +192,16 @@ class Spacing:
             for here, step in zip(grid.spacing, wanted, strict=True)
         ]
         if tuple(spacing) == grid.spacing:
-            return state
+            return chain
         voxels = np.prod(
             [n * s / t for n, s, t in zip(grid.shape, grid.spacing, spacing, strict=True)]
         )
-        if voxels * len(state.array) > _MOST_VOXELS:
+        if voxels * chain.link.channels > _MOST_VOXELS:
             raise OutOfMemoryError(
                 f"Resampling from {_lengths(grid.spacing)} to {_lengths(spacing)} {grid.unit} "
                 f"makes {voxels:.0e} voxels: check the image's pixel size and unit."
             )
-        finer = grid.with_spacing(spacing)
-        return replace(state, array=interpolate(state.array, positions(grid, finer)), grid=finer)
+        return replace(chain, link=Resampled(chain.link, grid.with_spacing(spacing)))
 
 
 @dataclass(frozen=True)
@@ -227,27 +217,25 @@ class Zoom:
         if not 0.1 <= self.factor <= 10:
             raise ValueError(f"factor goes from 0.1 to 10, not {self.factor}")
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Resample; the field of view and its centre stay."""
-        grid, dims = state.grid, state.spatial_dims
+        grid, dims = chain.link.grid, chain.spatial_dims
         factors = (1.0,) * (grid.ndim - dims) + (self.factor,) * dims
-        if np.prod(grid.shape) * np.prod(factors) * len(state.array) > _MOST_VOXELS:
+        if np.prod(grid.shape) * np.prod(factors) * chain.link.channels > _MOST_VOXELS:
             raise OutOfMemoryError(
                 f"Enlarged {self.factor:g} times, the image has too many voxels: crop it."
             )
         finer = grid.with_spacing([s / f for s, f in zip(grid.spacing, factors, strict=True)])
-        return replace(state, array=interpolate(state.array, positions(grid, finer)), grid=finer)
+        return replace(chain, link=Resampled(chain.link, finer))
 
 
 @dataclass(frozen=True)
 class Colour:
     """Make one channel three equal ones; colour stays as it is."""
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Repeat a single channel."""
-        if len(state.array) != 1:
-            return state
-        return replace(state, array=np.repeat(state.array, 3, axis=0))
+        return chain.mapped(Repeat(3)) if chain.link.channels == 1 else chain
 
 
 @dataclass(frozen=True)
@@ -263,18 +251,17 @@ class ScalePercentiles:
         if not 0 <= self.lower < self.upper <= 100:
             raise ValueError(f"lower {self.lower} and upper {self.upper} need 0 <= lower < upper")
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Scale; a constant image becomes 0."""
-        for part in _parts(state.array, self.per_channel):
-            values = _finite(part)
-            if values.size == 0:
-                continue
-            low, high = np.percentile(values, (self.lower, self.upper))
-            part -= np.float32(low)
-            part /= np.float32(high - low) if high > low else np.float32(1)
-            if self.clip:
-                np.clip(part, 0, 1, out=part)
-        return state
+        chain = chain.measurable()
+        low, high = percentiles(
+            lambda: (values for _, values in chain.link.blocks()),
+            chain.link.channels,
+            (self.lower, self.upper),
+            together=not self.per_channel,
+        ).T
+        limits = (0.0, 1.0) if self.clip else (None, None)
+        return chain.mapped(Scaling(_offset(low), _divisor(high - low), 0, *limits))
 
 
 @dataclass(frozen=True)
@@ -291,15 +278,12 @@ class ScaleRange:
         if not (self.a_min < self.a_max and self.b_min < self.b_max):
             raise ValueError("a_min must be below a_max, and b_min below b_max")
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Scale, and clip where asked to."""
-        array = state.array
-        array -= np.float32(self.a_min)
-        array *= np.float32((self.b_max - self.b_min) / (self.a_max - self.a_min))
-        array += np.float32(self.b_min)
-        if self.clip:
-            np.clip(array, self.b_min, self.b_max, out=array)
-        return state
+        minus = np.full(chain.link.channels, self.a_min, np.float32)
+        span = (self.a_max - self.a_min) / (self.b_max - self.b_min)
+        limits = (self.b_min, self.b_max) if self.clip else (None, None)
+        return chain.mapped(Scaling(minus, np.full_like(minus, span), self.b_min, *limits))
 
 
 @dataclass(frozen=True)
@@ -312,18 +296,30 @@ class ZScore:
     nonzero: bool = False
     per_channel: bool = True
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Normalise; a constant image becomes 0."""
-        for part in _parts(state.array, self.per_channel):
-            values = _finite(part)
-            if self.nonzero:
-                values = values[values != 0]
-            if values.size == 0:
-                continue
-            mean, std = values.mean(dtype=np.float64), values.std(dtype=np.float64)
-            scaled = (part - np.float32(mean)) / np.float32(std or 1)
-            part[...] = np.where(part != 0, scaled, 0) if self.nonzero else scaled
-        return state
+        chain = chain.measurable()
+        link = chain.link
+        mean, deviation = moments(
+            link.blocks(multiple=CELL),
+            link.channels,
+            link.place.stored_shape,
+            origin=self._middle(link),
+            together=not self.per_channel,
+            nonzero=self.nonzero,
+        )
+        return chain.mapped(Scaling(_offset(mean), _divisor(deviation), keep_zero=self.nonzero))
+
+    def _middle(self, link: Link) -> npt.NDArray[np.float64]:
+        """Return a value of each channel, or of all, that is not far from the mean."""
+        corner = [(n - min(n, CELL)) // 2 for n in link.grid.shape]
+        box = tuple(
+            slice(c, c + min(n, CELL)) for c, n in zip(corner, link.grid.shape, strict=True)
+        )
+        values = link.read(box).reshape(link.channels, -1)
+        parts = list(values) if self.per_channel else [values.ravel()] * link.channels
+        found = (np.sort(p[np.isfinite(p) & (p != 0)]) for p in parts)
+        return np.array([p[len(p) // 2] if len(p) else 0 for p in found], np.float64)
 
 
 @dataclass(frozen=True)
@@ -337,10 +333,9 @@ class Clip:
         if self.minimum is None and self.maximum is None:
             raise ValueError("minimum, maximum or both are needed")
 
-    def apply(self, state: _State) -> _State:
+    def apply(self, chain: Chain) -> Chain:
         """Clip."""
-        np.clip(state.array, self.minimum, self.maximum, out=state.array)
-        return state
+        return chain.mapped(Limits(self.minimum, self.maximum))
 
 
 Step = Orientation | Spacing | Zoom | Colour | ScalePercentiles | ScaleRange | ZScore | Clip
@@ -396,21 +391,15 @@ def _fits(value: object, hint: str) -> bool:
     return type(value).__name__ == hint
 
 
-def _parts(array: FloatArray, per_channel: bool) -> list[FloatArray]:
-    """Return views: one a channel, or one of all."""
-    return list(array) if per_channel else [array]
+def _offset(values: npt.NDArray[np.float64]) -> FloatArray:
+    """Return what to subtract: 0 for a channel without a finite value."""
+    return np.nan_to_num(values).astype(np.float32)
 
 
-def _finite(array: FloatArray) -> FloatArray:
-    """Return the values that are not NaN, in one dimension."""
-    flat = array.reshape(-1)
-    return flat if _all_finite(flat) else flat[~np.isnan(flat)]
-
-
-def _all_finite(array: FloatArray) -> bool:
-    """Whether all values are finite, without a mask as large as the image."""
-    with np.errstate(invalid="ignore"):
-        return bool(np.isfinite(np.sum(array, dtype=np.float64)))
+def _divisor(values: npt.NDArray[np.float64]) -> FloatArray:
+    """Return what to divide by: 1 for a channel without a finite value, or of one value only."""
+    found = values.astype(np.float32)
+    return np.where(found > 0, found, np.float32(1))
 
 
 def _lengths(spacing: Sequence[float]) -> str:
