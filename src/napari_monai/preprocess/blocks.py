@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..grid import Reorientation
-from ..volume import ArrayLike
+from ..volume import ArrayLike, chunk_lengths
 
 Box = tuple[slice, ...]
 # Along one axis: where a chunk ends and the next one begins, with both ends of the axis.
@@ -18,19 +18,9 @@ Cuts = npt.NDArray[np.intp]
 
 
 def chunk_cuts(data: ArrayLike) -> tuple[Cuts, ...]:
-    """Return the cuts between the chunks of an array, axis by axis.
-
-    Of an array without chunks the planes along the axis that is slowest in memory count as such;
-    where that is not known either, those along the first axis.
-    """
-    chunks = getattr(data, "chunks", None)
-    if chunks is None:
-        strides = getattr(data, "strides", None) or tuple(range(len(data.shape), 0, -1))
-        slowest = int(
-            np.argmax([abs(s) * (n > 1) for s, n in zip(strides, data.shape, strict=True)])
-        )
-        chunks = [1 if axis == slowest else n for axis, n in enumerate(data.shape)]
-    return tuple(_cuts(n, chunk) for n, chunk in zip(data.shape, chunks, strict=True))
+    """Return the cuts between the pieces that an array is read in best, axis by axis."""
+    lengths = zip(data.shape, chunk_lengths(data), strict=True)
+    return tuple(_cuts(n, length) for n, length in lengths)
 
 
 def _cuts(n: int, chunk: int | Sequence[int]) -> Cuts:

@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float32]
 # Values that a block of a pass over an image may hold: many where it is read from a file, so that
 # chunks are read once; few in memory, so that they stay in the processor's cache.
 _FROM_FILE = 2**24
-_IN_MEMORY = 2**20
+_IN_MEMORY = 2**19
 
 
 class Map(Protocol):
