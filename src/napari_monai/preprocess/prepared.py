@@ -142,7 +142,9 @@ def prepare_lazily(volume: Volume, description: ModelDescription) -> LazilyPrepa
     The boxes are those of `prepare`, to the last bit. Where an operation needs statistics the
     image is read for them now, block by block along its chunks: twice for percentiles, once for
     mean and deviation. An image of floating-point numbers that needs none, or none before it is
-    resampled, is read once for the note on values that are not finite.
+    resampled, is read once for the note on values that are not finite. After resampling, chunks
+    that meet within a block's border are read for both blocks. A colour picture for a model of one
+    channel is read once more, to see whether it is grey.
 
     Parameters
     ----------
