@@ -1,7 +1,7 @@
 """The operations that a model's description names, and the table of them.
 
 An operation adds links to the chain that an image is pulled through: what it does to voxels
-stands in the links and in the maps here. Reorienting and resampling keep the directions and the
+stands in the links and in the maps. Reorienting and resampling keep the directions and the
 centre of the grid, so that the way back is known axis by axis.
 """
 
@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import GridError, ModelError, OutOfMemoryError, did_you_mean
 from ..grid import DISPLAY, millimetres, unit_name
+from .maps import Limits, Repeat, Scaling
 from .sources import Held, Link, Map, Mapped, Resampled, Turned
 from .statistics import CELL, moments, percentiles
 
@@ -61,83 +62,6 @@ class Chain:
         if self.hold and self.link.place.resampled and not isinstance(self.link, Held):
             return replace(self, link=Held(self.link))
         return self
-
-
-# -- what is done to voxels ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Scaling:
-    """Subtract and divide, by a number a channel each, then add a number and limit the values.
-
-    With ``keep_zero``, values that are 0 stay so.
-    """
-
-    minus: FloatArray
-    over: FloatArray
-    plus: float = 0.0
-    minimum: float | None = None
-    maximum: float | None = None
-    keep_zero: bool = False
-
-    @property
-    def monotone(self) -> bool:
-        """Not where 0 stays 0 among values that are moved past it."""
-        return not self.keep_zero
-
-    def channels(self, before: int, /) -> int:
-        """As many as before."""
-        return before
-
-    def __call__(self, array: FloatArray, /) -> FloatArray:
-        """Scale in place."""
-        for part, minus, over in zip(array, self.minus, self.over, strict=True):
-            zero = part == 0 if self.keep_zero else None
-            part -= minus
-            part /= over
-            if zero is not None:
-                part[zero] = 0
-        if self.plus:
-            array += np.float32(self.plus)
-        return Limits(self.minimum, self.maximum)(array)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limit the values; ``None`` leaves an end open."""
-
-    minimum: float | None
-    maximum: float | None
-    monotone: ClassVar[bool] = True
-
-    def channels(self, before: int, /) -> int:
-        """As many as before."""
-        return before
-
-    def __call__(self, array: FloatArray, /) -> FloatArray:
-        """Clip in place."""
-        if (self.minimum, self.maximum) != (None, None):
-            np.clip(array, self.minimum, self.maximum, out=array)
-        return array
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """Make one channel several equal ones."""
-
-    count: int
-    monotone: ClassVar[bool] = True
-
-    def channels(self, before: int, /) -> int:
-        """``count`` for one."""
-        return before * self.count
-
-    def __call__(self, array: FloatArray, /) -> FloatArray:
-        """Copy."""
-        return np.repeat(array, self.count, axis=0)
-
-
-# -- the operations ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
