@@ -34,6 +34,45 @@ def positions(source: Grid, target: Grid) -> list[Positions]:
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Where the voxels along one axis come from: between index ``low`` and the next one."""
+
+    low: npt.NDArray[np.intp]
+    part: FloatArray
+    blended: bool
+    same: bool
+
+    @classmethod
+    def of(cls, where: Positions, n: int) -> _Line:
+        """Return it for positions on an axis of ``n`` voxels."""
+        inside = np.clip(where, 0, n - 1)
+        low = np.floor(inside).astype(np.intp)
+        part = (inside - low).astype(np.float32)
+        blended = bool(part.any())
+        return cls(low, part, blended, not blended and np.array_equal(low, np.arange(n)))
+
+    @property
+    def high(self) -> npt.NDArray[np.intp]:
+        """Index of the upper neighbour; where there is nothing to blend, the lower one's."""
+        return self.low + (self.part > 0)
+
+    def sample(
+        self, array: FloatArray, axis: int, side: slice = slice(None), start: int = 0
+    ) -> FloatArray:
+        """Return the voxels of ``side`` from an array whose axis begins at index ``start``."""
+        if self.same:
+            return array
+        below = array.take(self.low[side] - start, axis)
+        if not self.blended:
+            return below
+        above = array.take(self.high[side] - start, axis)
+        above -= below
+        above *= self.part[side].reshape(-1, *(1,) * (array.ndim - axis - 1))
+        above += below
+        return above
+
+
 def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
     """Sample the last axes of an array linearly at the outer product of positions.
 
@@ -41,21 +80,7 @@ def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
     """
     lead = array.ndim - len(at)
     for axis, where in enumerate(at, start=lead):
-        n = array.shape[axis]
-        inside = np.clip(where, 0, n - 1)
-        low = np.floor(inside).astype(np.intp)
-        part = (inside - low).astype(np.float32)
-        if not part.any():
-            if not np.array_equal(low, np.arange(n)):
-                array = array.take(low, axis)
-            continue
-        part = part.reshape(-1, *(1,) * (array.ndim - axis - 1))
-        below = array.take(low, axis)
-        above = array.take(np.minimum(low + 1, n - 1), axis)
-        above -= below
-        above *= part
-        above += below
-        array = above
+        array = _Line.of(where, array.shape[axis]).sample(array, axis)
     return array
 
 
@@ -74,6 +99,32 @@ def strongest(channels: Iterable[FloatArray]) -> tuple[npt.NDArray[np.uint16], F
     if order is None:
         raise ValueError("There is no channel to choose from.")
     return order, best
+
+
+class Sampling:
+    """Linear sampling of an image at another grid of the same axes and centre, box by box.
+
+    A box has the same values, to the last bit, as that part of the whole.
+    """
+
+    def __init__(self, source: Grid, target: Grid) -> None:
+        at = zip(positions(source, target), source.shape, strict=True)
+        self._lines = tuple(_Line.of(where, n) for where, n in at)
+
+    def source(self, box: Box) -> Box:
+        """Return the box of the source that a box of the target, which is not empty, needs."""
+        return tuple(
+            slice(int(line.low[side.start]), int(line.high[side.stop - 1]) + 1)
+            for line, side in zip(self._lines, box, strict=True)
+        )
+
+    def sample(self, array: FloatArray, box: Box) -> FloatArray:
+        """Return a box of the target from ``source(box)`` of an image, shape (channel, ...)."""
+        array = np.ascontiguousarray(array)  # or every axis would make it so by itself
+        sides = zip(self._lines, box, self.source(box), strict=True)
+        for axis, (line, side, read) in enumerate(sides, start=1):
+            array = line.sample(array, axis, side, read.start)
+        return array
 
 
 def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:

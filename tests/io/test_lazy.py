@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.space import grid
@@ -139,3 +140,14 @@ def test_the_file_is_released_with_the_array() -> None:
     del view
     assert released == [1]
     assert part.shape == (4, 5)
+
+
+@pytest.mark.parametrize(("order", "chunks"), [("C", (6, 1, 5)), ("F", (1, 4, 5))], ids=["C", "F"])
+def test_an_array_in_one_piece_is_read_along_its_slowest_axis(order, chunks):
+    source = np.zeros((4, 5, 6), order=order)
+    assert LazyArray(source, order=(2, 0, 1)).chunks == chunks
+
+
+def test_chunks_follow_the_axes():
+    source = zarr.zeros(shape=(4, 5, 6), chunks=(2, 5, 3), store={})
+    assert LazyArray(source, order=(2, 0, 1)).chunks == (3, 2, 5)

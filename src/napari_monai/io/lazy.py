@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ReadError
-from ..volume import ArrayLike
+from ..volume import ArrayLike, chunk_lengths
 from .files import one_line
 
 Array = npt.NDArray[Any]
@@ -75,6 +75,12 @@ class LazyArray:
     def nbytes(self) -> int:
         """Bytes that the whole array takes in memory."""
         return self.size * self.dtype.itemsize
+
+    @property
+    def chunks(self) -> tuple[Any, ...]:
+        """Lengths of the pieces that the file is read in best, see `chunk_lengths`."""
+        lengths = chunk_lengths(self._source)
+        return tuple(lengths[axis] for axis in self._order)
 
     def __len__(self) -> int:
         return self.shape[0]
