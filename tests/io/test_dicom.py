@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from tests.io.dicom_files import (
     SHAPE,
     assert_holds,
     axial,
+    csa_header,
     mr_slice,
     save,
     slice_of,
@@ -618,19 +618,6 @@ class TestDamage:
                 said = str(error)
         assert "\n" not in said
         assert NAME not in said
-
-
-def csa_header(second: bool, tags: dict[str, list[str]]) -> bytes:
-    """Return a CSA header of either kind."""
-    content = (b"SV10\4\3\2\1" if second else b"") + struct.pack("<II", len(tags), 77)
-    first = len(next(iter(tags.values())))
-    for name, values in tags.items():
-        content += struct.pack("<64si4sIII", name.encode(), 1, b"FD", 0, len(values), 77)
-        for value in values:
-            raw = value.encode() + b"\0"
-            lengths = (0, len(raw), 77, 0) if second else (len(raw) + first, 0, 0, 0)
-            content += struct.pack("<4i", *lengths) + raw.ljust(-(-len(raw) // 4) * 4, b"\0")
-    return content
 
 
 class TestSiemens:
