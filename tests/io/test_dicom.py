@@ -40,7 +40,7 @@ from tests.io.dicom_files import (
 
 from napari_monai import io
 from napari_monai.errors import ReadError, VolumeWarning
-from napari_monai.io.dicom import csa, geometry, source
+from napari_monai.io.dicom import codestream, csa, geometry, source
 from napari_monai.io.lazy import LazyArray
 from napari_monai.volume import LabelVolume, Volume
 
@@ -474,7 +474,7 @@ class TestFiles:
     def test_a_zip_bomb(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("a.dcm", bytes(source._RATIO_FROM + 1))
+            archive.writestr("a.dcm", bytes(codestream.RATIO_FROM + 1))
         with pytest.raises(ReadError, match="would unpack"):
             io.read(path)
 

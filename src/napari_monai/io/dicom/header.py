@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGTransferSyntaxes
 
-from . import classic, enhanced, mosaic
+from . import classic, codestream, enhanced, mosaic
 from .plane import Pixels, Plane, Series
 from .source import Source
 from .values import calm, text, whole
@@ -44,12 +44,18 @@ def planes_of(source: Source) -> list[Plane]:
         If there is no image in it, or it is damaged.
     """
     try:
+        size = source.size
         with calm(), source.open() as file:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+            if codestream.is_bomb(file, size):
+                raise Unreadable("it would unpack to far more than an image")
+            # No element is longer than the file: memory for one that says so is not asked for.
+            dataset = pydicom.dcmread(file, size, stop_before_pixels=True, force=True)
             pixels = _pixels(source, dataset, file)
             found = list(_planes(dataset, pixels, _series(source, dataset)))
-    except (Unreadable, MemoryError):
+    except Unreadable:
         raise
+    except MemoryError as error:
+        raise Unreadable("damaged, or larger than the memory") from error
     except Exception as error:  # pydicom and damaged bytes: anything from KeyError to struct.error
         raise Unreadable("damaged") from error
     if not found:
@@ -105,7 +111,7 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
     frames, samples = whole(dataset, "NumberOfFrames", 1), whole(dataset, "SamplesPerPixel", 1)
     if not 1 <= frames <= _MOST_FRAMES or samples not in (1, 3, 4):
         raise Unreadable("damaged")
-    offset, length, form = _found_pixels(dataset, file)
+    offset, length, form, swapped = _found_pixels(dataset, file)
     if length is not None and UID(_syntax(dataset)) in JPEGTransferSyntaxes:
         length = None  # not in fragments, against the standard
     allocated = whole(dataset, "BitsAllocated", 16)
@@ -115,6 +121,7 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
     native = length is not None and samples == 1 and allocated % 8 == 0
     table = "ModalityLUTSequence" in dataset and "RescaleSlope" not in dataset
     native = native and photometric != "PALETTE COLOR" and not table
+    native = native and not (swapped and allocated == 8)
     needed = -(-rows * columns * frames * samples * allocated // 8)
     if photometric == "YBR_FULL_422":
         needed = needed * 2 // 3
@@ -149,13 +156,13 @@ def _stored(dataset: Dataset, allocated: int, form: str) -> np.dtype[Any]:
     return np.dtype(("<" if little else ">") + (form or f"{'i' if signed else 'u'}{size}"))
 
 
-def _found_pixels(dataset: Dataset, file: BinaryIO) -> tuple[int, int | None, str]:
+def _found_pixels(dataset: Dataset, file: BinaryIO) -> tuple[int, int | None, str, bool]:
     """Return where the voxels start, their length (``None`` if packed in fragments), their form.
 
-    pydicom has stopped at their element.
+    And whether they are words in big-endian order. pydicom has stopped at their element.
     """
     if _syntax(dataset) == _DEFLATED:
-        return 0, 0, ""  # somewhere in what it inflated
+        return 0, 0, "", False  # somewhere in what it inflated
     implicit, little = dataset.original_encoding
     order = "<" if little is not False else ">"
     head = file.read(12)
@@ -172,7 +179,8 @@ def _found_pixels(dataset: Dataset, file: BinaryIO) -> tuple[int, int | None, st
             raise Unreadable("truncated")
         (length,) = struct.unpack_from(f"{order}I", head, 8)
         start = file.tell()
-    return start, None if length == _UNDEFINED else length, _PIXELS[element]
+    swapped = order == ">" and head[4:6] == b"OW"
+    return start, None if length == _UNDEFINED else length, _PIXELS[element], swapped
 
 
 def _check_decoder(syntax: str) -> None:
