@@ -118,7 +118,7 @@ CASES: dict[str, Callable[[], list[Dataset]]] = {
     "double": lambda: floats("<f8"),
     "fractions": lambda: stored(numbers("<u2"), RescaleSlope="0.0123", RescaleIntercept="-7.5"),
     "negative slope": lambda: stored(numbers("<i2"), RescaleSlope=-2, RescaleIntercept=3),
-    "large intercept": lambda: stored(numbers("<u2"), RescaleSlope=70000, RescaleIntercept=-(2**31)),
+    "large": lambda: stored(numbers("<u2"), RescaleSlope=70000, RescaleIntercept=-(2**31)),
     "every slice its rescale": pet,
     "rescale type": lambda: stored(numbers("<u2"), RescaleType="US"),
     "inverted": lambda: stored(numbers("<u2"), PhotometricInterpretation="MONOCHROME1"),
@@ -152,20 +152,21 @@ def test_values(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize("name", ["8 bits", "signed 16 bits", "32 bits", "12 bits, others in use",
                                   "colours", "palette of 16 bits"])  # fmt: skip
-@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian,
-                                    DeflatedExplicitVRLittleEndian], ids=lambda s: s.name)  # fmt: skip
+@pytest.mark.parametrize(
+    "syntax",
+    [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian],
+    ids=lambda s: s.name,
+)
 def test_other_encodings_are_the_same(tmp_path: Path, name: str, syntax: pydicom.uid.UID) -> None:
     made = CASES[name]()
     first = io.read_all(save(tmp_path / "a", made))[0]
     (tmp_path / "b").mkdir()
     for number, one in enumerate(made):
         if syntax == ExplicitVRBigEndian:  # of words, as OW is, though voxels be bytes
-            width = max(one.BitsAllocated // 8, 2)
-            one.PixelData = (
-                np.frombuffer(one.PixelData, f"<u{width}").astype(f">u{width}").tobytes()
-            )
-            for keyword in [e.keyword for e in one if "PaletteColorLookupTableData" in e.keyword]:
-                setattr(one, keyword, np.frombuffer(one[keyword].value, "<u2").byteswap().tobytes())
+            words = f"u{max(one.BitsAllocated // 8, 2)}"
+            one.PixelData = np.frombuffer(one.PixelData, words).byteswap().tobytes()
+            for table in [e for e in one if e.keyword.endswith("PaletteColorLookupTableData")]:
+                table.value = np.frombuffer(table.value, "<u2").byteswap().tobytes()
         one.file_meta.TransferSyntaxUID = syntax
         pydicom.dcmwrite(tmp_path / "b" / f"{number}.dcm", one, enforce_file_format=True)
     other = io.read_all(tmp_path / "b")[0]
@@ -363,6 +364,21 @@ def test_without_the_extra_the_cure_is_said(
     with pytest.raises(ReadError, match=r'pip install "napari-monai\[codecs\]"') as caught:
         io.read(path)
     assert "\n" not in str(caught.value)
+
+
+def test_an_element_longer_than_the_file_asks_for_no_memory(tmp_path: Path) -> None:
+    path = save(tmp_path, axial([4], StudyID="TO-BE-LONG")) / "000.dcm"
+    content = bytearray(path.read_bytes())
+    at = content.index(b"TO-BE-LONG")
+    # Another type, whose length has four bytes.
+    content[at - 4 : at + 4] = b"UN\0\0" + (2**32 - 16).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+    tracemalloc.start()
+    with pytest.raises(ReadError, match="holds no DICOM image"):
+        io.read(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 2**26
 
 
 def test_a_deflated_bomb_is_not_unpacked(tmp_path: Path) -> None:
