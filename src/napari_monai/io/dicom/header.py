@@ -23,6 +23,10 @@ CURE = 'pip install "napari-monai[codecs]"'
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_PATIENT = (
+    "PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs",
+    "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson",
+)  # fmt: skip
 # Pixel data, and its float and double forms: element and type.
 _PIXELS = {0x0010: "", 0x0008: "f4", 0x0009: "f8"}
 _UNDEFINED = 0xFFFFFFFF
@@ -88,8 +92,9 @@ def _series(source: Source, dataset: Dataset) -> Series:
 
 def _without_patient(dataset: Dataset, about: str) -> str:
     """Return a description without the words that name the patient."""
-    known = f"{text(dataset, 'PatientName')} {text(dataset, 'PatientID')}"
-    private = {w for w in re.split(r"[\W_]+", known.lower()) if len(w) > 2}
+    known = " ".join(text(dataset, keyword) for keyword in _PATIENT)
+    # A letter alone says nothing; a character of Chinese can be a name.
+    private = {w for w in re.split(r"[\W_]+", known.lower()) if len(w) > 1 or not w.isascii()}
     kept = [w for w in about.split() if not private.intersection(re.split(r"[\W_]+", w.lower()))]
     return " ".join(kept)
 
