@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ReadError, VolumeWarning
 from ...grid import Grid
 from ...volume import ArrayLike, Volume
+from ..convert import as_labels
 from ..files import memory_budget
 from ..lazy import LazyArray
 from . import geometry
@@ -96,7 +97,7 @@ class SeriesFiles:
                 f"{self.where}: series {self.planes[0].series.name} cannot be read: "
                 f"{passed.reasons()}."
             )
-        return found
+        return [as_labels(v) for v in found] if labels else found
 
 
 def series_in(place: Path, *, deep: bool = True) -> list[SeriesFiles]:
