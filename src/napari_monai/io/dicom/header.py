@@ -56,7 +56,7 @@ def planes_of(source: Source) -> list[Plane]:
             dataset = pydicom.dcmread(file, size, stop_before_pixels=True, force=True)
             pixels = _pixels(source, dataset, file)
             found = list(_planes(dataset, pixels, _series(source, dataset)))
-    except Unreadable:
+    except (Unreadable, OSError):
         raise
     except MemoryError as error:
         raise Unreadable("damaged, or larger than the memory") from error

@@ -13,7 +13,7 @@ from ...errors import ReadError, VolumeWarning
 from ...grid import Grid
 from ...volume import ArrayLike, Volume
 from ..convert import as_labels
-from ..files import memory_budget
+from ..files import memory_budget, one_line
 from ..lazy import LazyArray
 from . import geometry
 from .header import Unreadable, planes_of
@@ -115,7 +115,9 @@ def _of_file(path: Path, passed: Passed, labels: bool) -> list[Volume]:
     own = Source(path.name, path)
     try:
         planes = planes_of(own)
-    except (Unreadable, OSError) as error:
+    except OSError as error:
+        raise ReadError(f"{path} cannot be opened: {one_line(error)}.") from error
+    except Unreadable as error:
         raise ReadError(f"{path} holds no DICOM image that can be read ({error}).") from error
     silent = Passed(path.parent)  # what else lies there was not asked for
     beside = (s for s in in_folder(path.parent, silent, deep=False) if s.path.name != path.name)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import ReadError, VolumeWarning
-from ..files import DEFLATE_LIMIT, memory_budget
+from ..files import DEFLATE_LIMIT, memory_budget, one_line
 from ..formats import extension_of
-from ..sniff import file_is_dicom, is_dicom, open_regular, walk
+from ..sniff import is_dicom, open_regular, opened_is_dicom, walk
 from .codestream import MOST_RATIO, RATIO_FROM
 
 EXTENSIONS = (".dcm", ".dicom", ".ima", ".zip")
@@ -82,7 +82,12 @@ def in_folder(folder: Path, passed: Passed, *, deep: bool = True) -> Iterator[So
             continue  # another format's
         if extension == ".zip":
             continue
-        if file_is_dicom(path):
+        try:
+            found = opened_is_dicom(path)
+        except OSError as error:
+            passed.add(path, f"cannot be opened: {one_line(error)}")
+            continue
+        if found:
             yield Source(path.name, path)
         else:
             passed.add(path, "no DICOM")
