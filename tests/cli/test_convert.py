@@ -50,7 +50,7 @@ def test_a_folder_is_one_file_an_image_and_a_bad_one_is_reported(tmp_path, capsy
     assert sorted(path.name for path in out.iterdir()) == ["a.npy", "b.npy"]
     error, summary = capsys.readouterr().err.splitlines()
     assert "bad.png" in error
-    assert summary == "napari-monai: 1 of 3 files failed."
+    assert summary == "napari-monai: 1 of 3 images failed."
 
 
 def test_several_images_in_a_file(tmp_path, capsys):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import FormatError, NapariMonaiError, SettingsError
 from .output import complain, say
+from .plan import file_name, unused
 
 if TYPE_CHECKING:
     from ..volume import Volume
@@ -79,15 +79,19 @@ def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
 
     folder = args.input.is_dir() and not io.is_image_folder(args.input)
     files = list(io.images_in(args.input, series=False)) if folder else [args.input]
-    series = io.read_series(args.input, labels=args.labels) if folder else []
+    series = io.series_in(args.input) if folder else []
     if not files and not series:
         known = ", ".join(io.known_extensions())
         raise SettingsError(f"{args.input} holds no image. Known: {known}.")
+    reads: list[Callable[[], list[Volume]]] = [
+        *(lambda file=file: io.read_all(file, labels=args.labels) for file in files),
+        *(lambda one=one: one.volumes(labels=args.labels) for one in series),
+    ]
     failed = 0
     taken: set[str] = set()
-    for file in files:
+    for read in reads:
         try:
-            _write_all(args, io.read_all(file, labels=args.labels), taken, extension)
+            _write_all(args, read(), taken, extension)
         except (NapariMonaiError, OSError) as error:
             if not folder:
                 raise
@@ -95,30 +99,17 @@ def _into_folder(args: argparse.Namespace, extension: str | None) -> int:
                 traceback.print_exc()
             complain(str(error))
             failed += 1
-    _write_all(args, series, taken, extension)
     if failed:
-        complain(f"{failed} of {len(files)} files failed.", level="")
+        complain(f"{failed} of {len(reads)} images failed.", level="")
     return 1 if failed else 0
 
 
 def _write_all(
     args: argparse.Namespace, volumes: list[Volume], taken: set[str], extension: str | None
 ) -> None:
-    for name, volume in _named(volumes, taken):
-        ending = extension or (".nii.gz" if volume.grid.anatomical else ".tif")
-        _write(args, args.output / f"{name}{ending}", volume)
-
-
-def _named(volumes: list[Volume], taken: set[str]) -> Iterator[tuple[str, Volume]]:
-    """Yield each volume with a file name of its own, without extension."""
     for volume in volumes:
-        name = plain = re.sub(r"[^\w.+-]+", "_", volume.name).strip("._") or "image"
-        number = 1
-        while name in taken:
-            number += 1
-            name = f"{plain}_{number}"
-        taken.add(name)
-        yield name, volume
+        ending = extension or (".nii.gz" if volume.grid.anatomical else ".tif")
+        _write(args, args.output / unused(file_name(volume.name), ending, taken), volume)
 
 
 def _write(args: argparse.Namespace, target: Path, volume: Volume) -> None:

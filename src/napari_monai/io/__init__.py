@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from ..errors import (
     FormatError,
@@ -41,6 +41,7 @@ from .sniff import file_is_dicom, walk
 __all__ = [
     "FORMATS",
     "FormatInfo",
+    "SeriesFiles",
     "as_labels",
     "extension_of",
     "format_of",
@@ -51,9 +52,13 @@ __all__ = [
     "read",
     "read_all",
     "read_series",
+    "series_in",
     "stem_of",
     "write",
 ]
+
+if TYPE_CHECKING:
+    from .dicom import SeriesFiles
 
 PathLike = str | os.PathLike[str]
 _DICOM_FILES = tuple(e for e in DICOM.extensions if e != ".zip")
@@ -174,6 +179,19 @@ def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
 
     found = dicom.volumes_in(place, labels=labels)
     return [as_labels(v) for v in found] if labels else found
+
+
+def series_in(place: PathLike, *, deep: bool = True) -> list[SeriesFiles]:
+    """Return the DICOM series in a zip, or in a folder and the folders inside it, not read yet.
+
+    Without ``deep``, those inside a folder are left alone. Empty if there is none.
+    """
+    path = Path(place)
+    if path.is_dir() and not _has_dicom(path):
+        return []
+    from . import dicom  # slow to import
+
+    return dicom.series_in(path, deep=deep)
 
 
 def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:

@@ -7,10 +7,11 @@ colour, and in front of three spatial axes comes time.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ from ..errors import FormatError, ReadError
 from ..grid import Grid
 from ..volume import LabelClass, LabelVolume, Volume
 from .convert import displayed
-from .files import DEFLATE_LIMIT, LAZY_FROM, map_mode
+from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode
 from .formats import extension_of, stem_of
 
 Array = npt.NDArray[Any]
@@ -40,9 +41,24 @@ def _load_array(path: Path) -> Array:
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
             raise ReadError(f"{path} is not a NumPy file. Check what it is.")
+        file.seek(0)
+        needed = _promised(file)
+        check_size(path, needed, offset=file.tell())
     size = path.stat().st_size
     mode = map_mode(size) if size >= LAZY_FROM else None
     return np.asanyarray(np.load(path, mmap_mode=mode, allow_pickle=False))
+
+
+def _promised(file: IO[bytes]) -> int:
+    """Return how many bytes of voxels a header promises: NumPy would ask for them unseen."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    else:  # names of fields outside of latin-1: no image
+        return 0
+    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
 def _bare(path: Path, array: Array, name: str) -> Volume:
@@ -68,6 +84,9 @@ def _archive(path: Path) -> Iterator[Volume]:
         for entry in archive.infolist():
             if entry.file_size > max(entry.compress_size, 1) * DEFLATE_LIMIT:
                 raise ReadError(f"{path} is damaged: {entry.filename} cannot be that large.")
+            with archive.open(entry) as file:
+                if entry.filename.endswith(".npy") and _promised(file) > entry.file_size:
+                    raise ReadError(f"{path} is damaged: {entry.filename} is not that large.")
     with np.load(path, allow_pickle=False) as arrays:
         if _DESCRIPTION in arrays:
             yield _described(path, arrays["data"], json.loads(str(arrays[_DESCRIPTION][()])))

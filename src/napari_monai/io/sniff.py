@@ -35,10 +35,15 @@ def is_dicom(head: bytes) -> bool:
 def file_is_dicom(path: Path) -> bool:
     """Whether a file is DICOM; ``False`` of all but regular files that can be read."""
     try:
-        with open_regular(path) as file:
-            return is_dicom(file.read(_HEAD))
+        return opened_is_dicom(path)
     except OSError:
         return False
+
+
+def opened_is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; raises OSError of all but regular files that can be read."""
+    with open_regular(path) as file:
+        return is_dicom(file.read(_HEAD))
 
 
 def open_regular(path: Path) -> BinaryIO:

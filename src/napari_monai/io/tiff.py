@@ -7,6 +7,7 @@ OME-TIFF, which keeps every size and unit.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,11 @@ def _by_pillow(path: Path, series: Any) -> Array:
     page = series.keyframe
     planes = []
     inverts = page.photometric == PHOTOMETRIC.MINISWHITE
-    with contextlib.suppress(UnidentifiedImageError), open_image(path, ("TIFF",)) as image:
+    with (
+        contextlib.suppress(UnidentifiedImageError),
+        warnings.catch_warnings(action="ignore", category=UserWarning),  # of damaged tags
+        open_image(path, ("TIFF",)) as image,
+    ):
         for one in series.pages:
             if one is None or not path.samefile(one.parent.filehandle.path):
                 break

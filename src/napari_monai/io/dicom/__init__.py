@@ -6,6 +6,6 @@ and decodes, the geometry is ours.
 
 from __future__ import annotations
 
-from .reader import series_files, volumes, volumes_in
+from .reader import SeriesFiles, series_files, series_in, volumes, volumes_in
 
-__all__ = ["series_files", "volumes", "volumes_in"]
+__all__ = ["SeriesFiles", "series_files", "series_in", "volumes", "volumes_in"]

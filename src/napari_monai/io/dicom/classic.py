@@ -8,9 +8,10 @@ from dataclasses import replace
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from . import states
 from .geometry import Place
 from .plane import Pixels, Plane, Series, When
-from .values import first, items, number, numbers, seconds, text, words
+from .values import first, items, number, numbers, seconds, text, whole, words
 
 # Words of ImageType that tell volumes apart which were taken together.
 _KINDS = {
@@ -118,6 +119,7 @@ def _when(dataset: Dataset) -> When:
         trigger=number(dataset, "TriggerTime"),
         times=seconds(dataset, "AcquisitionDateTime", "AcquisitionTime", "ContentTime"),
         instance=number(dataset, "InstanceNumber"),
+        states=states.of_slice(dataset),
     )
 
 
@@ -139,7 +141,22 @@ def _places(dataset: Dataset, place: Place | None, frames: int) -> list[Place | 
     offsets = numbers(dataset, "GridFrameOffsetVector")  # of a dose, PS3.3 C.8.8.3.2
     if offsets and len(offsets) == frames:
         return [place.moved(place.normal * (o - offsets[0])) for o in offsets]
-    gap = number(dataset, "SpacingBetweenSlices")
-    if gap and "RECON TOMO" in words(dataset, "ImageType"):  # of NM, PS3.3 C.8.4.15
-        return [place.moved(place.normal * gap * k) for k in range(frames)]
+    slices = _nuclear_slices(dataset, frames)
+    # Of NM, PS3.3 C.8.4.15: a negative spacing goes against the normal.
+    gap = number(dataset, "SpacingBetweenSlices") or number(dataset, "SliceThickness")
+    if gap and slices:
+        return [place.moved(place.normal * gap * (k - 1)) for k in slices]
     return [place] * frames
+
+
+def _nuclear_slices(dataset: Dataset, frames: int) -> list[float]:
+    """Return the number of the slice, from 1, of each frame of a reconstructed NM; or nothing."""
+    types = words(dataset, "ImageType")
+    if not {"RECON TOMO", "RECON GATED TOMO"}.intersection(types):
+        return []
+    numbered = numbers(dataset, "SliceVector")
+    if numbered and len(numbered) == frames:
+        return list(numbered)
+    if "RECON TOMO" in types and whole(dataset, "NumberOfSlices", frames) == frames:
+        return [k + 1.0 for k in range(frames)]
+    return []

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGTransferSyntaxes
 
-from . import classic, elements, enhanced, mosaic
+from . import classic, codestream, elements, enhanced, mosaic
 from .plane import Pixels, Plane, Series
 from .source import Source
 from .values import calm, has, text, whole
@@ -24,6 +24,10 @@ CURE = 'pip install "napari-monai[codecs]"'
 _DICOMDIR = "1.2.840.10008.1.3.10"
 _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _DEFLATED = "1.2.840.10008.1.2.1.99"
+_PATIENT = (
+    "PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs",
+    "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson",
+)  # fmt: skip
 # Pixel data, and its float and double forms: element and type.
 _PIXELS = {0x0010: "", 0x0008: "f4", 0x0009: "f8"}
 _UNDEFINED = 0xFFFFFFFF
@@ -47,6 +51,7 @@ def planes_of(source: Source) -> list[Plane]:
         If there is no image in it, or it is damaged.
     """
     try:
+        size = source.size
         with calm(), source.open() as file:
             try:
                 head = io.BytesIO(file.read(_HEAD))
@@ -55,10 +60,15 @@ def planes_of(source: Source) -> list[Plane]:
                 found = _planes_in(source, dataset, head)
             except Exception:  # not so plain, or damaged: pydicom knows
                 file.seek(0)
-                dataset = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+                if codestream.is_bomb(file, size):
+                    raise Unreadable("it would unpack to far more than an image") from None
+                # No element is longer than the file: memory for one that says so is not asked for.
+                dataset = pydicom.dcmread(file, size, stop_before_pixels=True, force=True)
                 found = _planes_in(source, dataset, file)
-    except (Unreadable, MemoryError):
+    except (Unreadable, OSError):
         raise
+    except MemoryError as error:
+        raise Unreadable("damaged, or larger than the memory") from error
     except Exception as error:  # pydicom and damaged bytes: anything from KeyError to struct.error
         raise Unreadable("damaged") from error
     if not found:
@@ -97,8 +107,9 @@ def _series(source: Source, dataset: Dataset) -> Series:
 
 def _without_patient(dataset: Dataset, about: str) -> str:
     """Return a description without the words that name the patient."""
-    known = f"{text(dataset, 'PatientName')} {text(dataset, 'PatientID')}"
-    private = {w for w in re.split(r"[\W_]+", known.lower()) if len(w) > 2}
+    known = " ".join(text(dataset, keyword) for keyword in _PATIENT)
+    # A letter alone says nothing; a character of Chinese can be a name.
+    private = {w for w in re.split(r"[\W_]+", known.lower()) if len(w) > 1 or not w.isascii()}
     kept = [w for w in about.split() if not private.intersection(re.split(r"[\W_]+", w.lower()))]
     return " ".join(kept)
 
@@ -122,7 +133,7 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
     if not 1 <= frames <= _MOST_FRAMES or samples not in (1, 3, 4):
         raise Unreadable("damaged")
     syntax = _syntax(dataset)
-    offset, length, form = _found_pixels(dataset, file, syntax)
+    offset, length, form, swapped = _found_pixels(dataset, file, syntax)
     if length is not None and UID(syntax) in JPEGTransferSyntaxes:
         length = None  # not in fragments, against the standard
     allocated = whole(dataset, "BitsAllocated", 16)
@@ -132,6 +143,7 @@ def _pixels(source: Source, dataset: Dataset, file: BinaryIO) -> Pixels:
     native = length is not None and samples == 1 and allocated % 8 == 0
     table = has(dataset, "ModalityLUTSequence") and not has(dataset, "RescaleSlope")
     native = native and photometric != "PALETTE COLOR" and not table
+    native = native and not (swapped and allocated == 8)
     needed = -(-rows * columns * frames * samples * allocated // 8)
     if photometric == "YBR_FULL_422":
         needed = needed * 2 // 3
@@ -166,13 +178,15 @@ def _stored(dataset: Dataset, allocated: int, form: str) -> np.dtype[Any]:
     return np.dtype(("<" if little else ">") + (form or f"{'i' if signed else 'u'}{size}"))
 
 
-def _found_pixels(dataset: Dataset, file: BinaryIO, syntax: str) -> tuple[int, int | None, str]:
+def _found_pixels(
+    dataset: Dataset, file: BinaryIO, syntax: str
+) -> tuple[int, int | None, str, bool]:
     """Return where the voxels start, their length (``None`` if packed in fragments), their form.
 
-    ``file`` is at their element.
+    And whether they are words in big-endian order. ``file`` is at their element.
     """
     if syntax == _DEFLATED:
-        return 0, 0, ""  # somewhere in what it inflated
+        return 0, 0, "", False  # somewhere in what it inflated
     implicit, little = dataset.original_encoding
     order = "<" if little is not False else ">"
     head = file.read(12)
@@ -189,7 +203,8 @@ def _found_pixels(dataset: Dataset, file: BinaryIO, syntax: str) -> tuple[int, i
             raise Unreadable("truncated")
         (length,) = struct.unpack_from(f"{order}I", head, 8)
         start = file.tell()
-    return start, None if length == _UNDEFINED else length, _PIXELS[element]
+    swapped = order == ">" and head[4:6] == b"OW"
+    return start, None if length == _UNDEFINED else length, _PIXELS[element], swapped
 
 
 def _check_decoder(syntax: str) -> None:

@@ -64,7 +64,9 @@ class Series:
 class When:
     """When a plane was taken, as far as the file says; for order and for time steps.
 
-    ``times`` are seconds; ``trigger`` is milliseconds after the heart's R wave.
+    ``times`` are seconds; ``trigger`` is milliseconds after the heart's R wave. ``states`` is
+    what was set for a measurement, such as a b-value and its direction: different ones are
+    different time points. The first ones are the more reliable.
     """
 
     temporal: float | None = None
@@ -72,12 +74,21 @@ class When:
     trigger: float | None = None
     times: float | None = None
     instance: float | None = None
+    states: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def clocks(self) -> tuple[float, ...]:
+        """Sorting key: what is not known comes first and decides nothing."""
+        return _known(self.temporal, self.acquisition, self.trigger)
 
     @property
     def order(self) -> tuple[float, ...]:
-        """Sorting key: what is not known comes first and decides nothing."""
-        every = (self.temporal, self.acquisition, self.trigger, self.instance, self.times)
-        return tuple(-1.0 if x is None else x for x in every)
+        """Sorting key, which goes on to what is less sure."""
+        return self.clocks + _known(self.instance, self.times)
+
+
+def _known(*values: float | None) -> tuple[float, ...]:
+    return tuple(-1.0 if x is None else x for x in values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +109,8 @@ class Plane:
         Seconds from one time point to the next, where the file says it for sure.
     sop
         SOPInstanceUID with the frame; blank if the file has none.
+    note
+        What is to be said about the series because of this plane.
     """
 
     pixels: Pixels
@@ -115,6 +128,7 @@ class Plane:
     when: When = field(default_factory=When)
     step: float | None = None
     sop: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import numpy as np
 from ...errors import ReadError, VolumeWarning
 from ...grid import Grid
 from ...volume import ArrayLike, Volume
-from ..files import memory_budget
+from ..convert import as_labels
+from ..files import memory_budget, one_line
 from ..lazy import LazyArray
 from . import geometry
 from .header import Unreadable, planes_of
@@ -68,11 +70,54 @@ def series_files(folder: Path) -> list[Path]:
     return sorted(p.pixels.source.path for p in firsts.values())
 
 
+@dataclass(frozen=True, eq=False)
+class SeriesFiles:
+    """A DICOM series that was found; its voxels are read when they are asked for."""
+
+    planes: tuple[Plane, ...]
+    where: Path
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each volume that the files say there is."""
+        stacks = stacks_of(self.planes).stacks
+        return numbered([named(s, stacks) for s in stacks])
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of the series, in order."""
+        return tuple(dict.fromkeys(p.pixels.source.path for p in self.planes))
+
+    def volumes(self, *, labels: bool = False) -> list[Volume]:
+        """Return the volumes; slices that cannot be decoded are left out and said."""
+        passed = Passed(self.where)
+        found = list(_of_series(self.planes, self.where, passed, labels))
+        if not found:
+            raise ReadError(
+                f"{self.where}: series {self.planes[0].series.name} cannot be read: "
+                f"{passed.reasons()}."
+            )
+        return [as_labels(v) for v in found] if labels else found
+
+
+def series_in(place: Path, *, deep: bool = True) -> list[SeriesFiles]:
+    """Return every series in a zip, or in a folder and with ``deep`` in the folders inside it."""
+    passed = Passed(place)
+    zipped = place.name.lower().endswith(".zip")
+    sources = in_zip(place, passed) if zipped else in_folder(place, passed, deep=deep)
+    found = [SeriesFiles(tuple(planes), place) for planes in _series(sources, passed)]
+    if deep:
+        passed.warn()
+    return found
+
+
 def _of_file(path: Path, passed: Passed, labels: bool) -> list[Volume]:
     own = Source(path.name, path)
     try:
         planes = planes_of(own)
-    except (Unreadable, OSError) as error:
+    except OSError as error:
+        raise ReadError(f"{path} cannot be opened: {one_line(error)}.") from error
+    except Unreadable as error:
         raise ReadError(f"{path} holds no DICOM image that can be read ({error}).") from error
     silent = Passed(path.parent)  # what else lies there was not asked for
     beside = (s for s in in_folder(path.parent, silent, deep=False) if s.path.name != path.name)

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import ReadError, VolumeWarning
-from ..files import DEFLATE_LIMIT, memory_budget
+from ..files import DEFLATE_LIMIT, memory_budget, one_line
 from ..formats import extension_of
-from ..sniff import file_is_dicom, is_dicom, open_regular, walk
+from ..sniff import is_dicom, open_regular, opened_is_dicom, walk
+from .codestream import MOST_RATIO, RATIO_FROM
 
 EXTENSIONS = (".dcm", ".dicom", ".ima", ".zip")
 # A zip of CT slices holds some thousands of members.
 _MOST_MEMBERS = 100_000
-# DICOM halves in a zip, masks and empty slices shrink more; above this size the whole counts.
-_MOST_RATIO = 200
-_RATIO_FROM = 2**26
 _SHOWN = 3
 
 
@@ -84,7 +82,12 @@ def in_folder(folder: Path, passed: Passed, *, deep: bool = True) -> Iterator[So
             continue  # another format's
         if extension == ".zip":
             continue
-        if file_is_dicom(path):
+        try:
+            found = opened_is_dicom(path)
+        except OSError as error:
+            passed.add(path, f"cannot be opened: {one_line(error)}")
+            continue
+        if found:
             yield Source(path.name, path)
         else:
             passed.add(path, "no DICOM")
@@ -121,7 +124,7 @@ def _check_zip(path: Path, members: list[zipfile.ZipInfo]) -> None:
     total = sum(m.file_size for m in members)
     packed = path.stat().st_size
     bomb = any(m.file_size > max(m.compress_size, 1) * DEFLATE_LIMIT for m in members)
-    if bomb or (total > _RATIO_FROM and total > packed * _MOST_RATIO):
+    if bomb or (total > RATIO_FROM and total > packed * MOST_RATIO):
         raise ReadError(
             f"{path} would unpack {packed} bytes to {total}: that is no archive of images."
         )

@@ -100,10 +100,18 @@ class _File:
             if self._pixels.table:
                 array = apply_modality_lut(array, dataset)
             if self._pixels.photometric == "PALETTE COLOR" and not self._indices:
-                array = apply_color_lut(array, dataset)
-                if array.dtype.itemsize == 2:
-                    array = (array >> 8).astype(np.uint8)
+                array = _as_bytes(apply_color_lut(array, dataset), dataset)
         return np.asarray(array)
+
+
+def _as_bytes(colours: Array, dataset: Dataset) -> Array:
+    """Return colours of a palette in 8 bits; some palettes say 16, but use the lower 8 alone."""
+    if colours.dtype.itemsize == 1:
+        return colours
+    tables = [dataset.get(f"{c}PaletteColorLookupTableData") for c in ("Red", "Green", "Blue")]
+    high = 1 if dataset.original_encoding[1] is not False else 0
+    low = all(table is not None and not any(table[high::2]) for table in tables)
+    return (colours if low else colours >> 8).astype(np.uint8)
 
 
 def _check_frame(dataset: Dataset, pixels: Pixels, number: int) -> None:
