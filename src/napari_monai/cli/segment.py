@@ -175,7 +175,7 @@ def _images(inputs: Sequence[Path]) -> Iterator[Path]:
 
     for path in inputs:
         if path.is_dir() and not io.is_image_folder(path):
-            yield from io.images_in(path)
+            yield from io.images_in(path, segmentations=False)
         else:
             yield path
 

@@ -200,11 +200,13 @@ def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
     return [as_labels(v) for v in found] if labels else found
 
 
-def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
+def images_in(
+    folder: PathLike, *, series: bool = True, segmentations: bool = True
+) -> Iterator[Path]:
     """Yield the files of a folder that can be read, sorted by name.
 
     Of each DICOM series there, and in the folders inside it, one file is yielded, last; none
-    without ``series``.
+    without ``series``. DICOM segmentations are left out without ``segmentations``.
 
     Raises ReadError if the folder cannot be looked into.
     """
@@ -212,7 +214,7 @@ def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
     if series and _has_dicom(Path(folder)):
         from . import dicom  # slow to import
 
-        yield from dicom.series_files(Path(folder))
+        yield from dicom.series_files(Path(folder), segmentations=segmentations)
 
 
 def is_dicom(path: PathLike) -> bool:

@@ -82,10 +82,12 @@ def placed(path: Path) -> list[Volume]:
     return found
 
 
-def series_files(folder: Path) -> list[Path]:
+def series_files(folder: Path, *, segmentations: bool = True) -> list[Path]:
     """Return one file of each series in a folder and in the folders inside it."""
     passed = Passed(folder)
     series = _series(in_folder(folder, passed), passed)
+    if not segmentations:
+        series = [planes for planes in series if not planes[0].series.segments]
     # A file stands for what lies beside it.
     firsts = {
         (p.series.key, p.pixels.source.path.parent): p

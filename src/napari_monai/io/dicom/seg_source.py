@@ -34,6 +34,7 @@ _MAY_BE_EMPTY = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID",
     "StudyDate", "StudyTime", "ReferringPhysicianName",
 )  # fmt: skip
+_CHARACTER_SET = 0x00080005
 _CHECKS: dict[str, Callable[[Any], object]] = {"DA": DA, "TM": TM}
 # Groups of elements that say something of patient and study.
 _GROUPS = (0x0008, 0x0010, 0x0012, 0x0020, 0x0032, 0x0038, 0x0040)
@@ -255,7 +256,7 @@ def _patient(header: Dataset) -> Dataset:
     """Return what is said of patient and study, without what is not valid."""
     patient = Dataset()
     for tag in header.keys():  # noqa: SIM118 (a dataset is no dict)
-        if tag.group in _GROUPS:
+        if tag.group in _GROUPS and tag != _CHARACTER_SET:  # the segmentation is in Unicode
             with contextlib.suppress(Exception):  # pydicom converts now, and raises anything
                 element = header[tag]
                 _CHECKS.get(element.VR, str)(element.value)

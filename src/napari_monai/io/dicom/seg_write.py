@@ -69,8 +69,8 @@ def write(path: Path, volume: Volume, *, labelmap: bool = False) -> None:
     """
     if not isinstance(volume, LabelVolume):
         raise FormatError(
-            f"{path.name}: {volume.name} is an image, and DICOM is written of labels only, as a "
-            "segmentation: write .nii.gz or .nrrd."
+            f"{path.name}: {volume.name} is an image, and DICOM is written of labels only: read "
+            "them as labels (labels=True, convert: --labels), or write .nii.gz or .nrrd."
         )
     slices = slices_of(volume, path)
     array, segments = _numbered(volume, path, labelmap=labelmap)
@@ -223,8 +223,8 @@ def _made(
                 series_description=_short(about),
                 omit_empty_frames=not labelmap,  # where they take no room, the grid stays whole
                 transfer_syntax_uid=RLELossless if labelmap else ExplicitVRLittleEndian,
-                specific_character_set="ISO_IR 192",
             )
+            dataset.SpecificCharacterSet = "ISO_IR 192"
             _refer(dataset, {uid: reference for uid, (_, reference) in known.items()})
     except MemoryError:
         raise
