@@ -213,6 +213,6 @@ def levels(
         at = np.concatenate(([0], np.cumsum(counts)))
         slope, start = np.polyfit(at, points, 1)
         away = np.linalg.norm(points - (start + at[:, np.newaxis] * slope), axis=1)
-        if away.max() <= TOLERANCE:
+        if away.max() <= min(TOLERANCE, 0.05 * width):
             return [int(k) for k in at], start, slope
     return None

@@ -170,7 +170,10 @@ def _palette(dataset: Dataset, classes: Sequence[LabelClass]) -> list[LabelClass
     if text(dataset, "PhotometricInterpretation") != "PALETTE COLOR":
         return list(classes)
     every = np.array([c.number for c in classes], np.uint16)
-    shown = apply_color_lut(every, dataset)
+    try:
+        shown = apply_color_lut(every, dataset)
+    except Exception:  # a damaged palette; the labels are whole
+        return list(classes)
     if shown.dtype.itemsize == 2:
         shown = shown >> 8
     return [
@@ -200,11 +203,23 @@ def _made_by(dataset: Dataset) -> Provenance | None:
 
 def _frame(dataset: Dataset, plane: Plane) -> Array:
     """Return the stored numbers of a frame; bits are unpacked."""
-    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
-    array, _ = decoder.as_array(dataset, index=plane.frame, raw=True)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if plane.pixels.bits == 1 and not syntax.is_encapsulated:
+        array = _unpacked(dataset.PixelData, plane)
+    else:
+        array, _ = get_decoder(syntax).as_array(dataset, index=plane.frame, raw=True)
     if array.shape != plane.shape:
         raise Unreadable("a segmentation with frames of another size than it says")
     return np.asarray(array)
+
+
+def _unpacked(content: bytes, plane: Plane) -> Array:
+    """Return a frame of bits: frames follow each other without a gap, also inside a byte."""
+    size = plane.shape[0] * plane.shape[1]
+    start = plane.frame * size
+    piece = np.frombuffer(content[start // 8 : (start + size + 7) // 8], np.uint8)
+    bits = np.unpackbits(piece, bitorder="little")[start % 8 :][:size]
+    return bits.reshape(plane.shape)
 
 
 def _threshold(dataset: Dataset, filled: _Filled) -> float:

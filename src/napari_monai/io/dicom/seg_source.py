@@ -66,6 +66,11 @@ class Slices:
     references: tuple[Reference, ...]
 
     @property
+    def has_space(self) -> bool:
+        """Whether the files name the frame of reference that their positions are in."""
+        return text(self.header, "FrameOfReferenceUID") != ""
+
+    @property
     def is_tilted(self) -> bool:
         """Whether the slices are shifted against each other, as a tilted gantry leaves them."""
         places = [p.place for p in self.planes if p.place is not None]
@@ -173,15 +178,16 @@ def _check_identity(
     pairs: Sequence[tuple[Dataset, Plane]], labels: LabelVolume, path: Path
 ) -> None:
     """Raise FormatError where a file lacks what a segmentation refers to it by."""
-    for keyword, one in (
-        ("StudyInstanceUID", True),
-        ("FrameOfReferenceUID", True),
-        ("SOPClassUID", False),
-        ("SOPInstanceUID", False),
+    for keyword, needed, one in (
+        ("StudyInstanceUID", True, True),
+        ("FrameOfReferenceUID", False, True),
+        ("SOPClassUID", True, False),
+        ("SOPInstanceUID", True, False),
     ):
         found = {text(header, keyword) for header, _ in pairs}
-        if "" in found or (one and len(found) > 1):
-            what = "lack a" if "" in found else "do not share one"
+        missing = needed and "" in found
+        if missing or (one and len(found) > 1):
+            what = "lack a" if missing else "do not share one"
             raise FormatError(
                 f"{path.name}: the files of the series {labels.name} lies on {what} {keyword}, "
                 f"which a DICOM segmentation needs: {ELSE}."
@@ -231,12 +237,17 @@ def stand_ins(slices: Slices) -> dict[str, tuple[Dataset, Reference]]:
     step = abs(float((positions[-1] - positions[0]) @ place.normal)) / max(len(positions) - 1, 1)
     thickness = _ds(first.thickness or step or 1.0)
     patient = _patient(slices.header)
+    space = text(slices.header, "FrameOfReferenceUID")
+    if not space:  # which anonymisers take away: one for all segmentations of the series
+        series = text(slices.header, "StudyInstanceUID"), text(slices.header, "SeriesInstanceUID")
+        space = generate_uid(entropy_srcs=["space", *series])
     found: dict[str, tuple[Dataset, Reference]] = {}
     for position, reference in zip(positions, slices.references, strict=True):
         header = Dataset() if found else patient
         header.SOPClassUID, header.SOPInstanceUID = CTImageStorage, generate_uid()
-        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality"):
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "Modality"):
             setattr(header, keyword, text(slices.header, keyword))
+        header.FrameOfReferenceUID = space
         header.Rows, header.Columns = first.shape
         header.PixelSpacing = [_ds(down), _ds(right)]
         header.SliceThickness = thickness

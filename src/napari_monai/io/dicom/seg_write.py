@@ -77,6 +77,14 @@ def write(path: Path, volume: Volume, *, labelmap: bool = False) -> None:
     if not labelmap:
         _check_binary(array, len(segments.classes), path)
     dataset = _made(path, volume, array, segments, slices, labelmap=labelmap)
+    if not slices.has_space:
+        warnings.warn(
+            VolumeWarning(
+                f"{path.name}: the series has no FrameOfReferenceUID, so the segmentation has got "
+                "one of its own: some viewers will not lay the two over each other."
+            ),
+            stacklevel=2,
+        )
     if slices.is_tilted:
         warnings.warn(
             VolumeWarning(
@@ -222,8 +230,13 @@ def _made(
                 content_label=OBJECTS if labels.kind == "instances" else "CLASSES",
                 series_description=_short(about),
                 omit_empty_frames=not labelmap,  # where they take no room, the grid stays whole
-                transfer_syntax_uid=RLELossless if labelmap else ExplicitVRLittleEndian,
+                transfer_syntax_uid=ExplicitVRLittleEndian,
             )
+            if labelmap:
+                # By pydicom itself: the encoder of gdcm ends the program on some shapes.
+                dataset.compress(
+                    RLELossless, encoding_plugin="pydicom", generate_instance_uid=False
+                )
             dataset.SpecificCharacterSet = "ISO_IR 192"
             _refer(dataset, {uid: reference for uid, (_, reference) in known.items()})
     except MemoryError:
