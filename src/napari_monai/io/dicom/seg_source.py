@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def slices_of(labels: LabelVolume, path: Path) -> Slices:
             f"{path.name}: {labels.name} has no place in a patient, which a DICOM segmentation "
             "needs: write .nii.gz or .png."
         )
-    origin = _one_time(origin, labels, path)
+    origin, times = _one_time(origin, labels)
     found = {(p.pixels.source.name, p.frame): (h, p) for h, p in _opened(origin, path)}
     pairs = [found.get(key) for key in zip(origin.names, origin.frames, strict=True)]
     known = [p for p in pairs if p is not None]
@@ -117,25 +117,27 @@ def slices_of(labels: LabelVolume, path: Path) -> Slices:
     _check_identity(known, labels, path)
     planes = tuple(p for _, p in known)
     _check_places(planes, labels.grid, path, labels.name)
+    if times > 1:
+        warnings.warn(
+            VolumeWarning(
+                f"{path.name}: the series has {times} time points; the segmentation refers to the "
+                "slices of the first."
+            ),
+            stacklevel=2,
+        )
     return Slices(known[0][0], planes, tuple(_reference(h, p) for h, p in known))
 
 
-def _one_time(origin: Origin, labels: LabelVolume, path: Path) -> Origin:
-    """Return the origin of the slices of the first time point."""
+def _one_time(origin: Origin, labels: LabelVolume) -> tuple[Origin, int]:
+    """Return the origin of the slices of the first time point, and how many there are."""
     n = labels.grid.shape[0]
     times, rest = divmod(len(origin.files), n)
     if times < 2 or rest:
-        return origin
-    warnings.warn(
-        VolumeWarning(
-            f"{path.name}: the series has {times} time points; the segmentation refers to the "
-            "slices of the first."
-        ),
-        stacklevel=2,
+        return origin, 1
+    first = replace(
+        origin, files=origin.files[:n], frames=origin.frames[:n], names=origin.names[:n]
     )
-    return Origin(
-        origin.files[:n], origin.frames[:n], origin.modality, origin.series_uid, origin.names[:n]
-    )
+    return first, times
 
 
 def _opened(origin: Origin, path: Path) -> Iterator[tuple[Dataset, Plane]]:
