@@ -232,6 +232,7 @@ class TestWhatItSays:
         assert (about.AlgorithmName, about.AlgorithmVersion) == ("organs-3d", "2.1")
         assert "RecommendedDisplayCIELabValue" not in other
 
+    @pytest.mark.parametrize("labelmap", [False, True], ids=["binary", "labelmap"])
     @pytest.mark.parametrize(
         ("made_by", "kind", "name"),
         [
@@ -241,10 +242,15 @@ class TestWhatItSays:
         ],
     )
     def test_how_they_were_made(
-        self, tmp_path: Path, made_by: Provenance | None, kind: str, name: str | None
+        self,
+        tmp_path: Path,
+        made_by: Provenance | None,
+        kind: str,
+        name: str | None,
+        labelmap: bool,
     ) -> None:
         labels = labelled(only(save(tmp_path / "in", made())), made_by=made_by)
-        written(tmp_path / "x.dcm", labels)
+        written(tmp_path / "x.dcm", labels, labelmap=labelmap)
         first = pydicom.dcmread(tmp_path / "x.dcm").SegmentSequence[0]
         assert first.SegmentAlgorithmType == kind
         assert first.get("SegmentAlgorithmName") == name

@@ -218,7 +218,7 @@ def _made(
                 [header for header, _ in known.values()],
                 array,
                 "LABELMAP" if labelmap else "BINARY",
-                [_description(one, segments.group, made_by) for one in segments.classes],
+                [_description(one, segments.group) for one in segments.classes],
                 series_instance_uid=generate_uid(),
                 series_number=max(0, whole(slices.header, "SeriesNumber")) % 10**8 + 1000,
                 sop_instance_uid=generate_uid(),
@@ -238,6 +238,8 @@ def _made(
                     RLELossless, encoding_plugin="pydicom", generate_instance_uid=False
                 )
             dataset.SpecificCharacterSet = "ISO_IR 192"
+            for one in dataset.SegmentSequence:
+                _say_how(one, made_by)
             _refer(dataset, {uid: reference for uid, (_, reference) in known.items()})
     except MemoryError:
         raise
@@ -263,7 +265,7 @@ def _silent() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _description(one: LabelClass, about: str, made_by: Provenance) -> SegmentDescription:
+def _description(one: LabelClass, about: str) -> SegmentDescription:
     from highdicom.seg import SegmentDescription
     from highdicom.sr import CodedConcept
 
@@ -282,12 +284,16 @@ def _description(one: LabelClass, about: str, made_by: Provenance) -> SegmentDes
         made.SegmentDescription = about
     if one.colour:
         made.RecommendedDisplayCIELabValue = cielab.from_hex(one.colour)
-    made.SegmentAlgorithmType = made_by.how.upper()
-    if made_by.how != "manual":
-        made.SegmentAlgorithmName = _short(made_by.algorithm) or _UNKNOWN.algorithm
-        if made_by.algorithm and made_by.version:
-            made.SegmentationAlgorithmIdentificationSequence = _algorithm(made_by)
     return made
+
+
+def _say_how(one: Dataset, made_by: Provenance) -> None:
+    """Say in a segment how it came about; of the background too, which highdicom adds."""
+    one.SegmentAlgorithmType = made_by.how.upper()
+    if made_by.how != "manual":
+        one.SegmentAlgorithmName = _short(made_by.algorithm) or _UNKNOWN.algorithm
+        if made_by.algorithm and made_by.version and one.SegmentNumber > 0:
+            one.SegmentationAlgorithmIdentificationSequence = _algorithm(made_by)
 
 
 def _algorithm(made_by: Provenance) -> AlgorithmIdentificationSequence:
