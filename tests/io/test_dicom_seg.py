@@ -171,7 +171,7 @@ class TestRoundTrip:
         assert_refers(tmp_path / "x.dcm", sources)
         assert_reads_back(tmp_path / "x.dcm", labels)
 
-    @pytest.mark.parametrize("name", ["ct_head", "oblique"])
+    @pytest.mark.parametrize("name", ["enhanced_fieldmap", "oblique"])
     def test_highdicom_reads_the_same(
         self, shared_data: Path, tmp_path: Path, name: str, labelmap: bool
     ) -> None:
