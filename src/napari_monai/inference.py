@@ -26,7 +26,7 @@ from .resample import strongest
 from .settings import Blend, InferenceSettings
 from .sliding import FloatArray, Part, memory_layout, predict, predict_parts, tile
 from .tiling import Tiling
-from .volume import LabelVolume, Volume
+from .volume import LabelVolume, Provenance, Volume
 
 __all__ = ["predict", "segment", "segment_steps"]
 
@@ -315,6 +315,7 @@ class _Run:
             meta=volume.meta,
             classes=self.description.labels,
             kind=self.outputs.kind,
+            made_by=Provenance("automatic", self.model.name, self.description.version),
         )
 
     def _network(self) -> Generator[Said, None, torch.nn.Module]:

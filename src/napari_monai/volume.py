@@ -191,6 +191,24 @@ class LabelClass:
     colour: str | None = None
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """How labels came about, as far as that is known.
+
+    Parameters
+    ----------
+    how
+        ``"automatic"``: by an algorithm alone. ``"semiautomatic"``: with a person's help.
+        ``"manual"``: by a person.
+    algorithm, version
+        Name and version of the algorithm: of the model.
+    """
+
+    how: Literal["automatic", "semiautomatic", "manual"]
+    algorithm: str = ""
+    version: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelVolume(Volume):
     """Labels on a grid: an integer array whose 0 is background.
@@ -202,10 +220,13 @@ class LabelVolume(Volume):
         classes of the objects: one, as a rule.
     kind
         ``"classes"``: a number is a class. ``"instances"``: a number is an object.
+    made_by
+        How they came about; ``None`` where that is not known.
     """
 
     classes: Sequence[LabelClass] = ()
     kind: LabelKind = "classes"
+    made_by: Provenance | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

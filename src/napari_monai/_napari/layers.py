@@ -237,6 +237,7 @@ def labels_of(layer: Labels, among: Iterable[Layer] = ()) -> LabelVolume:
     place = placement_of(layer, among)
     known, classes = place.volume, classes_of(layer)
     kind = known.kind if isinstance(known, LabelVolume) else "classes" if classes else "instances"
+    made = known.made_by if isinstance(known, LabelVolume) else None
     data = np.asarray(_finest(layer)[...])
     return LabelVolume(
         place.how.inverse().apply(data),
@@ -248,6 +249,8 @@ def labels_of(layer: Labels, among: Iterable[Layer] = ()) -> LabelVolume:
         meta=known.meta,
         classes=classes or (known.classes if isinstance(known, LabelVolume) else ()),
         kind=kind,
+        # A person saw them in the viewer, and may have painted.
+        made_by=replace(made, how="semiautomatic") if made is not None else None,
     )
 
 

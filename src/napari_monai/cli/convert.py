@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="The input is labels: keep the numbers as stored, whatever palette they have.",
     )
     parser.add_argument(
+        "--reference",
+        type=Path,
+        metavar="IMAGE",
+        help="The image that the labels belong to, a file or a folder of DICOM: they are written "
+        "on its grid, voxel for voxel, and as .dcm refer to its series.",
+    )
+    parser.add_argument(
+        "--labelmap",
+        action="store_true",
+        help="Write .dcm as LABELMAP: small, and known to few viewers yet. (default: BINARY)",
+    )
+    parser.add_argument(
+        "--made-by",
+        choices=("automatic", "semiautomatic", "manual"),
+        help="How the labels came about, as .dcm says it. (default: as the input says, or "
+        "automatic)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="Replace files that are there already."
     )
 
@@ -50,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from .segment import label_format
 
     extension = label_format(args.format)
+    args.labels = args.labels or args.reference is not None
     if _is_one_image(args.output):
         io.format_of(args.output, writes=True)
         volumes = io.read_all(args.input, labels=args.labels)
@@ -114,12 +134,20 @@ def _write_all(
 
 def _write(args: argparse.Namespace, target: Path, volume: Volume) -> None:
     from .. import io
+    from ..volume import LabelVolume, Provenance
 
     if volume.source is not None and target.exists() and target.samefile(volume.source):
         raise SettingsError(f"{target} is the input: choose another OUTPUT.")
     if target.exists() and not args.overwrite:
         raise SettingsError(f"{target} exists: choose another OUTPUT, or add --overwrite.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    io.write(target, volume)
+    if args.made_by:
+        if io.format_of(target, writes=True).name != "DICOM":
+            raise SettingsError(
+                f"{target} does not say how labels were made: --made-by is for .dcm."
+            )
+        if isinstance(volume, LabelVolume):
+            volume = replace(volume, made_by=Provenance(args.made_by))
+    io.write(target, volume, reference=args.reference, labelmap=args.labelmap)
     shape = " x ".join(map(str, volume.data.shape))
     say(f"{target}: {shape} {volume.dtype}")

@@ -134,7 +134,7 @@ def _found(inputs: Iterable[Path]) -> Iterator[tuple[Path | list[SeriesFiles], P
             for image in io.images_in(path, series=False):
                 if once(image):
                     yield _zipped(image) or image, image
-            series = io.series_in(path)
+            series = io.series_in(path, segmentations=False)
         elif path.is_file() and io.is_dicom(path) and not _is_zip(path):
             folder = path.parent
             if folder not in beside:
@@ -158,7 +158,7 @@ def _zipped(path: Path) -> list[SeriesFiles]:
     from .. import io
 
     try:
-        return io.series_in(path) if _is_zip(path) else []
+        return io.series_in(path, segmentations=False) if _is_zip(path) else []
     except NapariMonaiError:
         return []
 

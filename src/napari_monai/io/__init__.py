@@ -36,6 +36,7 @@ from .formats import (
     known_extensions,
     stem_of,
 )
+from .reference import labels_on
 from .sniff import file_is_dicom, walk
 
 __all__ = [
@@ -131,20 +132,43 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     return found
 
 
-def write(path: PathLike, volume: Volume) -> None:
+def write(
+    path: PathLike,
+    volume: Volume,
+    *,
+    reference: Volume | PathLike | None = None,
+    labelmap: bool = False,
+) -> None:
     """Write an image or labels; the extension says in which format.
 
-    The file appears when it is complete, so a failure leaves an older one as it was.
+    The file appears when it is complete, so a failure leaves an older one as it was. DICOM
+    (``.dcm``) is written of labels, as a segmentation of the series that they lie on.
+
+    Parameters
+    ----------
+    reference
+        The image that labels belong to: they are written on its grid, voxel for voxel, and as a
+        segmentation of its series. A volume, or a file or folder of DICOM or a file of any format.
+    labelmap
+        Write a DICOM segmentation as LABELMAP, which is small and which few viewers know yet, and
+        not as BINARY.
 
     Raises
     ------
     FormatError
         If the extension is not known, or the format cannot hold the volume.
+    GridError
+        If the labels do not lie on the voxels of the reference.
     WriteError
         If the file cannot be written.
     """
     place = Path(path)
     info = format_of(place, writes=True)
+    options = {"labelmap": True} if labelmap else {}
+    if labelmap and info is not DICOM:
+        raise FormatError(f"{place.name}: LABELMAP is a kind of DICOM segmentation: write .dcm.")
+    if reference is not None:
+        volume = _on_reference(volume, reference)
     if place.is_dir() and not info.folder:
         raise WriteError(f"{place} is a folder: name a file in it.")
     module = importlib.import_module(info.module)
@@ -154,7 +178,7 @@ def write(path: PathLike, volume: Volume) -> None:
         if not place.parent.is_dir():
             raise WriteError(f"There is no folder {place.parent}: make it, or choose another.")
         with replacing(place) as beside:
-            module.write(beside, volume)
+            module.write(beside, volume, **options)
         if info.folder:
             module.register(place)
     except (NapariMonaiError, Warning):
@@ -181,17 +205,20 @@ def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
     return [as_labels(v) for v in found] if labels else found
 
 
-def series_in(place: PathLike, *, deep: bool = True) -> list[SeriesFiles]:
+def series_in(
+    place: PathLike, *, deep: bool = True, segmentations: bool = True
+) -> list[SeriesFiles]:
     """Return the DICOM series in a zip, or in a folder and the folders inside it, not read yet.
 
-    Without ``deep``, those inside a folder are left alone. Empty if there is none.
+    Without ``deep``, those inside a folder are left alone; without ``segmentations``, what is no
+    image. Empty if there is none.
     """
     path = Path(place)
     if path.is_dir() and not _has_dicom(path):
         return []
     from . import dicom  # slow to import
 
-    return dicom.series_in(path, deep=deep)
+    return dicom.series_in(path, deep=deep, segmentations=segmentations)
 
 
 def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
@@ -215,6 +242,25 @@ def is_dicom(path: PathLike) -> bool:
     if extension is None:
         return file_is_dicom(Path(path))
     return extension in (*_DICOM_FILES, ".zip")
+
+
+def _on_reference(volume: Volume, reference: Volume | PathLike) -> LabelVolume:
+    if not isinstance(volume, LabelVolume):
+        raise VolumeError(f"{volume.name} is an image: a reference is for labels only.")
+    if isinstance(reference, Volume):
+        return labels_on(volume, [reference])
+    place = Path(reference)
+    if not place.exists():
+        raise ReadError(f"There is no file or folder {place}. Check its name and folder.")
+    if (place.is_dir() and not is_image_folder(place)) or is_dicom(place):
+        from . import dicom  # slow to import
+
+        images = dicom.placed(place)
+    else:
+        images = read_all(place)
+    if not images:
+        raise ReadError(f"{place} holds no DICOM image to refer to.")
+    return labels_on(volume, images)
 
 
 def _has_dicom(folder: Path) -> bool:

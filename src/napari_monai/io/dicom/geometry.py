@@ -92,10 +92,15 @@ def affine(places: Sequence[Place], thickness: float | None) -> npt.NDArray[np.f
     if len(places) > 1:
         points = np.array([p.position for p in places])
         start, step = _line(points)
-    matrix = np.eye(4)
-    for column, vector in enumerate((step, first.down, first.right, start)):
-        matrix[:3, column] = vector * _RAS + 0.0
-    return matrix
+    return matrix(start, step, first)
+
+
+def matrix(start: Vector, step: Vector, plane: Place) -> npt.NDArray[np.float64]:
+    """Return the matrix to RAS of slices that lie as ``plane`` does, by ``step`` from ``start``."""
+    found = np.eye(4)
+    for column, vector in enumerate((step, plane.down, plane.right, start)):
+        found[:3, column] = vector * _RAS + 0.0
+    return found
 
 
 def deviation(points: Vector) -> float:
@@ -213,3 +218,36 @@ def _is_even(points: Vector, normal: Vector, most: float = TOLERANCE) -> bool:
     if (steps @ normal < _BESIDE * lengths).any():
         return False  # side by side, not one above the other
     return len(points) == 2 or deviation(points) <= min(most, 0.2 * float(lengths.min()))
+
+
+def levels(
+    points: Vector, normal: Vector, gap: float | None
+) -> tuple[list[int], Vector, Vector] | None:
+    """Return which slice of an even grid each position is, where the grid starts, and its step.
+
+    Parameters
+    ----------
+    points
+        Positions, shape (n, 3), sorted along ``normal``, each another one; some may be missing.
+    gap
+        Distance between slices in mm where the file says it.
+
+    Returns
+    -------
+    ``None`` if no grid of slices comes within `TOLERANCE` of all of them.
+    """
+    steps = np.diff(points @ normal)
+    if len(steps) == 0:
+        return [0], points[0], normal * (gap or 1.0)
+    # The file's word first, then the narrowest step, which may be two or three slices wide.
+    tried = [gap] if gap else []
+    for width in (*tried, *(float(steps.min()) / n for n in (1, 2, 3))):
+        counts = np.rint(steps / width)
+        if counts.min() < 1 or np.abs(steps - counts * width).max() > 0.2 * width:
+            continue
+        at = np.concatenate(([0], np.cumsum(counts)))
+        slope, start = np.polyfit(at, points, 1)
+        away = np.linalg.norm(points - (start + at[:, np.newaxis] * slope), axis=1)
+        if away.max() <= min(TOLERANCE, 0.05 * width):
+            return [int(k) for k in at], start, slope
+    return None

@@ -28,6 +28,8 @@ _PATIENT = (
     "PatientName", "PatientID", "PatientBirthDate", "OtherPatientNames", "OtherPatientIDs",
     "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson",
 )  # fmt: skip
+# Segmentation, and label map segmentation.
+_SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 # Pixel data, and its float and double forms: element and type.
 _PIXELS = {0x0010: "", 0x0008: "f4", 0x0009: "f8"}
 _UNDEFINED = 0xFFFFFFFF
@@ -102,7 +104,10 @@ def _series(source: Source, dataset: Dataset) -> Series:
             str(source.path.parent),
         )
     )
-    return Series(key, name, whole(dataset, "SeriesNumber", 0), modality, uid)
+    segments = text(dataset, "SOPClassUID") in _SEGMENTATIONS
+    if segments:  # each is a volume of its own
+        key = (*key, "segmentation", text(dataset, "SOPInstanceUID"), source.name)
+    return Series(key, name, whole(dataset, "SeriesNumber", 0), modality, uid, segments)
 
 
 def _without_patient(dataset: Dataset, about: str) -> str:

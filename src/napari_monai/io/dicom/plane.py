@@ -51,13 +51,17 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Series:
-    """The series that a file belongs to, without anything that names the patient."""
+    """The series that a file belongs to, without anything that names the patient.
+
+    With ``segments`` its frames are of segments, not of an image.
+    """
 
     key: tuple[str, ...]
     name: str
     number: int
     modality: str
     uid: str
+    segments: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,10 +139,14 @@ class Plane:
 class Origin:
     """What the files of a volume were: for those who write what refers to them.
 
-    ``files`` has the file of each plane, (time by time) slice by slice, ``frames`` its frame.
+    ``files`` has the file of each plane, (time by time) slice by slice, ``frames`` its frame, and
+    ``names`` its name, which in a zip is not the file's. ``segments`` says that it is a
+    segmentation.
     """
 
     files: tuple[Path, ...]
     frames: tuple[int, ...]
     modality: str
     series_uid: str
+    names: tuple[str, ...] = ()
+    segments: bool = False

@@ -11,11 +11,11 @@ import numpy as np
 
 from ...errors import ReadError, VolumeWarning
 from ...grid import Grid
-from ...volume import ArrayLike, Volume
+from ...volume import ArrayLike, LabelVolume, Volume
 from ..convert import as_labels
 from ..files import memory_budget, one_line
 from ..lazy import LazyArray
-from . import geometry
+from . import geometry, seg_read
 from .header import Unreadable, planes_of
 from .plane import Origin, Plane
 from .source import Passed, Source, in_folder, in_zip
@@ -49,11 +49,38 @@ def volumes_in(folder: Path, *, labels: bool) -> list[Volume]:
     """Return the volumes of every series in a folder and in the folders inside it."""
     passed = Passed(folder)
     found = list(_volumes(in_folder(folder, passed), folder, passed, labels))
-    if not found and passed.reasons():
+    if found:
+        passed.warn()
+    elif passed.reasons():
         warnings.warn(
             VolumeWarning(f"{folder}: no DICOM image can be read ({passed.reasons()})."),
             stacklevel=2,
         )
+    return found
+
+
+def placed(path: Path) -> list[Volume]:
+    """Return the images of a folder, a zip, or a file's series, their voxels left in the files.
+
+    What is odd about them is not said.
+    """
+    passed = Passed(path)
+    sources: Iterable[Source]
+    if path.is_dir():
+        sources = in_folder(path, passed)
+    elif path.name.lower().endswith(".zip"):
+        sources = in_zip(path, passed)
+    else:
+        sources = in_folder(path.parent, passed, deep=False)
+    series = [planes for planes in _series(sources, passed) if not planes[0].series.segments]
+    if path.is_file() and not path.name.lower().endswith(".zip"):
+        series = [s for s in series if any(p.pixels.source.path.name == path.name for p in s)]
+    found = []
+    for planes in series:
+        stacks = stacks_of(planes).stacks
+        names = numbered([named(s, stacks) for s in stacks])
+        for stack, name in zip(stacks, names, strict=True):
+            found.append(_volume(stack, _data(stack, False, name, lazy=True), name, labels=False))
     return found
 
 
@@ -80,6 +107,8 @@ class SeriesFiles:
     @property
     def names(self) -> list[str]:
         """The name of each volume that the files say there is."""
+        if self.planes[0].series.segments:
+            return [self.planes[0].series.name]
         stacks = stacks_of(self.planes).stacks
         return numbered([named(s, stacks) for s in stacks])
 
@@ -100,12 +129,18 @@ class SeriesFiles:
         return [as_labels(v) for v in found] if labels else found
 
 
-def series_in(place: Path, *, deep: bool = True) -> list[SeriesFiles]:
-    """Return every series in a zip, or in a folder and with ``deep`` in the folders inside it."""
+def series_in(place: Path, *, deep: bool = True, segmentations: bool = True) -> list[SeriesFiles]:
+    """Return every series in a zip, or in a folder and with ``deep`` in the folders inside it.
+
+    Without ``segmentations``, those of images only.
+    """
     passed = Passed(place)
     zipped = place.name.lower().endswith(".zip")
     sources = in_zip(place, passed) if zipped else in_folder(place, passed, deep=deep)
-    found = [SeriesFiles(tuple(planes), place) for planes in _series(sources, passed)]
+    series = _series(sources, passed)
+    if not segmentations:
+        series = [planes for planes in series if not planes[0].series.segments]
+    found = [SeriesFiles(tuple(planes), place) for planes in series]
     if deep:
         passed.warn()
     return found
@@ -161,6 +196,9 @@ def _of_series(
     planes: Sequence[Plane], where: Path, passed: Passed, labels: bool
 ) -> Iterator[Volume]:
     """Yield the volumes of a series; files that cannot be decoded are left out and said."""
+    if planes[0].series.segments:
+        yield from _segmentation(planes, where, passed)
+        return
     left = list(planes)
     name = planes[0].series.name
     while left:
@@ -178,8 +216,30 @@ def _of_series(
         return
 
 
-def _data(stack: Stack, labels: bool, name: str) -> ArrayLike:
-    """Return the voxels in memory, or in the files where they do not fit it."""
+def _segmentation(planes: Sequence[Plane], where: Path, passed: Passed) -> Iterator[LabelVolume]:
+    source, series = planes[0].pixels.source, planes[0].series
+    try:
+        segmentation = seg_read.read(planes)
+    except Unreadable as error:
+        passed.add(source.name, str(error))
+        return
+    for remark in segmentation.remarks:
+        warnings.warn(VolumeWarning(f"{where}: {series.name}: {remark}."), stacklevel=2)
+    origin = Origin((source.path,), (0,), series.modality, series.uid, (source.name,), True)
+    yield LabelVolume(
+        segmentation.array,
+        segmentation.grid,
+        name=series.name,
+        source=source.path,
+        meta={META_KEY: origin},
+        classes=segmentation.classes,
+        kind=segmentation.kind,
+        made_by=segmentation.made_by,
+    )
+
+
+def _data(stack: Stack, labels: bool, name: str, *, lazy: bool = False) -> ArrayLike:
+    """Return the voxels in memory, or in the files where they do not fit it or with ``lazy``."""
     placed = _is_placed(stack)
     voxels = Voxels(stack, timed=len(stack.times) > 1, spatial=placed, indices=labels)
     size = int(np.prod(voxels.shape, dtype=np.float64)) * voxels.dtype.itemsize
@@ -188,7 +248,7 @@ def _data(stack: Stack, labels: bool, name: str) -> ArrayLike:
     if voxels.colour:  # colours before space
         lead = n - 3 - placed
         order = (*range(lead), n - 1, *range(lead, n - 1))
-    if size > memory_budget():
+    if lazy or size > memory_budget():
         return LazyArray(voxels, order=order, name=name)
     return voxels.whole().transpose(order)
 
@@ -217,6 +277,7 @@ def _volume(stack: Stack, data: ArrayLike, name: str, labels: bool) -> Volume:
         frames=tuple(p.frame for p in stack.planes),
         modality=first.series.modality,
         series_uid=first.series.uid,
+        names=tuple(p.pixels.source.name for p in stack.planes),
     )
     return Volume(
         data,
