@@ -15,7 +15,6 @@ from tests.napari_edge.affines import ORIENTATIONS, SHAPE, SPACING, affine_of, r
 
 from napari_monai import LabelVolume, Volume, read, write
 from napari_monai._napari.layers import (
-    Placement,
     image_layers,
     labels_layer,
     labels_of,
@@ -23,6 +22,7 @@ from napari_monai._napari.layers import (
     smallest_type,
     volume_of,
 )
+from napari_monai._napari.placement import Placement
 from napari_monai.errors import VolumeError
 from napari_monai.grid import Grid
 from napari_monai.io.lazy import LazyArray
@@ -293,7 +293,7 @@ def test_labels_drawn_by_hand_on_our_image_take_its_grid() -> None:
     assert labels.source == Path("ct.nii.gz")
     how = Placement.of(volume_of(image)).how
     np.testing.assert_array_equal(how.apply(labels.data), drawn.data)
-    elsewhere = labels_of(Labels(drawn.data, scale=(1, 1, 1)), [image])
+    elsewhere = labels_of(Labels(drawn.data, scale=(2, 2, 2)), [image])
     assert not elsewhere.grid.anatomical
 
 
