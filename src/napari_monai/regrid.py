@@ -143,8 +143,9 @@ def _halves(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
 
 
 def _computed_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return a type of the same numbers that SciPy computes with."""
-    return np.dtype(np.float32) if dtype == np.float16 else dtype.newbyteorder("=")
+    """Return a type of the same numbers that SciPy computes with, and rounds to."""
+    known = {"f2": np.dtype(np.float32), "b1": np.dtype(np.uint8)}
+    return known.get(dtype.str[1:], dtype.newbyteorder("="))
 
 
 def _inside(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import napari
+import numpy as np
 from napari.layers import Layer
 
 from .. import io
@@ -112,6 +113,15 @@ def _is_straight(labels: LabelVolume) -> bool:
     return labels.grid.is_orthogonal and not labels.grid.is_oblique
 
 
+def _is_plain(labels: LabelVolume) -> bool:
+    """Whether an array that nothing is said of is taken for what it is: see `io.numpy_file`."""
+    timed = "t" in labels.leading
+    looks_coloured = labels.dtype == np.uint8 and labels.grid.oriented().shape[-1] in (3, 4)
+    return not (timed and labels.grid.ndim == 2) and not (
+        looks_coloured and labels.grid.ndim + timed > 2
+    )
+
+
 def _always(_labels: LabelVolume) -> bool:
     return True
 
@@ -129,7 +139,7 @@ _HOLDS: dict[str, Callable[[LabelVolume], bool]] = {
     ".ome.tif": _always,
     ".tif": _always,
     ".npz": _always,
-    ".npy": lambda labels: "t" not in labels.leading or labels.grid.ndim == 3,
+    ".npy": _is_plain,
     ".png": _is_picture,
 }
 _OF_PICTURES = (".ome.tif", ".tif", ".ome.zarr")
