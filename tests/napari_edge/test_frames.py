@@ -172,7 +172,7 @@ def test_pictures_and_patients_do_not_share_a_frame() -> None:
     stack = Volume(np.zeros(SHAPE), Grid.from_spacing(SHAPE, (3, 1, 1), unit="µm"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        one, two = shown(patient, stack)
+        _, two = shown(patient, stack)
     assert tuple(two.scale) == (3, 1, 1)
     assert tuple(two.translate) == (0, 0, 0)
 

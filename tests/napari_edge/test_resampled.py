@@ -1,4 +1,4 @@
-"""Segmenting a volume that is shown resampled: its own voxels go in, and labels come back on them."""
+"""A volume that is shown resampled: its own voxels are segmented, and labels come back on them."""
 
 from __future__ import annotations
 

@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from .. import io
 from ..errors import ReadError
 from ..volume import LabelClass, Volume
+from .image_look import slider_range
 from .layers import LayerData, layers_of
+from .placement import KEY
 
 # Words of a file name that say that its numbers are labels.
 _LABEL_WORDS = {
@@ -52,7 +55,18 @@ def read_file(path: str | Sequence[str]) -> list[LayerData]:
 def _shown(volumes: Sequence[Volume]) -> list[LayerData]:
     """Return the layers of volumes in the frame of what the viewer shows already."""
     viewer = napari.current_viewer()
-    return layers_of(volumes, among=() if viewer is None else viewer.layers)
+    if viewer is None:
+        return layers_of(volumes)
+    viewer.layers.events.inserted.connect(_widen_slider)  # which it does once
+    return layers_of(volumes, among=viewer.layers)
+
+
+def _widen_slider(event: Any) -> None:
+    """Let the contrast slider of a new image of ours reach beyond the window that it opens with."""
+    layer = event.value
+    if isinstance(layer, Image) and KEY in layer.metadata and not layer.rgb:
+        coarsest = layer.data[-1] if layer.multiscale else layer.data
+        layer.contrast_limits_range = slider_range(coarsest, layer.contrast_limits)
 
 
 def _volumes(path: Path) -> Sequence[Volume]:

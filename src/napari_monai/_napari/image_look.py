@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,13 @@ def grey_look(volume: Volume, shown: Any) -> dict[str, Any]:
     if low < high:
         look["contrast_limits"] = (low, high)
     return look
+
+
+def slider_range(shown: Any, limits: Sequence[float]) -> tuple[float, float]:
+    """Return how far a slider has to reach for display limits: to all values of a sample."""
+    values = _sample(shown)
+    ends = (float(values.min()), float(values.max())) if values.size else limits
+    return min(limits[0], ends[0]), max(limits[1], ends[1])
 
 
 def background(data: Any) -> float:
