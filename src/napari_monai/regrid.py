@@ -144,8 +144,8 @@ def _halves(shape: Sequence[int]) -> Iterator[tuple[slice, ...]]:
 
 def _computed_as(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return a type of the same numbers that SciPy computes with, and rounds to."""
-    known = {"f2": np.dtype(np.float32), "b1": np.dtype(np.uint8)}
-    return known.get(dtype.str[1:], dtype.newbyteorder("="))
+    known = {"f2": "f4", "b1": "u1"}
+    return np.dtype(known.get(dtype.str[1:], dtype.newbyteorder("=")))
 
 
 def _inside(

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Labels, Layer
-from tests.napari_edge.affines import ORIENTATIONS, SHAPE, affine_of, rotation
+from tests.napari_edge.affines import ORIENTATIONS, SHAPE, affine_of, rotation, sheared
 
 from napari_monai import LabelVolume, Volume, read, write
 from napari_monai._napari.layers import (
@@ -33,13 +33,6 @@ def shown(*volumes: Volume) -> list[Any]:
     for volume in volumes:
         layers += [Layer.create(*d) for d in layers_of([volume], among=layers)]
     return layers
-
-
-def sheared(codes: str, degrees: float = 0.0) -> np.ndarray:
-    """Return an affine whose slices are shifted, as a tilted gantry leaves them."""
-    affine = affine_of(codes, degrees)
-    affine[:3, 2] += 0.4 * affine[:3, 1]
-    return affine
 
 
 def canvas_to_world(layer: Any, grid: Grid) -> np.ndarray:

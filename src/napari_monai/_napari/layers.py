@@ -73,7 +73,7 @@ def image_layers(volume: Volume, *, frames: Iterable[Frame] = ()) -> list[LayerD
     if "c" not in volume.leading:
         return [_image(volume, place, volume.name)]
     if volume.rgb:
-        return [_image(volume, place, volume.name, rgb=True)]
+        return [_image(volume, place, volume.name)]
     return [
         _image(
             volume,
@@ -266,6 +266,7 @@ def _image(volume: Volume, place: Placement, name: str, **look: Any) -> LayerDat
     settings = {
         "name": name,
         "metadata": {KEY: replace(place, shown=shown[0])},
+        "rgb": volume.rgb,  # else three sagittal slices are taken for colours
         **place.transform,
         **({} if volume.rgb else grey_look(volume, shown[-1])),
         **look,

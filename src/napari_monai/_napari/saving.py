@@ -126,7 +126,7 @@ def _always(_labels: LabelVolume) -> bool:
     return True
 
 
-# Extensions for labels, and which labels each can hold. Those that keep more come first.
+# Extensions for labels, and which labels each can hold, in the order in which they are offered.
 _HOLDS: dict[str, Callable[[LabelVolume], bool]] = {
     ".nii.gz": _always,
     ".nii": _always,
@@ -135,9 +135,9 @@ _HOLDS: dict[str, Callable[[LabelVolume], bool]] = {
     ".nrrd": _always,
     ".mha": _always,
     ".mhd": _always,
-    ".ome.zarr": _is_straight,
     ".ome.tif": _always,
     ".tif": _always,
+    ".ome.zarr": _is_straight,
     ".npz": _always,
     ".npy": _is_plain,
     ".png": _is_picture,
