@@ -1,4 +1,4 @@
-"""What the viewer opens and saves through us: readers, writers, sample data."""
+"""What the viewer opens through us: readers, and sample data; see `saving` for the way out."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Layer
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from .. import io
 from ..errors import ReadError
-from ..volume import LabelClass, LabelVolume, Volume
-from .layers import LayerData, image_layers, labels_layer, labels_of, volume_of
+from ..volume import LabelClass, Volume
+from .image_look import slider_range
+from .layers import LayerData, layers_of
+from .placement import KEY
 
 # Words of a file name that say that its numbers are labels.
 _LABEL_WORDS = {
@@ -42,18 +44,29 @@ def read_file(path: str | Sequence[str]) -> list[LayerData]:
     """Return the layers of every image in a file.
 
     Whole numbers in a file whose name says so (``ct_labels.nii.gz``, ``ct-seg.nii``) become a
-    labels layer.
+    labels layer. They are put into the frame of what the viewer shows already.
 
     Raises ReadError where the file is not what its name says.
     """
-    found: list[LayerData] = []
-    for name in [path] if isinstance(path, str) else path:
-        for volume in _volumes(Path(name)):
-            if isinstance(volume, LabelVolume):
-                found.append(labels_layer(volume))
-            else:
-                found += image_layers(volume)
-    return found
+    names = [path] if isinstance(path, str) else path
+    return _shown([volume for name in names for volume in _volumes(Path(name))])
+
+
+def _shown(volumes: Sequence[Volume]) -> list[LayerData]:
+    """Return the layers of volumes in the frame of what the viewer shows already."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return layers_of(volumes)
+    viewer.layers.events.inserted.connect(_widen_slider)  # which it does once
+    return layers_of(volumes, among=viewer.layers)
+
+
+def _widen_slider(event: Any) -> None:
+    """Let the contrast slider of a new image of ours reach beyond the window that it opens with."""
+    layer = event.value
+    if isinstance(layer, Image) and KEY in layer.metadata and not layer.rgb:
+        coarsest = layer.data[-1] if layer.multiscale else layer.data
+        layer.contrast_limits_range = slider_range(coarsest, layer.contrast_limits)
 
 
 def _volumes(path: Path) -> Sequence[Volume]:
@@ -64,75 +77,6 @@ def _volumes(path: Path) -> Sequence[Volume]:
         except ReadError:
             pass  # it is an image all the same, or damaged, and then said so below
     return io.read_all(path)
-
-
-# -- writers ----------------------------------------------------------------------------------
-
-
-def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write an image layer as NIfTI, on the grid of the file it came from."""
-    return _write_image(path, data, meta, ".nii.gz")
-
-
-def write_ome_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write an image layer as OME-TIFF."""
-    return _write_image(path, data, meta, ".ome.tif")
-
-
-def write_nifti_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI, on the grid of the image that it was drawn on."""
-    return _write_labels(path, data, meta, ".nii.gz")
-
-
-def write_ome_tiff_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as OME-TIFF."""
-    return _write_labels(path, data, meta, ".ome.tif")
-
-
-def _write_image(path: str, data: Any, meta: dict[str, Any], ending: str) -> list[str]:
-    place = _with_ending(path, ending)
-    io.write(place, volume_of(Layer.create(data, meta, "image")))
-    return [place]
-
-
-def _write_labels(path: str, data: Any, meta: dict[str, Any], ending: str) -> list[str]:
-    place = _with_ending(path, ending)
-    viewer = napari.current_viewer()
-    layer = Layer.create(data, meta, "labels")
-    io.write(place, labels_of(layer, () if viewer is None else viewer.layers))
-    return [place]
-
-
-def _with_ending(path: str, ending: str) -> str:
-    """Return the path with an extension: what a save dialog returns may have none."""
-    return path if io.extension_of(path) else path + ending
-
-
-# -- where to save ----------------------------------------------------------------------------
-
-
-def suggested_path(labels: LabelVolume) -> Path:
-    """Return a path beside the file that the image came from, in a format that suits it."""
-    source = labels.source
-    if source is None:
-        stem = re.sub(r"[^\w.-]+", "_", labels.name).strip("_")
-        return Path.home() / f"{stem or 'labels'}{label_endings(labels)[0]}"
-    return source.with_name(f"{io.stem_of(source)}_labels{label_endings(labels)[0]}")
-
-
-def label_endings(labels: LabelVolume) -> tuple[str, ...]:
-    """Return the extensions of labels, the one that suits these first."""
-    found = (".nii.gz", ".nii", ".ome.tif", ".tif", ".npy", ".png")
-    if not labels.grid.anatomical:
-        found = (".ome.tif", ".tif", ".nii.gz", ".nii", ".npy", ".png")
-    return found if labels.grid.ndim == 2 and not labels.leading else found[:-1]
-
-
-def label_filters(labels: LabelVolume) -> str:
-    """Return the formats that labels can be saved in, as a file dialog lists them."""
-    endings = label_endings(labels)
-    each = ";;".join(f"{io.format_of('x' + e).name} (*{e})" for e in endings)
-    return f"Labels ({' '.join('*' + e for e in endings)});;{each}"
 
 
 # -- sample data ------------------------------------------------------------------------------
@@ -166,9 +110,9 @@ def _sample(file_name: str, title: str) -> list[LayerData]:
         truth = replace(truth, classes=classes, kind="classes")
     else:
         truth = replace(truth, kind="instances")
-    data, settings, kind = labels_layer(replace(truth, name=f"{title} truth"))
+    *images, (data, settings, kind) = _shown([image, replace(truth, name=f"{title} truth")])
     _select_image_after(settings["name"])
-    return [*image_layers(image), (data, {**settings, "visible": False}, kind)]
+    return [*images, (data, {**settings, "visible": False}, kind)]
 
 
 def sample_folder() -> Path:

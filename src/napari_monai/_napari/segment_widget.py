@@ -27,14 +27,15 @@ from ..models import Model
 from ..settings import InferenceSettings
 from ..volume import LabelVolume, Volume
 from .choices import ONLY_OBJECTS, Choice, auto_values, card_line
-from .files import label_endings, label_filters, suggested_path
 from .forms import SettingsForm
 from .jobs import Job, Outcome, Steps, report
 from .layer_box import LayerBox
-from .layers import Placement, labels_of, placement_of
+from .layers import labels_of, placement_of
 from .model_box import ModelBox
+from .placement import Placement
 from .preview import Preview
 from .results import Result, find, put, result_of, warm_up
+from .saving import label_endings, label_filters, suggested_path
 from .scroll import Scroll
 
 if TYPE_CHECKING:

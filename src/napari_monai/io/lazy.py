@@ -36,6 +36,8 @@ class LazyArray:
         What errors call it: the file.
     release
         Called when this array is gone: closes the file.
+    coarser
+        The same at lower resolutions, the finest first, as some files hold it for viewers.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class LazyArray:
         dtype: npt.DTypeLike | None = None,
         name: object = "The image",
         release: Callable[[], object] | None = None,
+        coarser: Sequence[LazyArray] = (),
     ) -> None:
         n = len(source.shape)
         self._source = source
@@ -56,6 +59,7 @@ class LazyArray:
         self._dropped = tuple(a for a in range(n) if a not in self._order)
         self._convert = convert
         self._name = name
+        self.coarser = tuple(coarser)
         self.shape = tuple(int(source.shape[a]) for a in self._order)
         self.dtype: np.dtype[Any] = np.dtype(source.dtype if dtype is None else dtype)
         if release is not None:

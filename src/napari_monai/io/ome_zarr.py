@@ -150,7 +150,8 @@ def _volume(path: Path, group: zarr.Group, multiscale: Mapping[str, Any], name: 
     if "t" in leading:
         at = letters.index("t")
         step = scale[at] * _SECONDS[axes[at].unit] if axes[at].unit in _SECONDS else None
-    lazy = LazyArray(finest, order=order, name=path)
+    coarser = [LazyArray(a, order=order, name=path) for a in arrays[1:]]
+    lazy = LazyArray(finest, order=order, name=path, coarser=coarser)
     data: ArrayLike = lazy if lazy.nbytes >= LAZY_FROM else lazy[...]
     channels = lazy.shape[leading.index("c")] if "c" in leading else 1
     levels = tuple(

@@ -179,14 +179,18 @@ def _lazy(path: Path, tif: Any, series: Any, layout: _Layout) -> LazyArray:
     import zarr  # slow to import, and few files are this large
 
     own = tifffile.TiffFile(path)
-    store = own.series[tif.series.index(series)].aszarr(level=0)
-    array: Any = zarr.open_array(store, mode="r")
+    levels = own.series[tif.series.index(series)].levels
+    same = [one for one in levels[1:] if one.axes == series.axes and one.dtype == series.dtype]
+    stores = [one.aszarr(level=0) for one in (levels[0], *same)]
+    arrays: list[Any] = [zarr.open_array(store, mode="r") for store in stores]
 
     def release() -> None:
-        store.close()
+        for store in stores:
+            store.close()
         own.close()
 
-    return LazyArray(array, order=layout.order, name=path, release=release)
+    coarser = [LazyArray(a, order=layout.order, name=path) for a in arrays[1:]]
+    return LazyArray(arrays[0], order=layout.order, name=path, release=release, coarser=coarser)
 
 
 def _decodes(series: Any) -> bool:
