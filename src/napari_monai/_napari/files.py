@@ -18,15 +18,10 @@ from qtpy.QtCore import QTimer
 
 from .. import io
 from ..errors import ReadError
+from ..io.contents import says_labels
 from ..volume import LabelClass, LabelVolume, Volume
 from .layers import LayerData, image_layers, labels_layer, labels_of, volume_of
-
-# Words of a file name that say that its numbers are labels.
-_LABEL_WORDS = {
-    "annotation", "annotations", "gt", "label", "labelmap", "labels", "mask", "masks", "seg",
-    "segmentation", "truth",
-}  # fmt: skip
-
+from .opening import arranged
 
 # -- readers ----------------------------------------------------------------------------------
 
@@ -34,8 +29,33 @@ _LABEL_WORDS = {
 def get_reader(
     path: str | Sequence[str],
 ) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Return the function that reads a file; ``None`` of several that are to be stacked."""
-    return read_file if isinstance(path, str) else None
+    """Return the function that reads a file, or the DICOM series of a folder or zip.
+
+    ``None`` of several files that are to be stacked, of folders and zips that hold no DICOM, and
+    of an OME-Zarr, which other plugins read.
+    """
+    if not isinstance(path, str):
+        return None
+    if os.path.isdir(path):
+        return read_series if io.holds_dicom(path) else None
+    if io.extension_of(path) == ".zip":
+        return read_series if io.holds_dicom(path) else None
+    return read_series if io.is_dicom(path) else read_file
+
+
+def read_series(path: str | Sequence[str]) -> list[LayerData]:
+    """Return the layers of every DICOM series in a folder or zip, or that a file belongs to.
+
+    One of them is shown, the image of the most voxels; the others are there to be switched on.
+
+    Raises ReadError where there is no image that can be read.
+    """
+    found: list[Volume] = []
+    for name in [path] if isinstance(path, str) else path:
+        found += io.read_series(name) if os.path.isdir(name) else io.read_all(name)
+    if not found:
+        raise ReadError(f"{path} holds no DICOM image that can be read. Try the Open widget.")
+    return arranged(found)
 
 
 def read_file(path: str | Sequence[str]) -> list[LayerData]:
@@ -57,8 +77,7 @@ def read_file(path: str | Sequence[str]) -> list[LayerData]:
 
 
 def _volumes(path: Path) -> Sequence[Volume]:
-    words = re.split(r"[^a-z]+", io.stem_of(path).lower())
-    if _LABEL_WORDS.intersection(words):
+    if says_labels(path):
         try:
             return io.read_all(path, labels=True)
         except ReadError:

@@ -22,7 +22,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
-from ..events import Event, Said, Started, StepDone, WindowDone
+from ..events import Event, FileDone, Said, Started, StepDone, WindowDone
 
 Outcome = Literal["done", "cancelled", "failed"]
 Steps = Generator[Event, None, None]
@@ -100,8 +100,8 @@ class Job(QObject):
         elif isinstance(event, Started):
             self._pace.begin(event.total, event.what)
             self.progressed.emit(0, event.total, self._pace.words())
-        elif isinstance(event, WindowDone | StepDone):
-            done = event.done if isinstance(event, WindowDone) else event.step
+        elif isinstance(event, WindowDone | StepDone | FileDone):
+            done = event.step if isinstance(event, StepDone) else event.done
             self._pace.reach(done)
             self.progressed.emit(done, self._pace.total, self._pace.words())
         self.happened.emit(event)

@@ -79,15 +79,22 @@ def in_folder(folder: Path, passed: Passed, *, deep: bool = True) -> Iterator[So
     if not deep:
         paths = (p for p in sorted(folder.iterdir()) if p.is_file())
     for path in paths:
-        extension = extension_of(path)
-        if extension is not None and extension not in EXTENSIONS:
-            continue  # another format's
-        if extension == ".zip":
-            continue
-        if file_is_dicom(path):
-            yield Source(path.name, path)
-        else:
-            passed.add(path, "no DICOM")
+        source = source_of(path, passed)
+        if source is not None:
+            yield source
+
+
+def source_of(path: Path, passed: Passed) -> Source | None:
+    """Return a file of a folder if it is DICOM; ``None``, and noted, if it is not."""
+    extension = extension_of(path)
+    if extension is not None and extension not in EXTENSIONS:
+        return None  # another format's
+    if extension == ".zip":
+        return None
+    if file_is_dicom(path):
+        return Source(path.name, path)
+    passed.add(path, "no DICOM")
+    return None
 
 
 def in_zip(path: Path, passed: Passed) -> Iterator[Source]:
