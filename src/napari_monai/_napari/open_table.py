@@ -13,6 +13,7 @@ from qtpy.QtGui import QIcon, QKeyEvent, QPainter, QPaintEvent
 from qtpy.QtWidgets import QAbstractItemView, QStyle, QTableWidget, QTableWidgetItem, QWidget
 
 from ..io.contents import Entry
+from .reading import sentence
 
 SIGN, NAME, TYPE, SIZE, SPACING, LABELS, PATIENT = range(7)
 _HEADERS = {
@@ -202,11 +203,6 @@ def details(entry: Entry) -> str:
     if entry.files > 1:
         parts.append(f"{entry.files} files")
     return ", ".join(parts)
-
-
-def sentence(note: str) -> str:
-    """Return a note as a sentence."""
-    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def _bytes(count: int) -> str:

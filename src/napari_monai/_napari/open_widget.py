@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-import warnings
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 from napari.utils.history import get_open_history, update_open_history
-from qtpy.QtCore import QEvent, QObject, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -25,21 +21,26 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ..errors import NapariMonaiError, VolumeWarning
-from ..events import Event, FileDone, Found, Said, Stopped
-from ..io.contents import Entry, contents_steps, looked_for
+from ..events import Event, Found, Said
+from ..io.contents import Entry, looked_for
 from .jobs import Job, Outcome, Steps, report
-from .open_table import PATIENT, EntryTable, details, sentence
-from .opening import layers_of, main_of
+from .open_table import PATIENT, EntryTable, details
 from .parts import button, line
+from .reading import (
+    Failed,
+    Loaded,
+    Patients,
+    Reading,
+    load_steps,
+    patient_steps,
+    scan_steps,
+    sentence,
+)
 
 if TYPE_CHECKING:
     import napari
 
 _HINT = "Drop a folder, file, zip or OME-Zarr here, or choose one above."
-_FINE = 1000  # steps of the progress bar an image
-_EVERY = 0.05  # seconds between two words on how far it is
-_BREATH = 0.0003  # seconds that the window is given after each file
 
 
 class OpenWidget(QWidget):
@@ -151,7 +152,7 @@ class OpenWidget(QWidget):
         self.place.setText(f"{self._paths[0].name or self._paths[0]}{more}")
         self.place.setToolTip("\n".join(map(str, self._paths)))
         self.place.show()
-        self._start(_scan(self._paths), f"Looking into {self._paths[0].name}", self._scanned)
+        self._start(scan_steps(self._paths), f"Looking into {self._paths[0].name}", self._scanned)
 
     def _scanned(self, outcome: Outcome, error: str) -> None:
         count = len(self.table.entries)
@@ -201,7 +202,7 @@ class OpenWidget(QWidget):
     def _show_patients(self, show: bool) -> None:
         self.table.setColumnHidden(PATIENT, not show)
         if show and self._job is None and self.table.entries:
-            self._start(_name_patients(self.table.entries), "Patients", self._at_rest)
+            self._start(patient_steps(self.table.entries), "Patients", self._at_rest)
         self.table.fit()
 
     # -- opening ------------------------------------------------------------------------------
@@ -214,16 +215,17 @@ class OpenWidget(QWidget):
         self._main = None
         self._problems = []
         self._stop = threading.Event()
-        reading = _Reading(self._stop, len(chosen), self)
-        reading.told.connect(self._on_reading)
+        self._reading = Reading(self._stop, len(chosen), self)
+        self._reading.told.connect(self._on_reading)
         # Nobody waits for what is read when the widget is gone.
         self.destroyed.connect(self._stop.set)
         title = chosen[0][0].name if len(chosen) == 1 else f"{len(chosen)} images"
-        self._start(_load(chosen, reading), f"Opening {title}", self._opened)
+        self._start(load_steps(chosen, self._reading), f"Opening {title}", self._opened)
         self._say(f"Opening {title}…")
 
     def _opened(self, outcome: Outcome, error: str) -> None:
         self._stop = None
+        self._reading.deleteLater()
         if self._main is not None and self._main in self._viewer.layers:
             self._viewer.layers.selection.active = self._main
         self._main = None
@@ -261,17 +263,17 @@ class OpenWidget(QWidget):
             self.table.add(event.entry)
             if len(self.table.entries) in (1, 10, 100):
                 self.table.fit()
-        elif isinstance(event, _Loaded):
+        elif isinstance(event, Loaded):
             for layer in event.layers:
                 self._viewer.add_layer(layer)
             if event.main:
                 self._main = event.layers[0]
-        elif isinstance(event, _Failed):
+        elif isinstance(event, Failed):
             self._problems.append(str(event.error))
             report(event.error)
         elif isinstance(event, Said):
             self._problems.append(event.message)
-        elif isinstance(event, _Patients):
+        elif isinstance(event, Patients):
             self.table.name_patients(event.names)
 
     def _on_progress(self, done: int, total: int, words: str) -> None:
@@ -305,110 +307,6 @@ class OpenWidget(QWidget):
         if moved and self.parent() is None:
             self.cancel()
         return bool(super().event(event))
-
-
-# -- the work, in its own thread --------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Loaded(Event):
-    """Layers that are ready to be shown; of the main image, or of others."""
-
-    layers: Sequence[Layer]
-    main: bool
-
-
-@dataclass(frozen=True)
-class _Failed(Event):
-    """One of several images cannot be opened."""
-
-    error: NapariMonaiError
-
-
-@dataclass(frozen=True)
-class _Patients(Event):
-    """The patients of some entries."""
-
-    names: dict[Entry, str]
-
-
-class _Reading(QObject):
-    """How far reading is, said from the thread that reads, and whether it is to go on."""
-
-    told = Signal(int, int, str)
-
-    def __init__(self, stop: threading.Event, images: int, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._stop, self._images = stop, images
-        self._image = 0
-        self._said = 0.0
-
-    def begin(self, image: int) -> None:
-        """Start with an image, counted from 0."""
-        self._image = image
-        if self._images > 1 and not self._stop.is_set():
-            self.told.emit(image * _FINE, self._images * _FINE, self._words())
-
-    def __call__(self, done: int, total: int) -> bool:
-        """Say how many files of an image are read; return whether to go on."""
-        now = time.monotonic()
-        if self._stop.is_set():
-            return False
-        if total > 1 and now - self._said >= _EVERY:
-            self._said = now
-            at = self._image * _FINE + done * _FINE // total
-            self.told.emit(at, self._images * _FINE, f"{self._words()}{done} of {total} files")
-        return True
-
-    def _words(self) -> str:
-        return f"image {self._image + 1} of {self._images}, " if self._images > 1 else ""
-
-
-def _scan(paths: Sequence[Path]) -> Steps:
-    """List what is in folders and files; problems are only said."""
-    said = time.monotonic()
-    for path in paths:
-        with closing(contents_steps(path)) as steps:
-            for event in steps:
-                if isinstance(event, FileDone):
-                    # The window needs the interpreter for each of its events.
-                    time.sleep(_BREATH)
-                    if time.monotonic() - said < _EVERY:
-                        continue
-                    said = time.monotonic()
-                # Among many files some are no images: that is worth a line, and no alarm.
-                if isinstance(event, Said):
-                    yield Said(sentence(event.message.removeprefix(f"{path}: ")))
-                else:
-                    yield event
-
-
-def _name_patients(entries: Sequence[Entry]) -> Steps:
-    for entry in entries:
-        yield _Patients({entry: entry.patient()})
-
-
-def _load(chosen: Sequence[tuple[Entry, bool]], reading: _Reading) -> Steps:
-    """Read images and make layers of them, the main one first."""
-    main = main_of([(entry.grid, labels) for entry, labels in chosen])
-    order = [main, *(n for n in range(len(chosen)) if n != main)]
-    for number, at in enumerate(order):
-        entry, labels = chosen[at]
-        reading.begin(number)
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            try:
-                volumes = entry.read(labels=labels, told=reading)
-                layers = layers_of(volumes, shown=at == main, over=chosen[main][0].grid)
-            except Stopped:
-                return
-            except NapariMonaiError as error:
-                yield _Failed(error)
-                continue
-        for warning in caught:
-            if issubclass(warning.category, VolumeWarning):
-                yield Said(str(warning.message), "warning")
-        yield _Loaded([Layer.create(*layer) for layer in layers], at == main)
 
 
 def _local_paths(event: QDropEvent) -> list[Path]:

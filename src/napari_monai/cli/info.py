@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 # -- what is in a file ----------------------------------------------------------------------------
 
-_COLUMNS = ("name", "size", "voxel", "modality", "kind", "type", "files")
+_COLUMNS = ("name", "size", "spacing", "modality", "kind", "type", "files")
 
 
 def _contents(path: Path, patients: bool) -> int:
