@@ -226,6 +226,28 @@ def test_a_zip_is_listed_and_read_as_its_folder(study: Path, tmp_path: Path) -> 
         assert entry.patient().endswith(ID)
 
 
+def test_a_file_named_dicom_is_read_without_a_sign_of_it(tmp_path: Path) -> None:
+    """Without preamble and meta group, and with a private element first."""
+    made = axial([0])[0]
+    made.add_new((0x0001, 0x0010), "LO", "odd")
+    made.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True)
+    assert not io.is_dicom(shutil.copy(tmp_path / "a.dcm", tmp_path / "a"))
+    (entry,) = contents(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(entry.read()[0].numpy(), io.read(tmp_path / "a.dcm").numpy())
+
+
+def test_a_series_read_as_labels(study: Path) -> None:
+    (labels,) = next(contents(study)).read(labels=True)
+    assert isinstance(labels, LabelVolume)
+
+
+def test_a_file_that_is_no_dicom_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_text("no image")
+    (event,) = contents_steps(tmp_path / "a.dcm")
+    assert isinstance(event, Said)
+    assert "holds no DICOM image" in event.message
+
+
 def test_a_zip_that_was_removed_is_said(study: Path, tmp_path: Path) -> None:
     path = Path(shutil.make_archive(str(tmp_path / "study"), "zip", study))
     entry = next(contents(path))

@@ -324,5 +324,7 @@ def test_the_folder_is_remembered(docked, qtbot, study) -> None:
 
 def test_fits_a_narrow_dock(docked, qtbot, study) -> None:
     _, widget = docked()
-    scan(qtbot, widget, study)
+    long_name = study.rename(study.with_name("long" * 50))
+    (long_name / "organs.nii.gz").rename(long_name / f"{'x' * 200}.nii.gz")
+    scan(qtbot, widget, long_name)
     assert widget.minimumSizeHint().width() <= 280

@@ -36,9 +36,7 @@ def get_reader(
     """
     if not isinstance(path, str):
         return None
-    if os.path.isdir(path):
-        return read_series if io.holds_dicom(path) else None
-    if io.extension_of(path) == ".zip":
+    if os.path.isdir(path) or io.extension_of(path) == ".zip":
         return read_series if io.holds_dicom(path) else None
     return read_series if io.is_dicom(path) else read_file
 

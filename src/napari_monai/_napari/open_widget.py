@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QProgressBar,
+    QSizePolicy,
     QVBoxLayout,
     QWidget,
 )
@@ -105,6 +106,10 @@ class OpenWidget(QWidget):
         layout.addLayout(buttons)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
+        for text in (self.place, self.about, self.status):
+            policy = text.sizePolicy()  # a long name does not make the dock wide
+            policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+            text.setSizePolicy(policy)
         self.place.hide()
         self.progress.hide()
         self.progress.setTextVisible(True)
@@ -152,6 +157,7 @@ class OpenWidget(QWidget):
         self.place.setText(f"{self._paths[0].name or self._paths[0]}{more}")
         self.place.setToolTip("\n".join(map(str, self._paths)))
         self.place.show()
+        self._say("")
         self._start(scan_steps(self._paths), f"Looking into {self._paths[0].name}", self._scanned)
 
     def _scanned(self, outcome: Outcome, error: str) -> None:
@@ -202,7 +208,7 @@ class OpenWidget(QWidget):
     def _show_patients(self, show: bool) -> None:
         self.table.setColumnHidden(PATIENT, not show)
         if show and self._job is None and self.table.entries:
-            self._start(patient_steps(self.table.entries), "Patients", self._at_rest)
+            self._start(patient_steps(self.table.entries), "Patients", self._patients_named)
         self.table.fit()
 
     # -- opening ------------------------------------------------------------------------------
@@ -219,9 +225,9 @@ class OpenWidget(QWidget):
         self._reading.told.connect(self._on_reading)
         # Nobody waits for what is read when the widget is gone.
         self.destroyed.connect(self._stop.set)
-        title = chosen[0][0].name if len(chosen) == 1 else f"{len(chosen)} images"
-        self._start(load_steps(chosen, self._reading), f"Opening {title}", self._opened)
-        self._say(f"Opening {title}…")
+        self._title = chosen[0][0].name if len(chosen) == 1 else f"{len(chosen)} images"
+        self._start(load_steps(chosen, self._reading), f"Opening {self._title}", self._opened)
+        self._say(f"Opening {self._title}…")
 
     def _opened(self, outcome: Outcome, error: str) -> None:
         self._stop = None
@@ -232,7 +238,7 @@ class OpenWidget(QWidget):
         if outcome == "cancelled":
             self._say("Cancelled.")
         else:
-            self._say(error or "\n".join(self._problems[:3]))
+            self._say(error or "\n".join(self._problems[:3]) or f"Opened {self._title}.")
 
     def cancel(self) -> None:
         """Stop looking or opening; layers that are open stay."""
@@ -254,7 +260,6 @@ class OpenWidget(QWidget):
         self.progress.setRange(0, 0)
         self.progress.setFormat("")
         self.progress.show()
-        self._say("")
         self._job.start()
         self._update_buttons()
 
@@ -292,8 +297,9 @@ class OpenWidget(QWidget):
         self._end(outcome, error)
         self._update_buttons()
 
-    def _at_rest(self, _outcome: Outcome, error: str) -> None:
-        self._say(error)
+    def _patients_named(self, _outcome: Outcome, error: str) -> None:
+        if error:
+            self._say(error)
         self.table.fit()
 
     def _say(self, text: str) -> None:

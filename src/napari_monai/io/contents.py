@@ -39,6 +39,8 @@ _LABEL_WORDS = {
     "segmentation", "truth",
 }  # fmt: skip
 
+_MANY = 1000
+
 Told = Callable[[int, int], bool]
 _Read = Callable[[bool, Told], list[Volume]]
 
@@ -224,7 +226,11 @@ def _in_folder(folder: Path) -> Generator[Event]:
     from .dicom.listing import Scan  # slow to import
 
     scan = Scan(folder)
-    deep = list(walk(folder, scan.pass_over))
+    deep: list[Path] = []
+    for path in walk(folder, scan.pass_over):
+        deep.append(path)
+        if len(deep) % _MANY == 0:  # whoever listens may have enough of it
+            yield Started(len(plain) + len(deep), "files")
     total = len(plain) + len(deep)
     yield Started(total, "files")
     for done, path in enumerate(plain):
@@ -273,13 +279,13 @@ def _around(path: Path) -> Generator[Event]:
     except OSError:
         beside = []  # a folder may let a file be read and not be listed
     own, scan, total = Scan(path), Scan(path), 1 + len(beside)
-    own.look_into(path)
+    own.look_into(path, sure=True)
     if own.reasons():
         yield Said(f"{path} holds no DICOM image that can be read: {own.reasons()}.", "warning")
         return
     yield Started(total, "files")
     for done, file in enumerate(sorted([path, *beside]), start=1):
-        scan.look_into(file)
+        scan.look_into(file, sure=file == path)
         yield FileDone(done, total)
     for item in scan.found(like=path):  # what else lies there was not asked for
         yield Found(_dicom_entry(item))
@@ -302,9 +308,14 @@ def _dicom_entry(item: Listed) -> Entry:
         kind="labels" if item.modality == "SEG" else "image",
         modality=item.modality,
         files=item.files,
-        _read=lambda labels, told: item.read(labels=labels, told=told),
+        _read=partial(_read_series, item),
         _patient=item.patient,
     )
+
+
+def _read_series(item: Listed, labels: bool, told: Told) -> list[Volume]:
+    found = item.read(labels=labels, told=told)
+    return [as_labels(v) for v in found] if labels else found
 
 
 def _tilt(grid: Grid) -> float:

@@ -13,13 +13,13 @@ from typing import BinaryIO
 
 import pydicom
 
-from ...errors import ReadError
+from ...errors import GridError, ReadError, VolumeError
 from ...events import Stopped
 from ...volume import Volume
 from ..sniff import open_regular
 from .plane import Origin, Plane, reseated
 from .reader import META_KEY, Gathered, outline, read_stack
-from .source import Passed, Source, in_zip, listed, source_of
+from .source import NO_DICOM, Passed, Source, in_zip, listed, source_of
 from .stacks import Stack, named, numbered, stacks_of
 from .values import calm, text
 
@@ -96,16 +96,15 @@ class Scan:
     def __init__(self, where: Path) -> None:
         self._where = where
         self._passed = Passed(where)
-        self._strangers = Passed(where)
         self._gathered = Gathered(self._passed)
 
     def pass_over(self, path: Path, reason: str) -> None:
         """Note something that cannot be looked into, and why."""
         self._passed.add(path, reason)
 
-    def look_into(self, path: Path) -> None:
-        """Look into a file; what is no DICOM is noted."""
-        source = source_of(path, self._strangers)
+    def look_into(self, path: Path, *, sure: bool = False) -> None:
+        """Look into a file; what is no DICOM, unless it is ``sure`` to be, is noted."""
+        source = Source(path.name, path) if sure else source_of(path, self._passed)
         if source is not None:
             self._gathered.add(source)
 
@@ -125,18 +124,25 @@ class Scan:
 
         Files that are no DICOM are worth a word among others that are.
         """
-        strangers = self._strangers.reasons() if self._gathered.series() else ""
-        return "; ".join(filter(None, (self._passed.reasons(), strangers)))
+        return self._passed.reasons(but="" if self._gathered.series() else NO_DICOM)
 
     def found(self, *, like: Path | None = None) -> Iterator[Listed]:
-        """Yield the volumes; with ``like`` those of the series that this file belongs to."""
+        """Yield the volumes; with ``like`` those of the series that this file belongs to.
+
+        What makes no volume is noted.
+        """
         for planes in self._gathered.series():
             if like is not None and all(p.pixels.source.path != like for p in planes):
                 continue
             found = stacks_of(planes)
             names = numbered([named(s, found.stacks) for s in found.stacks])
             for stack, name in zip(found.stacks, names, strict=True):
-                yield Listed(outline(stack, name), stack, self._where, tuple(found.remarks))
+                try:
+                    volume = outline(stack, name)
+                except (GridError, VolumeError) as error:
+                    self._passed.add(stack.first.pixels.source.name, str(error).rstrip("."))
+                    continue
+                yield Listed(volume, stack, self._where, tuple(found.remarks))
 
 
 # -- files that are watched while they are read -------------------------------------------------

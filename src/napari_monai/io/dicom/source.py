@@ -16,6 +16,7 @@ from ..files import DEFLATE_LIMIT, memory_budget
 from ..formats import extension_of
 from ..sniff import file_is_dicom, is_dicom, open_regular, walk
 
+NO_DICOM = "no DICOM"  # a reason
 EXTENSIONS = (".dcm", ".dicom", ".ima", ".zip")
 # A zip of CT slices holds some thousands of members.
 _MOST_MEMBERS = 100_000
@@ -54,9 +55,11 @@ class Passed:
         """Note a file, by its name alone, and why it is passed over."""
         self._names.setdefault(reason, []).append(Path(str(name)).name)
 
-    def reasons(self) -> str:
-        """Return all that was noted, in one line."""
-        return "; ".join(f"{listed(names)} ({reason})" for reason, names in self._names.items())
+    def reasons(self, *, but: str = "") -> str:
+        """Return all that was noted, in one line, but for one reason."""
+        return "; ".join(
+            f"{listed(names)} ({reason})" for reason, names in self._names.items() if reason != but
+        )
 
     def warn(self) -> None:
         """Say what was passed over, if anything was."""
@@ -93,7 +96,7 @@ def source_of(path: Path, passed: Passed) -> Source | None:
         return None
     if file_is_dicom(path):
         return Source(path.name, path)
-    passed.add(path, "no DICOM")
+    passed.add(path, NO_DICOM)
     return None
 
 
@@ -113,7 +116,7 @@ def in_zip(path: Path, passed: Passed) -> Iterator[Source]:
                 elif is_dicom(content[:132]):
                     yield Source(member.filename, path, content)
                 else:
-                    passed.add(member.filename, "no DICOM")
+                    passed.add(member.filename, NO_DICOM)
     except zipfile.BadZipFile:
         raise ReadError(
             f"{path} is no zip, or a damaged one. Copy it from its source again."
