@@ -44,5 +44,11 @@ def test_nothing_inside(tmp_path: Path, capsys) -> None:
     (tmp_path / "a.json").write_text(json.dumps({}))
     assert main(["info", str(tmp_path)]) == 1
     assert "Looked for DICOM files" in capsys.readouterr().err
-    assert main(["info", str(tmp_path / "gone")]) == 1
-    assert "There is no file" in capsys.readouterr().err
+
+
+def test_the_others_are_listed_past_a_path_that_is_gone(tmp_path: Path, capsys) -> None:
+    np.save(tmp_path / "a.npy", np.ones((4, 5), np.uint8))
+    assert main(["info", str(tmp_path / "gone"), str(tmp_path / "a.npy")]) == 1
+    out, err = capsys.readouterr()
+    assert "There is no file" in err
+    assert rows(out)[1][:2] == ["a", "5 × 4"]

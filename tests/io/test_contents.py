@@ -230,6 +230,7 @@ def test_a_file_named_dicom_is_read_without_a_sign_of_it(tmp_path: Path) -> None
     """Without preamble and meta group, and with a private element first."""
     made = axial([0])[0]
     made.add_new((0x0001, 0x0010), "LO", "odd")
+    del made.file_meta
     made.save_as(tmp_path / "a.dcm", implicit_vr=False, little_endian=True)
     assert not io.is_dicom(shutil.copy(tmp_path / "a.dcm", tmp_path / "a"))
     (entry,) = contents(tmp_path / "a.dcm")

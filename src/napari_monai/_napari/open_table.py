@@ -15,15 +15,15 @@ from qtpy.QtWidgets import QAbstractItemView, QStyle, QTableWidget, QTableWidget
 from ..io.contents import Entry
 from .reading import sentence
 
-SIGN, NAME, TYPE, SIZE, SPACING, LABELS, PATIENT = range(7)
+SIGN, NAME, PATIENT, TYPE, LABELS, SIZE, SPACING = range(7)
 _HEADERS = {
     SIGN: ("", "Whether there is something to know about it"),
     NAME: ("Name", "Number and description of the series, or name of the file"),
+    PATIENT: ("Patient", "Name and number of the patient"),
     TYPE: ("Type", "Modality of DICOM, or the file format"),
+    LABELS: ("Labels", "Open as labels: numbers that name objects or classes"),
     SIZE: ("Size", "Voxels from left to right, down, and through the slices"),
     SPACING: ("Spacing", "Size of a voxel along the same axes"),
-    LABELS: ("Labels", "Open as labels: numbers that name objects or classes"),
-    PATIENT: ("Patient", "Name and number of the patient"),
 }
 _ALIGNED = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 _PLAIN = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable

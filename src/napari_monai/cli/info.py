@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..errors import SettingsError
+from ..errors import NapariMonaiError, SettingsError
 from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what is there and what is not; 1 if a path holds nothing that can be opened."""
     if args.path:
-        return max(_contents(path, args.patients) for path in args.path)
+        return max([_contents(path, args.patients) for path in args.path])
     if args.patients:
         raise SettingsError("--patients needs a PATH to list.")
     say(f"napari-monai {__version__}, Python {platform.python_version()}, {platform.platform()}")
@@ -76,14 +76,18 @@ def _contents(path: Path, patients: bool) -> int:
     from ..io.contents import contents_steps, looked_for
 
     found: list[Entry] = []
-    with bar(None, "files") as progress:
-        for event in follow(contents_steps(path)):
-            if isinstance(event, Found):
-                found.append(event.entry)
-            elif isinstance(event, Started):
-                progress.total = event.total
-            elif isinstance(event, FileDone):
-                progress.update(event.done - progress.n)
+    try:
+        with bar(None, "files") as progress:
+            for event in follow(contents_steps(path)):
+                if isinstance(event, Found):
+                    found.append(event.entry)
+                elif isinstance(event, Started):
+                    progress.total = event.total
+                elif isinstance(event, FileDone):
+                    progress.update(event.done - progress.n)
+    except NapariMonaiError as error:
+        complain(str(error))
+        return 1
     if not found:
         complain(looked_for(path))
         return 1
