@@ -16,7 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from .io.contents import Entry
     from .volume import LabelVolume
+
+
+class Stopped(BaseException):
+    """Work was told to stop from within; no Exception, so that no guard takes it for a failure."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,21 @@ class Said(Event):
 
     message: str
     level: Literal["info", "warning"] = "info"
+
+
+@dataclass(frozen=True)
+class FileDone(Event):
+    """Another file is looked into: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Found(Event):
+    """An image or labels were found that can be opened."""
+
+    entry: Entry
 
 
 @dataclass(frozen=True)

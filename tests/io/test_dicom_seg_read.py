@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.io.seg_files import Mask, segment, segmentation
 
 from napari_monai import io
 from napari_monai.errors import NapariMonaiError, ReadError, VolumeWarning
+from napari_monai.io.contents import contents
 from napari_monai.volume import LabelClass, LabelVolume
 
 SHAPE = (5, 7)
@@ -279,3 +281,22 @@ def test_a_segmentation_of_another_maker(name: str) -> None:
     assert isinstance(found, LabelVolume)
     assert [c.name for c in found.classes] == [s.SegmentLabel for s in made.SegmentSequence]
     np.testing.assert_array_equal(found.numpy()[0], made.pixel_array)
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_listed_as_labels_beside_its_series(tmp_path: Path, zipped: bool) -> None:
+    folder = tmp_path / "study"
+    folder.mkdir()
+    save(folder, axial([0, 2.5, 5]))
+    made = segmentation([(1, at(0), mask(1)), (1, at(5), mask(2))], SeriesInstanceUID="1.2.3")
+    made.save_as(folder / "seg.dcm", enforce_file_format=True)
+    place = folder
+    if zipped:
+        place = Path(shutil.make_archive(str(tmp_path / "study"), "zip", folder))
+    image, labels = contents(place)
+    assert (image.kind, labels.kind) == ("image", "labels")
+    (found,) = labels.read()
+    assert isinstance(found, LabelVolume)
+    expected = io.read(folder / "seg.dcm")
+    assert found.grid == expected.grid == labels.grid
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())

@@ -31,7 +31,7 @@ def shown(*volumes: Volume) -> list[Any]:
     """Return the layers of volumes that are opened one after the other."""
     layers: list[Any] = []
     for volume in volumes:
-        layers += [Layer.create(*d) for d in layers_of([volume], among=layers)]
+        layers += [Layer.create(*d) for d in layers_of([volume], frames=frames_of(layers))]
     return layers
 
 
@@ -237,7 +237,7 @@ def test_labels_file_of_a_resampled_image_lies_over_it(resampled: tuple[Volume, 
     volume, image = resampled
     labels = LabelVolume(np.ones(volume.grid.shape, np.uint8), volume.grid)
     with pytest.warns(VolumeWarning):
-        (made,) = layers_of([labels], among=[image])
+        (made,) = layers_of([labels], frames=frames_of([image]))
     layer = Layer.create(*made)
     assert layer.data.shape == image.data.shape
     np.testing.assert_array_equal(layer.scale, image.scale)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.resources
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,22 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from .. import io
 from ..errors import ReadError
+from ..io.contents import says_labels
 from ..volume import LabelClass, Volume
-from .image_look import slider_range
 from .layers import LayerData, layers_of
-from .placement import KEY
-
-# Words of a file name that say that its numbers are labels.
-_LABEL_WORDS = {
-    "annotation", "annotations", "gt", "label", "labelmap", "labels", "mask", "masks", "seg",
-    "segmentation", "truth",
-}  # fmt: skip
-
+from .opening import arranged, widen_sliders
+from .placement import Frame, frames_of
 
 # -- readers ----------------------------------------------------------------------------------
 
@@ -36,8 +28,32 @@ _LABEL_WORDS = {
 def get_reader(
     path: str | Sequence[str],
 ) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Return the function that reads a file; ``None`` of several that are to be stacked."""
-    return read_file if isinstance(path, str) else None
+    """Return the function that reads a file, or the DICOM series of a folder or zip.
+
+    ``None`` of several files that are to be stacked, of folders and zips that hold no DICOM, and
+    of an OME-Zarr, which other plugins read.
+    """
+    if not isinstance(path, str):
+        return None
+    if os.path.isdir(path) or io.extension_of(path) == ".zip":
+        return read_series if io.holds_dicom(path) else None
+    return read_series if io.is_dicom(path) else read_file
+
+
+def read_series(path: str | Sequence[str]) -> list[LayerData]:
+    """Return the layers of every DICOM series in a folder or zip, or that a file belongs to.
+
+    One of them is shown, the image of the most voxels; the others are there to be switched on. They
+    are put into the frame of what the viewer shows already.
+
+    Raises ReadError where there is no image that can be read.
+    """
+    found: list[Volume] = []
+    for name in [path] if isinstance(path, str) else path:
+        found += io.read_series(name) if os.path.isdir(name) else io.read_all(name)
+    if not found:
+        raise ReadError(f"{path} holds no DICOM image that can be read. Try the Open widget.")
+    return arranged(found, frames=_frames())
 
 
 def read_file(path: str | Sequence[str]) -> list[LayerData]:
@@ -49,29 +65,21 @@ def read_file(path: str | Sequence[str]) -> list[LayerData]:
     Raises ReadError where the file is not what its name says.
     """
     names = [path] if isinstance(path, str) else path
-    return _shown([volume for name in names for volume in _volumes(Path(name))])
+    volumes = [volume for name in names for volume in _volumes(Path(name))]
+    return layers_of(volumes, frames=_frames())
 
 
-def _shown(volumes: Sequence[Volume]) -> list[LayerData]:
-    """Return the layers of volumes in the frame of what the viewer shows already."""
+def _frames() -> list[Frame]:
+    """Return the frames of what the viewer shows already."""
     viewer = napari.current_viewer()
     if viewer is None:
-        return layers_of(volumes)
-    viewer.layers.events.inserted.connect(_widen_slider)  # which it does once
-    return layers_of(volumes, among=viewer.layers)
-
-
-def _widen_slider(event: Any) -> None:
-    """Let the contrast slider of a new image of ours reach beyond the window that it opens with."""
-    layer = event.value
-    if isinstance(layer, Image) and KEY in layer.metadata and not layer.rgb:
-        coarsest = layer.data[-1] if layer.multiscale else layer.data
-        layer.contrast_limits_range = slider_range(coarsest, layer.contrast_limits)
+        return []
+    widen_sliders(viewer)
+    return list(frames_of(viewer.layers))
 
 
 def _volumes(path: Path) -> Sequence[Volume]:
-    words = re.split(r"[^a-z]+", io.stem_of(path).lower())
-    if _LABEL_WORDS.intersection(words):
+    if says_labels(path):
         try:
             return io.read_all(path, labels=True)
         except ReadError:
@@ -110,7 +118,8 @@ def _sample(file_name: str, title: str) -> list[LayerData]:
         truth = replace(truth, classes=classes, kind="classes")
     else:
         truth = replace(truth, kind="instances")
-    *images, (data, settings, kind) = _shown([image, replace(truth, name=f"{title} truth")])
+    both = [image, replace(truth, name=f"{title} truth")]
+    *images, (data, settings, kind) = layers_of(both, frames=_frames())
     _select_image_after(settings["name"])
     return [*images, (data, {**settings, "visible": False}, kind)]
 

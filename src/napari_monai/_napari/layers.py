@@ -31,15 +31,15 @@ LayerData = tuple[Any, dict[str, Any], str]
 # -- volume -> layer --------------------------------------------------------------------------
 
 
-def layers_of(volumes: Iterable[Volume], *, among: Iterable[Layer] = ()) -> list[LayerData]:
+def layers_of(volumes: Iterable[Volume], *, frames: Iterable[Frame] = ()) -> list[LayerData]:
     """Return the layers that show images and labels, all in one frame.
 
     Parameters
     ----------
     volumes
         What is opened together.
-    among
-        The layers that are in the viewer already.
+    frames
+        The frames of the layers that are in the viewer already, see `frames_of`.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def layers_of(volumes: Iterable[Volume], *, among: Iterable[Layer] = ()) -> list
     VolumeWarning
         If a volume leans in the frame of the first one, and is shown resampled.
     """
-    frames = list(frames_of(among))
+    frames = list(frames)
     found: list[LayerData] = []
     for volume in volumes:
         if isinstance(volume, LabelVolume):

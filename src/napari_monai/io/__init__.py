@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -27,6 +28,7 @@ from ..volume import LabelVolume, Volume
 from .convert import as_labels
 from .files import one_line, replacing
 from .formats import (
+    ALL,
     DICOM,
     FORMATS,
     FormatInfo,
@@ -37,15 +39,17 @@ from .formats import (
     stem_of,
 )
 from .reference import labels_on
-from .sniff import file_is_dicom, walk
+from .sniff import file_is_dicom, walk, zip_holds_dicom
 
 __all__ = [
     "FORMATS",
     "FormatInfo",
     "SeriesFiles",
     "as_labels",
+    "each_volume",
     "extension_of",
     "format_of",
+    "holds_dicom",
     "images_in",
     "is_dicom",
     "is_image_folder",
@@ -63,6 +67,8 @@ if TYPE_CHECKING:
 
 PathLike = str | os.PathLike[str]
 _DICOM_FILES = tuple(e for e in DICOM.extensions if e != ".zip")
+_ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+_GLANCE = 1000
 
 
 @overload
@@ -95,7 +101,7 @@ def read(path: PathLike, *, labels: bool = False) -> Volume:
     place = Path(path)
     if place.is_dir() and not is_image_folder(place):
         raise ReadError(f"{place} is a folder: name a file in it, or read them all with read_all.")
-    steps = _volumes(place, labels)
+    steps = each_volume(place, labels=labels)
     try:
         return next(steps)
     except StopIteration:
@@ -118,11 +124,11 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     """
     place = Path(path)
     if not place.is_dir() or is_image_folder(place):
-        return list(_volumes(place, labels))
+        return list(each_volume(place, labels=labels))
     found: list[Volume] = []
-    for file in _plain_files(place):
+    for file in plain_files(place):
         try:
-            found += _volumes(file, labels)
+            found += each_volume(file, labels=labels)
         except (ReadError, FormatError) as error:
             warnings.warn(VolumeWarning(f"Passed over: {error}"), stacklevel=2)
     found += read_series(place, labels=labels)
@@ -229,7 +235,7 @@ def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
 
     Raises ReadError if the folder cannot be looked into.
     """
-    yield from _plain_files(folder)
+    yield from plain_files(folder)
     if series and _has_dicom(Path(folder)):
         from . import dicom  # slow to import
 
@@ -263,14 +269,27 @@ def _on_reference(volume: Volume, reference: Volume | PathLike) -> LabelVolume:
     return labels_on(volume, images)
 
 
-def _has_dicom(folder: Path) -> bool:
+def holds_dicom(path: PathLike) -> bool:
+    """Whether a folder, and the folders inside it, or a zip holds DICOM files.
+
+    A quick look for those who ask in passing: at the first thousand files. An OME-Zarr, also one
+    without its extension, holds none.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return zip_holds_dicom(place, most=_GLANCE)
+    zarr = is_image_folder(place) or any((place / name).is_file() for name in _ZARR)
+    return not zarr and _has_dicom(place, most=_GLANCE)
+
+
+def _has_dicom(folder: Path, most: int | None = None) -> bool:
+    files = itertools.islice(walk(folder, lambda _path, _reason: None), most)
     return any(
-        extension_of(path) in (None, *_DICOM_FILES) and file_is_dicom(path)
-        for path in walk(folder, lambda _path, _reason: None)
+        extension_of(path) in (None, *_DICOM_FILES) and file_is_dicom(path) for path in files
     )
 
 
-def _plain_files(folder: PathLike) -> Iterator[Path]:
+def plain_files(folder: PathLike) -> Iterator[Path]:
     """Yield the files of a folder that have a known extension, but for DICOM, sorted by name."""
     try:
         paths = list(Path(folder).iterdir())
@@ -290,8 +309,13 @@ def _plain_files(folder: PathLike) -> Iterator[Path]:
         yield files[name]
 
 
-def _volumes(path: Path, labels: bool) -> Generator[Volume]:
-    """Yield the images of a file; whatever a library raises becomes one line."""
+def each_volume(
+    path: Path, *, labels: bool = False, voxels: Container[int] = ALL
+) -> Generator[Volume]:
+    """Yield the images of a file; whatever a library raises becomes one line.
+
+    Only those whose numbers are in ``voxels`` have some for sure; see `napari_monai.io.formats`.
+    """
     # DICOM files come with any ending, or with none.
     sniffed = extension_of(path) is None and file_is_dicom(path)
     info = format_of("x.dcm") if sniffed else format_of(path)
@@ -305,7 +329,7 @@ def _volumes(path: Path, labels: bool) -> Generator[Volume]:
         raise ReadError(f"{path} is empty. Copy it from its source again.")
     module = importlib.import_module(info.module)
     try:
-        for volume in module.volumes(path, labels=labels):
+        for volume in module.volumes(path, labels=labels, voxels=voxels):
             yield as_labels(volume) if labels else volume
     except (GridError, VolumeError) as error:
         raise ReadError(f"{path} holds no image: {error}") from error

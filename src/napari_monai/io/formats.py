@@ -2,9 +2,10 @@
 
 A format's module is imported when a file of it is read or written, and offers
 
-``volumes(path, *, labels) -> Iterator[Volume]``
+``volumes(path, *, labels, voxels) -> Iterator[Volume]``
     Every image in the file, the first one first. With ``labels`` the numbers are kept as they
-    are stored (a palette is not applied).
+    are stored (a palette is not applied). ``voxels`` has the numbers of the images whose voxels
+    are wanted; the arrays of the others may have a shape and a type only (`lazy.blank`).
 ``write(path, volume) -> None``
     Write into a new file. Raises FormatError before it makes the file when the format cannot
     hold the volume.
@@ -13,6 +14,8 @@ A format's module is imported when a file of it is read or written, and offers
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +46,8 @@ class FormatInfo:
 
 
 _HERE = __package__
+# The numbers of all images in a file.
+ALL: Container[int] = range(sys.maxsize)
 # Written are segmentations.
 DICOM = FormatInfo(
     "DICOM",

@@ -17,6 +17,11 @@ from .files import one_line
 Array = npt.NDArray[Any]
 
 
+def blank(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Return an array that stands for voxels which nobody asked for; it takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype), tuple(shape))
+
+
 class LazyArray:
     """An array that is read and converted piece by piece, as it is sliced.
 

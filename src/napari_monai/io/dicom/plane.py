@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,10 @@ class Origin:
     series_uid: str
     names: tuple[str, ...] = ()
     segments: bool = False
+
+
+def reseated(planes: Iterable[Plane], other: Callable[[Source], Source]) -> list[Plane]:
+    """Return planes whose voxels are in other files; those that shared a file still do."""
+    every = list(planes)
+    pixels = {id(p.pixels): replace(p.pixels, source=other(p.pixels.source)) for p in every}
+    return [replace(p, pixels=pixels[id(p.pixels)]) for p in every]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,11 @@ from ...grid import Grid
 from ...volume import ArrayLike, LabelVolume, Volume
 from ..convert import as_labels
 from ..files import memory_budget, one_line
-from ..lazy import LazyArray
+from ..formats import ALL
+from ..lazy import LazyArray, blank
 from . import geometry, seg_read
 from .header import Unreadable, planes_of
-from .plane import Origin, Plane
+from .plane import Origin, Plane, reseated
 from .source import Passed, Source, in_folder, in_zip
 from .stacks import Found, Stack, named, numbered, stacks_of, time_step, without
 from .voxels import Damaged, Voxels
@@ -27,10 +28,11 @@ META_KEY = "dicom"
 INVERTED = "inverted"
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the volumes of a zip, or of the series that a file belongs to, its own one first.
 
-    The other files of the series are those of the same folder.
+    The other files of the series are those of the same folder. All are read, whatever ``voxels``
+    says: what lists the volumes without reading them is `napari_monai.io.dicom.listing`.
 
     Raises ReadError if there is no image, or it cannot be decoded.
     """
@@ -176,17 +178,38 @@ def _volumes(
 
 def _series(sources: Iterable[Source], passed: Passed) -> list[list[Plane]]:
     """Return the planes of each series, by number and then in the order of the files."""
-    found: dict[tuple[str, ...], list[Plane]] = {}
+    gathered = Gathered(passed)
     for source in sources:
+        gathered.add(source)
+    return gathered.series()
+
+
+class Gathered:
+    """Files sorted into series, one by one."""
+
+    def __init__(self, passed: Passed) -> None:
+        self._passed = passed
+        self._found: dict[tuple[str, ...], list[Plane]] = {}
+
+    def add(self, source: Source, later: Source | None = None) -> None:
+        """Sort a file in, or note why it cannot be read.
+
+        ``later`` is what its voxels are to be read from, if it is not the same.
+        """
         try:
             planes = planes_of(source)
         except Unreadable as error:
-            passed.add(source.name, str(error))
+            self._passed.add(source.name, str(error))
         except OSError:
-            passed.add(source.name, "cannot be opened")
+            self._passed.add(source.name, "cannot be opened")
         else:
-            found.setdefault(planes[0].series.key, []).extend(planes)
-    return sorted(found.values(), key=lambda planes: planes[0].series.number)
+            if later is not None:
+                planes = reseated(planes, lambda _: later)
+            self._found.setdefault(planes[0].series.key, []).extend(planes)
+
+    def series(self) -> list[list[Plane]]:
+        """Return the planes of each series, by number and then in the order of the files."""
+        return sorted(self._found.values(), key=lambda planes: planes[0].series.number)
 
 
 # -- one series -----------------------------------------------------------------------------------
@@ -197,7 +220,7 @@ def _of_series(
 ) -> Iterator[Volume]:
     """Yield the volumes of a series; files that cannot be decoded are left out and said."""
     if planes[0].series.segments:
-        yield from _segmentation(planes, where, passed)
+        yield from segmentation(planes, where, passed)
         return
     left = list(planes)
     name = planes[0].series.name
@@ -216,41 +239,48 @@ def _of_series(
         return
 
 
-def _segmentation(planes: Sequence[Plane], where: Path, passed: Passed) -> Iterator[LabelVolume]:
+def segmentation(planes: Sequence[Plane], where: Path, passed: Passed) -> Iterator[LabelVolume]:
+    """Yield the labels of a DICOM segmentation; one that cannot be read is noted."""
     source, series = planes[0].pixels.source, planes[0].series
     try:
-        segmentation = seg_read.read(planes)
+        found = seg_read.read(planes)
     except Unreadable as error:
         passed.add(source.name, str(error))
         return
-    for remark in segmentation.remarks:
+    for remark in found.remarks:
         warnings.warn(VolumeWarning(f"{where}: {series.name}: {remark}."), stacklevel=2)
     origin = Origin((source.path,), (0,), series.modality, series.uid, (source.name,), True)
     yield LabelVolume(
-        segmentation.array,
-        segmentation.grid,
+        found.array,
+        found.grid,
         name=series.name,
         source=source.path,
         meta={META_KEY: origin},
-        classes=segmentation.classes,
-        kind=segmentation.kind,
-        made_by=segmentation.made_by,
+        classes=found.classes,
+        kind=found.kind,
+        made_by=found.made_by,
     )
 
 
 def _data(stack: Stack, labels: bool, name: str, *, lazy: bool = False) -> ArrayLike:
     """Return the voxels in memory, or in the files where they do not fit it or with ``lazy``."""
+    voxels, order = _voxels(stack, labels)
+    size = int(np.prod(voxels.shape, dtype=np.float64)) * voxels.dtype.itemsize
+    if lazy or size > memory_budget():
+        return LazyArray(voxels, order=order, name=name)
+    return voxels.whole().transpose(order)
+
+
+def _voxels(stack: Stack, labels: bool) -> tuple[Voxels, tuple[int, ...]]:
+    """Return the voxels in the files, and the order of their axes in a volume."""
     placed = _is_placed(stack)
     voxels = Voxels(stack, timed=len(stack.times) > 1, spatial=placed, indices=labels)
-    size = int(np.prod(voxels.shape, dtype=np.float64)) * voxels.dtype.itemsize
     n = len(voxels.shape)
     order = tuple(range(n))
     if voxels.colour:  # colours before space
         lead = n - 3 - placed
         order = (*range(lead), n - 1, *range(lead, n - 1))
-    if lazy or size > memory_budget():
-        return LazyArray(voxels, order=order, name=name)
-    return voxels.whole().transpose(order)
+    return voxels, order
 
 
 def _is_placed(stack: Stack) -> bool:
@@ -265,6 +295,21 @@ def _built(found: Found, data: Sequence[ArrayLike], where: Path, labels: bool) -
         warnings.warn(VolumeWarning(f"{where}: series {name}: {remark}."), stacklevel=2)
     for stack, array, name in zip(stacks, data, names, strict=True):
         yield _volume(stack, array, name, labels)
+
+
+def outline(stack: Stack, name: str) -> Volume:
+    """Return the volume of a stack without reading its voxels: they are blank."""
+    voxels, order = _voxels(stack, labels=False)
+    return _volume(stack, blank(voxels.shape, voxels.dtype).transpose(order), name, labels=False)
+
+
+def read_stack(stack: Stack, name: str, *, where: Path, labels: bool) -> list[Volume]:
+    """Return the volume of a stack; several where files that cannot be decoded leave gaps."""
+    try:
+        return [_volume(stack, _data(stack, labels, name), name, labels)]
+    except Damaged:
+        found = list(_of_series(stack.planes, where, Passed(where), labels))
+    return [replace(found[0], name=name)] if len(found) == 1 else found
 
 
 def _volume(stack: Stack, data: ArrayLike, name: str, labels: bool) -> Volume:
