@@ -134,7 +134,7 @@ class _Objects:
 
     sizes: list[npt.NDArray[np.int64]] = field(default_factory=list)
     first: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    seedless: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    doubtful: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     links: list[npt.NDArray[np.int64]] = field(default_factory=list)
     starts: list[int] = field(default_factory=lambda: [1])  # the first number of each block
 
@@ -142,12 +142,12 @@ class _Objects:
         self,
         sizes: npt.NDArray[np.int64],
         first: npt.NDArray[np.int64],
-        seedless: npt.NDArray[np.bool_],
+        doubtful: npt.NDArray[np.bool_],
     ) -> int:
         """Take in the parts of another block; return the number of the first of them."""
         self.sizes.append(sizes)
         self.first.append(first)
-        self.seedless.append(seedless)
+        self.doubtful.append(doubtful)
         self.starts.append(self.starts[-1] + len(sizes))
         return self.starts[-2]
 
@@ -155,8 +155,8 @@ class _Objects:
         """Link the parts of a block to those of other blocks that hold the same voxels.
 
         Mostly all voxels of the one are of the other. Where the block had to be guessed, most
-        have to be, both ways; a part without a seed, which is no object by itself, goes with
-        what holds most of it.
+        have to be, both ways; a part that may have its true seed elsewhere goes with what holds
+        most of it.
         """
         both = (found > 0) & (around > 0)
         if not both.any():
@@ -168,14 +168,14 @@ class _Objects:
         of_other = _totals(pairs[1:], counts)
         of_own = _totals(np.stack([pairs[0], block]), counts)
         most_of_other, most_of_own = 2 * counts > of_other, 2 * counts > of_own
-        own, other = (self._is_seedless(numbers) for numbers in pairs)
+        own, other = (self._is_doubtful(numbers) for numbers in pairs)
         same = most_of_other & (most_of_own | other) | most_of_own & own
         self.links.append(pairs[:, same])
 
-    def _is_seedless(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    def _is_doubtful(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         blocks = np.searchsorted(self.starts, numbers, side="right") - 1
         return np.array(
-            [self.seedless[b][n - self.starts[b]] for b, n in zip(blocks, numbers, strict=True)]
+            [self.doubtful[b][n - self.starts[b]] for b, n in zip(blocks, numbers, strict=True)]
         )
 
     def numbers(self, smallest: float) -> tuple[Labels, int]:
@@ -249,18 +249,22 @@ class _Run:
     def _probe(self) -> float:
         """Return how wide a margin the objects need, in voxels of the finest axis.
 
-        That is how far the unknown comes into some samples, and a little more. The samples have
-        half the sides of a block, a quarter of which is as wide as a margin is let to be.
+        That is how far the unknown comes into some samples of half the sides of a block, and a
+        little more, up to a sixth of a side: then less is computed twice where a few blocks have
+        to be halved than with a wide margin around all.
         """
-        sample = sides(self.shape, self.settings.relative, self.voxels // 2 ** len(self.shape))
+        shape, relative = self.shape, self.settings.relative
+        sample = sides(shape, relative, self.voxels // 2 ** len(shape))
         reach = 0.0
         for place in (1, 2, 3):
             box = tuple(
                 slice((n - m) * place // 4, (n - m) * place // 4 + m)
-                for n, m in zip(self.shape, sample, strict=True)
+                for n, m in zip(shape, sample, strict=True)
             )
             reach = max(reach, self._reach(decode_part(*self.maps, box, box, self.settings)))
-        return 1.2 * reach + 2
+        outer = sides(shape, relative, self.voxels)
+        widest = max(m * r for n, m, r in zip(shape, outer, relative, strict=True) if m < n) / 6
+        return max(1.0, min(1.2 * reach + 2, widest))
 
     def _reach(self, part: Part) -> float:
         """Return how far from the cut faces of its box a part has anything unknown."""
@@ -331,7 +335,7 @@ class _Run:
         start = self.objects.add(
             sizes[present],
             np.ravel_multi_index(tuple(first), self.shape),
-            present > part.seeded,
+            part.doubtful[present],
         )
         numbers = np.zeros(len(sizes), np.int32)
         numbers[present] = np.arange(start, start + len(present))
@@ -346,4 +350,4 @@ def _totals(keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.N
     """Return for each column of keys the sum of the counts of all columns like it."""
     _, which = np.unique(keys, axis=1, return_inverse=True)
     which = which.ravel()
-    return np.bincount(which, counts)[which]
+    return np.bincount(which, counts.astype(np.float64))[which]

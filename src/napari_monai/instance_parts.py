@@ -73,13 +73,13 @@ class Part:
 
     ``box`` is where ``labels`` lie, ``outer`` the part that was looked at; around ``box`` there
     is nothing of interest. ``unknown`` is the label of what hangs on voxels beyond ``outer``.
-    Labels above ``seeded`` have no seed: pieces that are too shallow for one.
+    ``doubtful`` says of each label whether its object may have its true seed beyond ``outer``.
     """
 
     outer: Box
     box: Box
     labels: Labels
-    seeded: int = 0
+    doubtful: Mask
     unknown: int = 0
 
     def labels_in(self, box: Box) -> Labels:
@@ -132,7 +132,7 @@ def decode_part(
     box = _limit(mask, core, outer, touching)
     if box is None:
         empty = tuple(slice(s.start, s.start) for s in outer)
-        return Part(outer, empty, np.zeros([0] * mask.ndim, np.int32))
+        return Part(outer, empty, np.zeros([0] * mask.ndim, np.int32), np.zeros(1, bool))
     mask = mask[
         tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, outer, strict=True))
     ]
@@ -146,19 +146,22 @@ def decode_part(
         if b.stop == o.stop < n:
             faces[(slice(None),) * axis + (-1,)] = True
     faces &= mask
-    if not beyond or not faces.any():
-        seeds = with_flat_pieces(seeds, mask, touching)
-        return Part(outer, box, flood(depth, seeds, mask, touching), count)
-    way_in: FloatMap = reconstruction(np.where(faces, depth, 0), depth)  # type: ignore[no-untyped-call]
+    way_in = np.zeros_like(depth)
+    if faces.any():
+        way_in = reconstruction(np.where(faces, depth, 0), depth)  # type: ignore[no-untyped-call]
     doubtful = np.zeros(count + 1, bool)
     doubtful[seeds[way_in >= cut]] = True
     doubtful[0] = False
-    first = faces | (way_in > np.maximum(cut, 0)) | doubtful[seeds]
-    del cut, way_in, faces, doubtful
-    unknown = count + 1
-    seeds = with_flat_pieces(np.where(first, unknown, seeds), mask, touching)
-    labels = flood(depth, seeds, mask, touching, first=first)
-    return Part(outer, box, labels, count, unknown)
+    first, unknown = None, 0
+    if beyond and faces.any():
+        first = faces | (way_in > np.maximum(cut, 0)) | doubtful[seeds]
+        unknown = count + 1
+        seeds = np.where(first, unknown, seeds)
+    del cut, way_in, faces
+    labels = flood(depth, with_flat_pieces(seeds, mask, touching), mask, touching, first=first)
+    flat = np.ones(int(labels.max()) + 1, bool)  # a seed for a piece that has none here
+    flat[: count + 1] = doubtful[: len(flat)]
+    return Part(outer, box, labels, flat, unknown)
 
 
 def _limit(mask: Mask, core: Box, outer: Box, touching: Mask) -> Box | None:
