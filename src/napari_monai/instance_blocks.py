@@ -350,4 +350,4 @@ def _totals(keys: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.N
     """Return for each column of keys the sum of the counts of all columns like it."""
     _, which = np.unique(keys, axis=1, return_inverse=True)
     which = which.ravel()
-    return np.bincount(which, counts.astype(np.float64))[which]
+    return np.asarray(np.bincount(which, counts)[which], np.float64)

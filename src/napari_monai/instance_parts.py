@@ -14,7 +14,6 @@ from skimage.morphology import reconstruction
 from .blocks import Box
 from .instances import (
     TRUNCATE,
-    FloatMap,
     Labels,
     flood,
     lowered,

@@ -1,6 +1,7 @@
 """Instances decoded block by block beside decoding in one piece: time, memory, and whether equal.
 
 Each side runs in a process of its own on the same zarr maps, written first; prints one line a case.
+The memory is read where only Linux tells it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from napari_monai.instances import decode
 
 # Shape of the maps, and how much of them is foreground: objects apart, and a carpet of them.
 CASES = {
-    "2d apart": ((1500, 1500), 0.2),
-    "2d carpet": ((1500, 1500), 0.7),
-    "3d apart": ((100, 160, 160), 0.2),
-    "3d carpet": ((100, 160, 160), 0.7),
+    "2d apart": ((900, 900), 0.2),
+    "2d carpet": ((900, 900), 0.7),
+    "3d apart": ((64, 110, 110), 0.2),
+    "3d carpet": ((64, 110, 110), 0.7),
 }
+MAPS = ("foreground", "distance")
 
 
 def noise(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
@@ -44,7 +46,7 @@ def write_maps(folder: Path, shape: tuple[int, ...], part: float) -> None:
     foreground = noise(shape, 0)
     foreground = (foreground >= np.quantile(foreground, 1 - part)).astype(np.float32)
     chunks = tuple(min(n, 256 if len(shape) == 2 else 64) for n in shape)
-    for name, values in (("foreground", foreground), ("distance", noise(shape, 1))):
+    for name, values in zip(MAPS, (foreground, noise(shape, 1)), strict=True):
         array = zarr.create_array(
             str(folder / name), shape=shape, chunks=chunks, dtype=values.dtype, overwrite=True
         )
@@ -53,36 +55,30 @@ def write_maps(folder: Path, shape: tuple[int, ...], part: float) -> None:
 
 def run_side(folder: Path, side: str, memory: int) -> None:
     """Decode the maps in this process; print seconds, bytes above the start, and the notes."""
-    maps: list[Any] = [zarr.open_array(str(folder / n), mode="r") for n in CASES_MAPS]
-    labels: Any = zarr.create_array(
-        str(folder / side), shape=maps[0].shape, chunks=maps[0].chunks, dtype=np.int32
+    foreground, distance = (zarr.open_array(str(folder / n), mode="r") for n in MAPS)
+    labels = zarr.create_array(
+        str(folder / side), shape=foreground.shape, chunks=foreground.chunks, dtype=np.int32
     )
-    before = peak()
+    before = held("VmRSS:")
     start = time.perf_counter(), time.process_time()
     notes = 0
     if side == "whole":
-        labels[:] = decode(maps[0][:], maps[1][:])
+        labels[:] = decode(np.asarray(foreground[:]), np.asarray(distance[:]))
     else:
-        for event in decode_blocks(*maps, labels, memory=memory, scratch=folder):
-            notes += isinstance(event, Said)
+        job = decode_blocks(foreground, distance, labels, memory=memory, scratch=folder)
+        notes = sum(isinstance(event, Said) for event in job)
     numbers = {
         "seconds": time.perf_counter() - start[0],
         "cpu": time.process_time() - start[1],
-        "bytes": peak() - before,
+        "bytes": held("VmHWM:") - before,
         "notes": notes,
     }
     print(json.dumps(numbers))
 
 
-CASES_MAPS = ("foreground", "distance")
-
-
-def peak() -> int:
-    """Return the most memory that this process has held, in bytes."""
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def held(name: str) -> int:
+    """Return what this process holds (``VmRSS:``) or has held at its height (``VmHWM:``), bytes."""
+    return 1024 * int(Path("/proc/self/status").read_text().split(name)[1].split()[0])
 
 
 def main() -> None:
