@@ -16,40 +16,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import zarr
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from napari_monai.events import Said
 from napari_monai.instance_blocks import decode_blocks
-from napari_monai.instances import decode
+from napari_monai.instances import centre_distance, decode
 
-# Shape of the maps, and how much of them is foreground: objects apart, and a carpet of them.
+# Shape of the maps, and how wide the objects are at most, over how far apart their centres lie on
+# average: small is objects apart, large a carpet of them without any background.
 CASES = {
-    "2d apart": ((900, 900), 0.2),
-    "2d carpet": ((900, 900), 0.7),
-    "3d apart": ((64, 110, 110), 0.2),
-    "3d carpet": ((64, 110, 110), 0.7),
+    "2d apart": ((1000, 1000), 0.8),
+    "2d carpet": ((1000, 1000), 4.0),
+    "3d apart": ((80, 128, 128), 0.8),
+    "3d carpet": ((80, 128, 128), 4.0),
 }
+APART = 12.0
 MAPS = ("foreground", "distance")
 
 
-def noise(shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float32]:
-    """Return smooth noise from 0 to 1, with bumps about 8 voxels wide."""
-    values = np.random.default_rng(seed).random(shape, np.float32)
-    values = ndimage.gaussian_filter(values, 2)
-    return np.asarray((values - values.min()) / np.ptp(values), np.float32)
-
-
-def write_maps(folder: Path, shape: tuple[int, ...], part: float) -> None:
-    """Write the maps of touching objects as ``foreground`` and ``distance``."""
-    foreground = noise(shape, 0)
-    foreground = (foreground >= np.quantile(foreground, 1 - part)).astype(np.float32)
+def write_maps(folder: Path, shape: tuple[int, ...], width: float) -> None:
+    """Write the maps of balls and of what is left of them where they meet, a little blurred."""
+    rng = np.random.default_rng(0)
+    centres = rng.random((int(np.prod(shape) / APART ** len(shape)), len(shape))) * shape
+    grid = np.moveaxis(np.indices(shape), 0, -1)
+    away, nearest = KDTree(centres).query(grid, distance_upper_bound=width * APART / 2)
+    objects = np.where(np.isfinite(away), nearest + 1, 0)
+    distance = ndimage.gaussian_filter(centre_distance(objects), 0.5)
     chunks = tuple(min(n, 256 if len(shape) == 2 else 64) for n in shape)
-    for name, values in zip(MAPS, (foreground, noise(shape, 1)), strict=True):
-        array = zarr.create_array(
-            str(folder / name), shape=shape, chunks=chunks, dtype=values.dtype, overwrite=True
-        )
+    for name, values in zip(MAPS, ((objects > 0).astype(np.float32), distance), strict=True):
+        array = zarr.create_array(str(folder / name), shape=shape, chunks=chunks, dtype="float32")
         array[:] = values
 
 
@@ -102,8 +99,9 @@ def main() -> None:
             )
             arrays: list[Any] = [zarr.open_array(str(folder / s)) for s in ("whole", "blocks")]
             equal = np.array_equal(arrays[0][:], arrays[1][:])
+            count = int(np.asarray(arrays[0][:]).max())
         print(
-            f"{case:10}  whole {whole['cpu']:.1f} s {whole['bytes'] / 1e6:.0f} MB"
+            f"{case:10}  {count} objects  whole {whole['cpu']:.1f} s {whole['bytes'] / 1e6:.0f} MB"
             f"  blocks {blocks['cpu']:.1f} s {blocks['bytes'] / 1e6:.0f} MB"
             f"  time x {blocks['cpu'] / whole['cpu']:.2f}"
             f"  memory x {blocks['bytes'] / whole['bytes']:.2f}"
