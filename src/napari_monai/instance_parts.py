@@ -25,8 +25,8 @@ from .instances import (
 
 Mask = npt.NDArray[np.bool_]
 
-# What decoding holds at its height for each voxel of a part, measured on parts full of objects:
-# 110 to 135 in arrays and the queue of the flood, the rest in what the allocator does not give back.
+# What decoding holds at its height for each voxel, measured on parts full of objects: 110 to 135
+# in arrays and the queue of the flood, the rest in what the allocator does not give back.
 BYTES_PER_VOXEL = 240
 
 
