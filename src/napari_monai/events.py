@@ -80,6 +80,14 @@ class WindowDone(Event):
 
 
 @dataclass(frozen=True)
+class BlockDone(Event):
+    """Another block of the instances is decoded or written: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class Segmented(Event):
     """The last event of a segmentation: the labels, on the input's own grid."""
 

@@ -59,7 +59,7 @@ def test_a_series_becomes_a_segmentation_that_refers_to_it(bright, tmp_path, out
     series = axial([0, 2.5, 5], pixels=pixels, **uids)
     folder = save(tmp_path / "series", series)
     assert segment(folder, "--model", "bright", "--output", out, "--format", ".dcm") == 0
-    path = out / "000.dcm"
+    (path,) = out.glob("*.dcm")
     made = pydicom.dcmread(path)
     (one,) = made.SegmentSequence
     assert (one.SegmentLabel, one.SegmentAlgorithmType) == ("bright", "AUTOMATIC")
