@@ -55,7 +55,8 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/io.py; \
 	"$${run[@]}" $(BIN)/python tests/benchmarks/segment_widget_opening.py
 
-# First at the images' own size, then half as large again, where small nuclei have more voxels.
+# First at the images' own size, then half as large again, where small nuclei have more voxels, and
+# at last with more weight where nuclei touch.
 train_nuclei = $(BIN)/napari-monai train --name nuclei-2d \
     --images $(DATA)/train/fluorescence/images $(DATA)/train/tissue/images \
     --labels $(DATA)/train/fluorescence/labels $(DATA)/train/tissue/labels \
@@ -68,6 +69,10 @@ model: $(VENV)/.dev
 	$(call train_nuclei,$(RUN)/first) --steps 8000
 	$(call train_nuclei,$(RUN)/zoomed) --from $(RUN)/first/model \
 	    --zoom 1.5 --steps 3000 --validate-every 1000 --learning-rate 1e-3 --scale 1.2 --calm 1
+	$(call train_nuclei,$(RUN)/longer) --from $(RUN)/zoomed/model \
+	    --zoom 1.5 --steps 7000 --validate-every 1750 --learning-rate 1.5e-3 --scale 1.25 --calm 1
+	$(call train_nuclei,$(RUN)/touching) --from $(RUN)/longer/model --touching-weight 6 \
+	    --zoom 1.5 --steps 3000 --validate-every 1500 --learning-rate 1e-3 --scale 1.25 --calm 1
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:

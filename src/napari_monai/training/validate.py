@@ -21,7 +21,7 @@ Maps = npt.NDArray[np.float32]
 
 # Values tried for the decoding, one parameter after the other, in this order.
 _TRIED: dict[str, tuple[float, ...]] = {
-    "seed_threshold": (0.03, 0.05, 0.08, 0.12, 0.16, 0.2),
+    "seed_threshold": (0.03, 0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.35, 0.4),
     "threshold": (0.3, 0.4, 0.5, 0.6),
     "smoothing": (0.5, 1.0, 1.5, 2.0),
     "min_voxels": (0.0, 9.0, 18.0, 36.0, 54.0, 72.0),
