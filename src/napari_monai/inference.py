@@ -22,8 +22,9 @@ from .events import Event, Said, Segmented, Started, WindowDone
 from .instances import decode
 from .models import Model, ModelDescription
 from .preprocess import Prepared, prepare
+from .runner import FloatArray, memory_layout
 from .settings import Blend, InferenceSettings
-from .sliding import FloatArray, Part, memory_layout, predict, predict_parts, tile
+from .sliding import Part, predict, predict_parts, tile
 from .tiling import Tiling
 from .volume import LabelVolume, Volume
 
