@@ -6,34 +6,37 @@ blended and brought back to the image's grid, and there they become classes or o
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from .deciding import Decider
 from .devices import device_name, free_memory, is_out_of_memory, pick_device
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError, SettingsError, did_you_mean
 from .events import Event, Said, Segmented, Started, WindowDone
 from .instances import decode
 from .models import Model, ModelDescription
 from .preprocess import Prepared, prepare
-from .runner import FloatArray, memory_layout
-from .settings import Blend, InferenceSettings
-from .sliding import Part, predict, predict_parts, tile
-from .tiling import Tiling
+from .returning import Returning
+from .runner import memory_layout
+from .scratch import Scratch, key_of
+from .settings import Blend, InferenceSettings, Precision
+from .sliding import Empty, Part, predict, predict_parts, tile
+from .tiling import Box, Tiling
 from .volume import LabelVolume, Volume
 
 __all__ = ["predict", "segment", "segment_steps"]
 
-Labels = npt.NDArray[Any]
-
-# Network of the last run, so that a folder of images loads and checks it once.
-_recent: dict[tuple[Any, ...], torch.nn.Module] = {}
+# Networks of the last run, so that a folder of images loads and checks them once.
+_recent: dict[tuple[Any, ...], tuple[torch.nn.Module, ...]] = {}
 
 
 def segment(
@@ -50,7 +53,11 @@ def segment(
 
 
 def segment_steps(
-    volume: Volume, model: Model, *, settings: InferenceSettings = InferenceSettings()
+    volume: Volume,
+    model: Model,
+    *,
+    settings: InferenceSettings = InferenceSettings(),
+    scratch: Path | None = None,
 ) -> Iterator[Event]:
     """Segment an image step by step; closing the generator cancels between two batches.
 
@@ -66,6 +73,11 @@ def segment_steps(
         The model, see `napari_monai.models.load_model`.
     settings
         How to run it; what is ``None`` is as the model says.
+    scratch
+        Folder in which the results grow in place of memory, for images larger than it: the
+        labels are read from there, so it must stay as long as they are in use. A run that was
+        killed goes on where it was when it is started again with the same folder, image, model
+        and settings, and gives the same labels; another one begins anew.
 
     Yields
     ------
@@ -83,7 +95,7 @@ def segment_steps(
         If the image or one window does not fit into memory.
     """
     try:
-        yield from _Run(volume, model, settings).steps()
+        yield from _Run(volume, model, settings, scratch).steps()
     except NapariMonaiError:
         raise
     except (RuntimeError, MemoryError) as error:
@@ -168,175 +180,275 @@ def _decoding(description: ModelDescription) -> dict[str, Any]:
 class _Run:
     """One segmentation: what its parts share."""
 
-    def __init__(self, volume: Volume, model: Model, settings: InferenceSettings) -> None:
+    def __init__(
+        self, volume: Volume, model: Model, settings: InferenceSettings, scratch: Path | None
+    ) -> None:
         self.volume = volume
         self.model = model
         self.settings = settings
         self.description = model.description
         self.outputs = model.description.outputs
+        self.instances = self.outputs.kind == "instances"
         self.plan = _Plan.of(model.description, settings)
-        highest = max((c.number for c in self.description.labels), default=1)
-        self.class_type = np.min_scalar_type(highest)
-        numbers = [0, *(c.number for c in self.description.labels)]
-        self.numbers = np.array(numbers, self.class_type)
+        threshold = self.plan.threshold
+        if self.instances:
+            threshold = self.plan.decoding.get("threshold", threshold)
+        self.decider = Decider(model.description, threshold)
         self.device = pick_device(settings.device)
+        self.scratch = Scratch(scratch)
+        self.precision: Precision | torch.dtype = settings.precision
 
     def steps(self) -> Iterator[Event]:
         """Yield the events of the run."""
         started = time.perf_counter()
-        volume, timed = self.volume, "t" in self.volume.leading
         for note in self.plan.notes:
             yield Said(note, "warning")
-        network = yield from self._network()
+        networks = yield from self._networks()
         yield Said(f"Running {self.model.name} on {device_name(self.device)}.")
-        results: list[Labels] = []
+        done = self.scratch.begin(self._key())
+        if done:
+            self.precision = getattr(torch, done["precision"])
+            yield Said("Going on where an earlier run stopped.")
         said: set[str] = set()
-        for index in range(volume.times):
-            voxels = int(np.prod(volume.grid.shape)) * volume.channels
-            _afford(8 * voxels, volume.name)  # the image and a copy in float32
-            prepared = prepare(volume.at_time(index), self.description)
+        for index in range(self.volume.times):
+            if index < done.get("time", 0):
+                continue
+            prepared = self._prepared(index)
             for note in prepared.notes:
                 if note not in said:
                     said.add(note)
                     yield Said(note, "warning")
-            tiling = tile(
-                prepared.grid.shape,
-                self.plan.window,
-                overlap=self.plan.overlap,
-                blend=self.plan.blend,
-                size_multiple=self.description.inputs.size_multiple,
-            )
-            if index == 0:
-                yield Started(tiling.total * volume.times, "windows")
-            for event in self._time_point(prepared, tiling, network, results):
-                if isinstance(event, WindowDone):
-                    done, total = index * tiling.total + event.done, tiling.total * volume.times
-                    region = event.region
-                    if timed and region is not None:
-                        region = (index, *region)
-                    event = WindowDone(done, total, region, event.labels)
-                yield event
-        yield Segmented(
-            self._labels(np.stack(results) if timed else results[0]),
-            time.perf_counter() - started,
-            str(self.device),
+            tiling = self._tiling(prepared.grid.shape)
+            if index == done.get("time", 0):
+                yield Started(tiling.total * self.volume.times, "windows")
+            row = done.get("row", 0) if index == done.get("time", 0) else 0
+            yield from self._time_point(index, row, prepared, tiling, networks)
+        yield self._segmented(time.perf_counter() - started)
+
+    def _prepared(self, index: int) -> Prepared:
+        volume = self.volume
+        voxels = int(np.prod(volume.grid.shape)) * volume.channels
+        _afford(8 * voxels, volume.name)  # the image and a copy in float32
+        return prepare(volume.at_time(index), self.description)
+
+    def _tiling(self, shape: tuple[int, ...]) -> Tiling:
+        return tile(
+            shape,
+            self.plan.window,
+            overlap=self.plan.overlap,
+            blend=self.plan.blend,
+            size_multiple=self.description.inputs.size_multiple,
         )
 
     def _time_point(
-        self, prepared: Prepared, tiling: Tiling, network: torch.nn.Module, results: list[Labels]
-    ) -> Iterator[Said | WindowDone]:
-        """Segment one time point, and append its labels on the native grid to ``results``."""
-        back = prepared.back
-        # Where the way back is exact, classes are final part by part and need no maps.
-        decided = self.outputs.kind == "classes" and not back.resampled
-        labels = np.zeros(tiling.shape, self.class_type) if decided else None
-        maps: FloatArray | None = None
-        for event in predict_parts(
-            prepared.array,
-            network,
-            tiling,
-            device=self.device,
-            spatial_dims=self.description.inputs.spatial_dims,
-            batch_size=self.settings.batch_size,
-            activation=self.outputs.activation,
-            flips=self.plan.flips,
-            precision=self.settings.precision,
-        ):
+        self,
+        index: int,
+        first_row: int,
+        prepared: Prepared,
+        tiling: Tiling,
+        networks: Sequence[torch.nn.Module],
+    ) -> Iterator[Event]:
+        """Segment one time point into the arrays of the run."""
+        returning = Returning(prepared.back)
+        rows = len(tiling.starts[0])
+        parts: Iterator[Said | Part] = iter(())
+        if first_row < rows:
+            parts = predict_parts(
+                prepared.array,
+                networks,
+                tiling,
+                device=self.device,
+                spatial_dims=self.description.inputs.spatial_dims,
+                batch_size=self.settings.batch_size,
+                activation=self.outputs.activation,
+                flips=self.plan.flips,
+                spread=self.settings.uncertainty == "variance",
+                precision=self.precision,
+                finish=lambda box, maps: self._finished(returning, box, maps),
+                empty=self._empty(prepared),
+                first_row=first_row,
+            )
+        for event in parts:
             if not isinstance(event, Part):
                 yield event
                 continue
-            preview = self._preview(event.values)
-            if labels is not None:
-                labels[event.box] = preview
-            else:
-                if maps is None:
-                    voxels = len(event.values) * int(np.prod(tiling.shape))
-                    _afford(4 * voxels, f"The prediction of {self.volume.name}")
-                    maps = np.empty((len(event.values), *tiling.shape), np.float32)
-                maps[(slice(None), *event.box)] = event.values
-            region, native = back.region(event.box, preview)
-            yield WindowDone(event.done, event.total, region, native)
-        if labels is not None:
-            results.append(back.labels(labels))
-        elif maps is not None:
-            results.append(self._finish(maps, prepared))
+            self.precision = event.precision
+            labels = self._keep(index, returning, prepared, event)
+            region: tuple[int | slice, ...] = returning.native(returning.region(event.box))
+            if "t" in self.volume.leading:
+                region = (index, *region)
+            done = index * tiling.total + event.done
+            yield WindowDone(done, tiling.total * self.volume.times, region, labels)
+            if event.done % tiling.per_row == 0:
+                self._save(index, event.done // tiling.per_row)
+        if self.instances:
+            self._decode(index, prepared)
+        self._save(index + 1, 0)
 
-    def _finish(self, maps: FloatArray, prepared: Prepared) -> Labels:
-        """Return native labels from the maps of a whole time point."""
-        if self.outputs.kind == "classes":
-            return prepared.back.decided(maps, self._classes)
-        channels = self.outputs.channels
+    def _finished(
+        self, returning: Returning, box: Box, maps: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """Return what is kept of finished maps: labels, and what else was asked for.
+
+        In this order: labels, uncertainty, probabilities, each on the native grid; and, of
+        instances, the maps as they are.
+        """
+        settings, channels = self.settings, len(self.outputs.channels)
+
+        def make(maps: torch.Tensor) -> list[torch.Tensor]:
+            found = [self.decider.classes(maps[:channels])]
+            if settings.uncertainty == "variance":
+                found.append(maps[channels])
+            elif settings.uncertainty == "entropy":
+                found.append(self.decider.entropy(maps[:channels]))
+            if settings.probabilities:
+                found.append(self.decider.probabilities(maps[:channels]))
+            return found
+
+        results = returning.bring(box, maps, make)
+        return [*results, maps[:channels]] if self.instances else results
+
+    def _keep(
+        self, index: int, returning: Returning, prepared: Prepared, part: Part
+    ) -> npt.NDArray[Any]:
+        """Put the results of a part where they belong; return the labels in native order."""
+        results = list(part.results)
+        home = prepared.back.how.inverse()
+        region = returning.native(returning.region(part.box))
+        at = (index,) * ("t" in self.volume.leading)
+        if self.instances:
+            maps = self._maps(prepared)
+            maps[(slice(None), *part.box)] = results.pop()
+        labels = np.ascontiguousarray(home.apply(results.pop(0)))
+        if not self.instances:
+            self._array("labels")[(*at, *region)] = labels
+        if self.settings.uncertainty != "none":
+            self._array("uncertainty")[(*at, *region)] = home.apply(results.pop(0))
+        if self.settings.probabilities:
+            target = self._array("probabilities")
+            target[(*at, slice(None), *region)] = home.apply(results.pop(0))
+        return labels
+
+    def _decode(self, index: int, prepared: Prepared) -> None:
+        """Make objects of the maps of a time point."""
+        maps, channels = self._maps(prepared), self.outputs.channels
         objects = decode(
             maps[channels.index("foreground")],
             maps[channels.index("distance")],
             spacing=prepared.grid.spacing,
             **self.plan.decoding,
         )
-        return prepared.back.labels(objects)
+        labels = prepared.back.labels(objects)
+        at = (index,) * ("t" in self.volume.leading)
+        self._array("labels")[(*at, ...)] = labels
+        self.scratch.drop("maps")
 
-    def _classes(self, values: FloatArray) -> Labels:
-        """Return class numbers from activated outputs, shape (channel, *spatial)."""
-        threshold = self.plan.threshold
-        order: npt.NDArray[np.intp]
-        if not self.outputs.softmax:
-            order = 1 + values.argmax(axis=0)
-            order[values.max(axis=0) < (0.5 if threshold is None else threshold)] = 0
-        elif threshold is None:
-            order = values.argmax(axis=0)
-        else:
-            order = 1 + values[1:].argmax(axis=0)
-            order[1 - values[0] < threshold] = 0
-        return np.asarray(self.numbers[order])
-
-    def _preview(self, values: FloatArray) -> Labels:
-        if self.outputs.kind == "classes":
-            return self._classes(values)
-        foreground = values[self.outputs.channels.index("foreground")]
-        number = self.numbers[1]
-        return np.where(foreground >= self.plan.decoding.get("threshold", 0.5), number, 0).astype(
-            self.class_type
+    def _maps(self, prepared: Prepared) -> Any:
+        return self.scratch.array(
+            "maps", (len(self.outputs.channels), *prepared.grid.shape), np.float32
         )
 
-    def _labels(self, labels: Labels) -> LabelVolume:
-        """Return the result as labels on the input's grid."""
+    def _array(self, name: str) -> Any:
+        """Return one of the arrays of the result: on the native grid, time first."""
+        times = (self.volume.times,) * ("t" in self.volume.leading)
+        channels = (self._probable,) if name == "probabilities" else ()
+        dtype: npt.DTypeLike = np.float32
+        if name == "labels":
+            highest = max((c.number for c in self.description.labels), default=1)
+            dtype = np.int32 if self.instances else np.min_scalar_type(highest)
+        return self.scratch.array(name, (*times, *channels, *self.volume.grid.shape), dtype)
+
+    @property
+    def _probable(self) -> int:
+        """Number of the channels that are probabilities."""
+        outputs = self.outputs
+        return len(outputs.channels) if outputs.softmax else len(self.decider.likely)
+
+    def _save(self, index: int, row: int) -> None:
+        precision = str(self.precision).removeprefix("torch.")
+        self.scratch.save({"time": index, "row": row, "precision": precision})
+
+    def _key(self) -> str:
+        """Return what has to be the same for a run to go on."""
+        if self.scratch.folder is None:
+            return ""
+        description = self.description
+        sums = [w.sha256 for w in description.weights]
+        told = self.settings.to_json()
+        told.pop("memory", None)  # changes how a run goes, and not what it gives
+        plan = dataclasses.asdict(self.plan)
+        return key_of(self.volume, description.to_json(), sums, told, plan, str(self.device))
+
+    def _empty(self, prepared: Prepared) -> Empty | None:
+        """Return which windows need not be run."""
+        return None
+
+    def _segmented(self, seconds: float) -> Segmented:
+        """Return the result on the input's grid."""
         volume = self.volume
-        if self.outputs.kind == "instances":
+        labels = self._array("labels")
+        if self.instances and isinstance(labels, np.ndarray):
             most = int(labels.max(initial=0))
             labels = labels.astype(np.uint16 if most <= np.iinfo(np.uint16).max else np.int32)
-        return LabelVolume(
+        timed = "t" if "t" in volume.leading else ""
+        common: dict[str, Any] = {"time_step": volume.time_step, "meta": volume.meta}
+        result = LabelVolume(
             labels,
             volume.grid,
-            leading="t" if "t" in volume.leading else "",
+            leading=timed,
             name=f"{volume.name} {self.model.name}",
-            time_step=volume.time_step,
-            meta=volume.meta,
             classes=self.description.labels,
             kind=self.outputs.kind,
+            **common,
         )
+        uncertainty = probabilities = None
+        if self.settings.uncertainty != "none":
+            uncertainty = Volume(
+                self._array("uncertainty"),
+                volume.grid,
+                leading=timed,
+                name=f"{volume.name} {self.settings.uncertainty}",
+                **common,
+            )
+        if self.settings.probabilities:
+            names = self.outputs.channels
+            if not self.outputs.softmax:
+                names = tuple(names[i] for i in self.decider.likely)
+            probabilities = Volume(
+                self._array("probabilities"),
+                volume.grid,
+                leading=f"{timed}c",
+                channel_names=names,
+                name=f"{volume.name} probabilities",
+                **common,
+            )
+        return Segmented(result, seconds, str(self.device), probabilities, uncertainty)
 
-    def _network(self) -> Generator[Said, None, torch.nn.Module]:
-        """Return the network on the device; on the CPU, and say so, where it does not fit."""
+    def _networks(self) -> Generator[Said, None, tuple[torch.nn.Module, ...]]:
+        """Return the networks on the device; on the CPU, and say so, where they do not fit."""
         model = self.model
-        sha256 = model.description.weights[0].sha256
-        key = (model.folder.resolve(), sha256, repr(model.description.network), self.device)
-        network = _recent.get(key)
-        if network is not None:
-            return network
-        _recent.clear()  # before the next one is loaded: both may not fit
-        network = model.load_network("cpu")
-        layout = memory_layout(network, self.description.inputs.spatial_dims)
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        sums = tuple(w.sha256 for w in model.description.weights)
+        key = (model.folder.resolve(), sums, repr(model.description.network), self.device)
+        networks = _recent.get(key)
+        if networks is not None:
+            return networks
+        _recent.clear()  # before the next ones are loaded: both may not fit
+        networks = model.load_networks("cpu")
+        for network in networks:
+            layout = memory_layout(network, self.description.inputs.spatial_dims)
+            network.to(memory_format=layout)  # type: ignore[call-overload]
         try:
-            network.to(self.device)
+            for network in networks:
+                network.to(self.device)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             name = device_name(self.device)
             self.device = torch.device("cpu")
             yield Said(f"{name} is out of memory: going on on the CPU, more slowly.", "warning")
-            return network.to(self.device)
-        _recent[key] = network
-        return network
+            return tuple(network.to(self.device) for network in networks)
+        _recent[key] = networks
+        return networks
 
 
 def _afford(needed: int, what: str) -> None:

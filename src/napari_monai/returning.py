@@ -135,12 +135,18 @@ class _Planes:
         if self.now is None:
             earlier = maps.shape[: self.axis + 1]
             self.now = maps.new_empty((*earlier, *self.shape[self.axis + 1 :]))
-        self.now[(..., *box[self.axis + 1 :])] = maps.select(self.axis + 1, -1)
+        _part(self.now, box[self.axis + 1 :]).copy_(maps.select(self.axis + 1, -1))
 
     def before(self, later: Box) -> torch.Tensor:
         """Return the plane before a part, one voxel thick, in a box of the later axes."""
         assert self.last is not None, "parts come in order"
-        return self.last[(..., *later)].unsqueeze(self.axis + 1)
+        return _part(self.last, later).unsqueeze(self.axis + 1)
+
+
+def _part(values: torch.Tensor, box: Box) -> torch.Tensor:
+    """Return a view of a box of the last axes."""
+    whole = (slice(None),) * (values.ndim - len(box))
+    return values[(*whole, *box)]
 
 
 def interpolated(maps: torch.Tensor, at: Sequence[npt.NDArray[np.float64]]) -> torch.Tensor:

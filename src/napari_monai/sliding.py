@@ -74,13 +74,15 @@ class Part:
 
     ``done`` of ``total`` windows are through. The maps are final in ``box``, a part of the array's
     space; the boxes of all parts tile the array. ``results`` is what was made of the maps there:
-    by default the maps themselves, float32 of shape (channel, *box).
+    by default the maps themselves, float32 of shape (channel, *box). ``precision`` is the number
+    format that the networks ran in.
     """
 
     done: int
     total: int
     box: Box
     results: tuple[npt.NDArray[Any], ...]
+    precision: torch.dtype = torch.float32
 
     @property
     def values(self) -> FloatArray:
@@ -253,25 +255,25 @@ class _Run:
 
     def parts(self, first_row: int) -> Iterator[Said | Part]:
         """Yield the parts from a row of windows on."""
-        starts = self.tiling.starts[0]
-        reach = starts[first_row] - self.tiling.window[0]
+        starts, side = self.tiling.starts[0], self.tiling.window[0]
+        # Batches never go beyond some rows, so that a run that begins later has the same ones,
+        # and the same rounding in them. Rows of slices do not overlap, and share batches.
+        at_once = max(1, self.size // self.tiling.per_row) if side == 1 else 1
+        first_row -= first_row % at_once
+        reach = starts[first_row] - side
         before = next(row for row, start in enumerate(starts) if row == first_row or start > reach)
         waiting: list[_Pending] = []
-        for row in range(before, len(starts)):
-            for event in self._row(row, waiting):
+        for row in range(before, len(starts), at_once):
+            for event in self._rows(row, min(row + at_once, len(starts)), waiting):
                 if row >= first_row or isinstance(event, Said):
                     yield event
             if row < first_row:
                 waiting.clear()
         yield from (pending.part() for pending in waiting)
 
-    def _row(self, row: int, waiting: list[_Pending]) -> Iterator[Said | Part]:
-        """Run one row of windows.
-
-        Batches never go beyond a row, so that a run that begins at a row later on has the same
-        batches, and the same rounding in them.
-        """
-        at, end = row * self.tiling.per_row, (row + 1) * self.tiling.per_row
+    def _rows(self, first: int, last: int, waiting: list[_Pending]) -> Iterator[Said | Part]:
+        """Run the windows of some rows."""
+        at, end = first * self.tiling.per_row, last * self.tiling.per_row
         while at < end:
             indices, full = self._batch(at, end)
             values, trouble = None, ""
@@ -288,7 +290,8 @@ class _Run:
                         self.blender.to(self.runner.device)
                     yield Said(line, "warning")
                     continue
-            waiting += self._blended(indices, dict(zip(full, values if full else (), strict=True)))
+            outputs = {} if values is None else dict(zip(full, values, strict=True))
+            waiting += self._blended(indices, outputs)
             if self.runner.device.type != "cuda":
                 while waiting:
                     yield waiting.pop(0).part()
@@ -321,35 +324,41 @@ class _Run:
                     probabilities=self.runner.outputs.probabilities,
                 )
             box, part = self.blender.add(index, window)
-            yield _Pending(index + 1, self.tiling.total, box, self.finish(box, part))
+            results = self.finish(box, part)
+            yield _Pending(index + 1, self.tiling.total, box, results, self.runner.dtype)
 
 
 class _Pending:
     """A part on its way from the device to the host."""
 
-    def __init__(self, done: int, total: int, box: Box, results: Sequence[torch.Tensor]) -> None:
-        self.done, self.total, self.box = done, total, box
+    def __init__(
+        self,
+        done: int,
+        total: int,
+        box: Box,
+        results: Sequence[torch.Tensor],
+        precision: torch.dtype,
+    ) -> None:
+        self.done, self.total, self.box, self.precision = done, total, box, precision
+        self.results = [_on_host(r) for r in results]
         self.event: torch.cuda.Event | None = None
-        self.results = [r.detach() for r in results]
         if any(r.is_cuda for r in results):
-            self.results = [r.to("cpu", non_blocking=True) for r in _pinned(self.results)]
             self.event = torch.cuda.Event()
             self.event.record()
 
     def part(self) -> Part:
         if self.event is not None:
             self.event.synchronize()
-        return Part(self.done, self.total, self.box, tuple(r.cpu().numpy() for r in self.results))
+        arrays = tuple(r.numpy() for r in self.results)
+        return Part(self.done, self.total, self.box, arrays, self.precision)
 
 
-def _pinned(results: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Yield tensors on the host, to which those on a GPU are being copied."""
-    for result in results:
-        if result.is_cuda:
-            host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
-            yield host.copy_(result, non_blocking=True)
-        else:
-            yield result
+def _on_host(result: torch.Tensor) -> torch.Tensor:
+    """Return a tensor on the host; from a GPU it may still be on its way."""
+    if not result.is_cuda:
+        return result.cpu()
+    host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
+    return host.copy_(result, non_blocking=True)
 
 
 class _Windows:
