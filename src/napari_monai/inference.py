@@ -263,6 +263,7 @@ class _Run:
                 activation=self.outputs.activation,
                 flips=self.plan.flips,
                 spread=self.settings.uncertainty == "variance",
+                compiled=self.settings.compile,
                 precision=self.precision,
                 finish=lambda box, maps: self._finished(returning, box, maps),
                 empty=self._empty(prepared),

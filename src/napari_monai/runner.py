@@ -71,6 +71,9 @@ class Runner:
         Whether to average over all mirrored copies of each window.
     spatial_dims
         Spatial axes of the networks; 2-D ones take windows one voxel high.
+    compiled
+        Whether to compile the networks when they first run; where that fails they run as they
+        are.
     """
 
     def __init__(
@@ -82,8 +85,13 @@ class Runner:
         *,
         flips: bool,
         spatial_dims: int,
+        compiled: bool = False,
     ) -> None:
         self.networks = tuple(networks)
+        self.plain: tuple[torch.nn.Module, ...] = ()
+        if compiled:
+            self.plain = self.networks
+            self.networks = tuple(_compiled(n) for n in networks)
         self.device = device
         self.dtype = dtype
         self.outputs = outputs
@@ -160,12 +168,14 @@ class Runner:
         except NapariMonaiError:
             raise
         except (RuntimeError, MemoryError, ValueError, IndexError) as error:
-            if not is_out_of_memory(error):
-                raise ModelError(
-                    f"The network fails on windows of shape {windows.shape[1:]}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from error
-            return None, "memory"
+            if is_out_of_memory(error):
+                return None, "memory"
+            if self.plain:
+                return None, "compile"
+            raise ModelError(
+                f"The network fails on windows of shape {windows.shape[1:]}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
 
     @staticmethod
     def is_finite(values: torch.Tensor) -> bool:
@@ -174,6 +184,9 @@ class Runner:
 
     def relieve(self, trouble: str, size: int) -> tuple[int, str]:
         """Make the next attempt easier; return its batch size and a line for the user."""
+        if trouble == "compile":
+            self.networks, self.plain = self.plain, ()
+            return size, "The network cannot be compiled here: going on without."
         if trouble == "precision":
             if self.dtype == torch.float32:
                 raise ModelError(
@@ -269,6 +282,11 @@ def differing(first: torch.Tensor, second: torch.Tensor, activation: Sequence[st
     else:
         differ = first.argmax(dim=1) != second.argmax(dim=1)
     return float(differ.float().mean())
+
+
+def _compiled(network: torch.nn.Module) -> torch.nn.Module:
+    made: torch.nn.Module = torch.compile(network)  # type: ignore[assignment]
+    return made
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -51,7 +51,7 @@ class Scratch:
             state = json.loads((self.folder / STATE).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             state = {}
-        if isinstance(state, dict) and state.get("key") == key:
+        if isinstance(state, dict) and state.pop("key", None) == key:
             return state
         self.clear()
         try:

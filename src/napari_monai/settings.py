@@ -225,6 +225,15 @@ class InferenceSettings(Settings):
         step=10.0,
         label="Smallest object",
     )
+    memory: float | None = option(
+        None,
+        "Most memory to use, in GiB: larger images are read and worked on in parts.",
+        minimum=0.1,
+        step=1.0,
+    )
+    compile: bool = option(
+        False, "Compile the network first, which takes a minute and pays in long runs."
+    )
     skip_empty: float | None = option(
         None,
         "Intensity at or below which there is nothing: windows that hold no more are not run.",

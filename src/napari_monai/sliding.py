@@ -121,6 +121,7 @@ def predict_parts(
     flips: bool = False,
     spread: bool = False,
     precision: Precision | torch.dtype = "float32",
+    compiled: bool = False,
     finish: Finish | None = None,
     empty: Empty | None = None,
     first_row: int = 0,
@@ -151,6 +152,8 @@ def predict_parts(
     precision
         By name or as torch's type; ``"auto"`` takes the fastest one, and compares it with float32
         first.
+    compiled
+        Whether to compile the network first.
     finish
         What to make of finished maps: from their box and the maps, (channel, *box) on the
         device, to tensors, which come as the ``results`` of the part. Parts come in order, the
@@ -176,7 +179,15 @@ def predict_parts(
     networks = (network,) if isinstance(network, torch.nn.Module) else tuple(network)
     dtype = precision if isinstance(precision, torch.dtype) else pick_precision(device, precision)
     outputs = Outputs(tuple(activation), spread)
-    runner = Runner(networks, device, dtype, outputs, flips=flips, spatial_dims=spatial_dims)
+    runner = Runner(
+        networks,
+        device,
+        dtype,
+        outputs,
+        flips=flips,
+        spatial_dims=spatial_dims,
+        compiled=compiled,
+    )
     if precision == "auto":
         yield from runner.settle(windows.busiest())
     size = batch_size or max(
