@@ -59,7 +59,7 @@ def model_of(folder: Path, classes: int, width: int) -> Any:
 def body(shape: tuple[int, ...]) -> np.ndarray:
     """Return a CT-like volume of whole numbers: a body in air, with something in it."""
     rng = np.random.default_rng(0)
-    z, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
+    _, y, x = np.ogrid[: shape[0], : shape[1], : shape[2]]
     volume = np.full(shape, -1000, np.int16)
     for i in range(shape[0]):  # plane by plane, so that the image itself is the peak before
         inside = (y[0] / shape[1] - 0.5) ** 2 + (x[0] / shape[2] - 0.5) ** 2 < 0.16
