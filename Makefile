@@ -52,6 +52,7 @@ benchmark: $(VENV)/.dev
 	run=(); \
 	if [[ -z "$${DISPLAY-}" ]] && command -v xvfb-run >/dev/null; then run=(xvfb-run -a); fi; \
 	$(BIN)/python tests/benchmarks/benchmark.py --output benchmark_output; \
+	$(BIN)/python tests/benchmarks/io.py; \
 	"$${run[@]}" $(BIN)/python tests/benchmarks/segment_widget_opening.py
 
 # First at the images' own size, then half as large again, where small nuclei have more voxels.

@@ -12,6 +12,10 @@ import pytest
 hypothesis.settings.register_profile(
     "plain", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+# For a night: pytest tests/io/test_fuzz.py --hypothesis-profile deep
+hypothesis.settings.register_profile(
+    "deep", hypothesis.settings.get_profile("plain"), max_examples=1000
+)
 hypothesis.settings.load_profile("plain")
 
 # Read once, when the libraries are imported: tests run side by side and on small machines.

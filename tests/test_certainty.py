@@ -109,7 +109,9 @@ def test_entropy_of_classes_that_do_not(tmp_path):
 def test_variance_between_mirrored_copies(tmp_path, kind):
     changes = INSTANCES if kind == "instances" else {}
     model = random_model(tmp_path / "m", inferer=Inferer((16, 16)), **changes)
-    volume = Volume(np.random.default_rng(0).random((16, 16), np.float32), Grid.from_spacing((16, 16)))
+    volume = Volume(
+        np.random.default_rng(0).random((16, 16), np.float32), Grid.from_spacing((16, 16))
+    )
     found = _segmented(volume, model, flips=True, uncertainty="variance")
     network = model.load_network("cpu")
     members = []

@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 from monai.transforms import (
     NormalizeIntensity,
     ScaleIntensityRange,
     ScaleIntensityRangePercentiles,
+    SpatialResample,
 )
 from tests.models.known import description
 from tests.space import ORIENTATIONS, grid, sample
@@ -19,6 +21,7 @@ from napari_monai.errors import ModelError, OutOfMemoryError
 from napari_monai.grid import Grid
 from napari_monai.models import Inputs, Operation
 from napari_monai.preprocess import OPERATIONS, check_operations, prepare
+from napari_monai.resample import strongest
 from napari_monai.tiling import plan
 from napari_monai.volume import Volume
 
@@ -207,18 +210,62 @@ def test_labels_go_forth_through_the_world(drawn):
 def test_probabilities_are_interpolated_before_they_are_decided(drawn, seed):
     volume, prepared = drawn
     maps = np.random.default_rng(seed).random((2, *prepared.grid.shape), dtype=np.float32)
-    found = prepared.back.decided(maps, lambda values: (values[0] * 100).astype(np.float32))
+    found = prepared.back.decided(maps, lambda channels: next(iter(channels)) * 100)
     expected = sample(maps[0], prepared.grid, volume.grid) * 100
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_slabs_on_the_way_back_change_nothing(monkeypatch):
-    volume = _volume((9, 8, 7), grid((9, 8, 7), "LSP"))
+def _ordered(channels):
+    return strongest(channels)[0]
+
+
+@pytest.mark.parametrize("codes", ["IPL", "LSP", "RAS"])
+def test_slabs_on_the_way_back_change_nothing(codes, monkeypatch):
+    volume = _volume((9, 8, 7), grid((9, 8, 7), codes))
     prepared = _prepared(volume, Operation("spacing", {"spacing": [0.6, 1.7, 1.2]}))
     maps = np.random.default_rng(0).random((3, *prepared.grid.shape), dtype=np.float32)
-    whole = prepared.back.decided(maps, lambda v: v.argmax(axis=0))
+    whole = prepared.back.decided(maps, _ordered)
     monkeypatch.setattr("napari_monai.resample._SLAB", 200)
-    np.testing.assert_array_equal(prepared.back.decided(maps, lambda v: v.argmax(axis=0)), whole)
+    found = prepared.back.decided(maps, _ordered)
+    np.testing.assert_array_equal(found, whole)
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_the_strongest_channel_is_that_of_argmax(channels):
+    values = np.random.default_rng(channels).integers(0, 4, (channels, 5, 6)).astype(np.float32)
+    before = values.copy()
+    order, best = strongest(iter(values))
+    np.testing.assert_array_equal(order, values.argmax(axis=0))
+    np.testing.assert_array_equal(best, values.max(axis=0))
+    np.testing.assert_array_equal(values, before)
+
+
+def test_the_strongest_of_no_channel_is_refused():
+    with pytest.raises(ValueError, match="no channel"):
+        strongest(())
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPS", "SRA"])
+@pytest.mark.parametrize("tilt", [0.0, 0.3], ids=["straight", "oblique"])
+def test_the_way_back_is_that_of_monai(codes, tilt):
+    volume = _volume((12, 9, 14), grid((12, 9, 14), codes, (1.0, 2.0, 0.7), tilt=tilt))
+    prepared = _prepared(
+        volume,
+        Operation("orientation", {"codes": "RAS"}),
+        Operation("spacing", {"spacing": [1.3, 1.5, 1.6]}),
+    )
+    maps = np.random.default_rng(1).random((4, *prepared.grid.shape), dtype=np.float32)
+    back = SpatialResample(mode="bilinear", padding_mode="border", align_corners=True)(
+        MetaTensor(maps, affine=prepared.grid.affine.copy()),
+        dst_affine=volume.grid.affine.copy(),
+        spatial_size=volume.grid.shape,
+    ).numpy()
+    second, first = np.sort(back, axis=0)[-2:]
+    clear = first - second > 1e-4
+    assert clear.mean() > 0.99
+    found = prepared.back.decided(maps, _ordered)
+    np.testing.assert_array_equal(found[clear], back.argmax(axis=0)[clear])
 
 
 @given(resampled())

@@ -75,6 +75,16 @@ def test_nothing_is_read_before_it_is_asked_for() -> None:
     assert data.reads == 1
 
 
+def test_a_time_point_of_a_file_is_read_where_it_is_asked_for() -> None:
+    data = Counted(np.arange(2 * 120).reshape(2, 4, 5, 6))
+    frame = Volume(data, STACK, "t").at_time(-1)
+    assert data.reads == 0
+    np.testing.assert_array_equal(frame.data[1:3, 2], data.array[1, 1:3, 2])
+    np.testing.assert_array_equal(frame.data[..., 3], data.array[1, ..., 3])
+    with pytest.raises(IndexError):
+        Volume(data, STACK, "t").at_time(2)
+
+
 def test_one_time_point() -> None:
     array = np.arange(2 * 3 * 30).reshape(2, 3, 5, 6)
     volume = Volume(array, PLANE, "tc", ("a", "b", "c"), name="film", time_step=2.0)

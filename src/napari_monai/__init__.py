@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .io import read as read
     from .io import read_all as read_all
     from .io import write as write
+    from .io.contents import contents as contents
     from .models import Model as Model
     from .models import load_model as load_model
     from .settings import InferenceSettings as InferenceSettings
@@ -37,6 +38,7 @@ _PUBLIC = {
     "NapariMonaiError": "errors",
     "TrainingSettings": "settings",
     "Volume": "volume",
+    "contents": "io.contents",
     "evaluate": "evaluation",
     "fine_tune": "training",
     "load_model": "models",

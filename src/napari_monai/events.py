@@ -16,7 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from .io.contents import Entry
     from .volume import LabelVolume, Volume
+
+
+class Stopped(BaseException):
+    """Work was told to stop from within; no Exception, so that no guard takes it for a failure."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,21 @@ class Said(Event):
 
 
 @dataclass(frozen=True)
+class FileDone(Event):
+    """Another file is looked into: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Found(Event):
+    """An image or labels were found that can be opened."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True)
 class WindowDone(Event):
     """Another batch of windows is through the network.
 
@@ -57,6 +77,14 @@ class WindowDone(Event):
     total: int
     region: tuple[int | slice, ...] | None = None
     labels: npt.NDArray[np.integer[Any]] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class BlockDone(Event):
+    """Another block of the instances is decoded or written: ``done`` of ``total``."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)

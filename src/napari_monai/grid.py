@@ -130,7 +130,12 @@ class Grid:
             raise GridError("A grid needs a finite 4x4 affine.")
         if not np.array_equal(affine[3], (0, 0, 0, 1)):
             raise GridError(f"The last row of an affine is 0 0 0 1, not {affine[3]}.")
-        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        with np.errstate(over="ignore"):
+            lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if not np.isfinite(lengths).all():
+            raise GridError(
+                f"The affine has voxels of {np.abs(affine[:3, :3]).max():g}: too large."
+            )
         if lengths.min() == 0 or abs(np.linalg.det(affine[:3, :3] / lengths)) < 1e-6:
             raise GridError("The affine is singular: two voxel axes point the same way.")
         affine.setflags(write=False)

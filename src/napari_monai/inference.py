@@ -7,10 +7,8 @@ blended and brought back to the image's grid, and there they become classes or o
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +16,39 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .deciding import Decider
-from .devices import device_name, free_memory, is_out_of_memory, pick_device
-from .errors import ModelError, NapariMonaiError, OutOfMemoryError, SettingsError, did_you_mean
+from .blending import carried_bytes
+from .deciding import Decider, background
+from .devices import device_name, free_memory, is_out_of_memory, pick_device, pick_precision
+from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Event, Said, Segmented, Started, WindowDone
+from .instance_blocks import decode_blocks
 from .instances import decode
-from .models import Model, ModelDescription
-from .preprocess import Prepared, prepare
-from .returning import Returning
+from .models import Model
+from .preflight import DECODING, GIB, Estimate, activations
+from .preprocess import (
+    LazilyPrepared,
+    Preparation,
+    Prepared,
+    prepare,
+    prepare_bytes,
+    prepare_lazily,
+)
+from .returning import Returning, bring_labels
+from .run_plan import RunPlan
 from .runner import memory_layout
 from .scratch import Scratch, key_of
-from .settings import Blend, InferenceSettings, Precision
-from .sliding import Empty, Part, predict, predict_parts, tile
+from .settings import InferenceSettings, Precision
+from .sliding import Part, predict, predict_parts, tile
 from .tiling import Box, Tiling
-from .volume import LabelVolume, Volume
+from .volume import LabelVolume, Provenance, Volume
+from .windows import STRIP, Empty
 
 __all__ = ["predict", "segment", "segment_steps"]
 
+# Part of the free memory that a run may take, and bytes from which it says what it takes.
+_SHARE = 0.9
+_WORTH_SAYING = 2 * GIB
+_CURE = "crop the image, or write to .ome.zarr, or give a scratch folder: those grow on disk"
 # Networks of the last run, so that a folder of images loads and checks them once.
 _recent: dict[tuple[Any, ...], tuple[torch.nn.Module, ...]] = {}
 
@@ -109,74 +123,6 @@ def segment_steps(
         raise ModelError(f"{model.name} failed on {volume.name}: {line}") from error
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The model's description with the settings of the run put in."""
-
-    window: tuple[int, ...]
-    overlap: float
-    blend: Blend
-    flips: bool
-    threshold: float | None
-    decoding: dict[str, Any]
-    notes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, description: ModelDescription, settings: InferenceSettings) -> _Plan:
-        inferer, dims = description.inferer, description.inputs.spatial_dims
-        window = inferer.window if settings.window is None else settings.window
-        if len(window) != dims:
-            raise SettingsError(
-                f"Window {tuple(window)} has {len(window)} numbers, but {description.name} needs "
-                f"{dims}."
-            )
-        notes: tuple[str, ...] = ()
-        multiple = description.inputs.size_multiple
-        if any(n % multiple for n in window):
-            notes = (f"Window sides grow to multiples of {multiple}, as {description.name} needs.",)
-        decoding = _decoding(description)
-        for name in ("threshold", "seed_threshold", "min_size"):
-            value = getattr(settings, name)
-            if value is None:
-                continue
-            if description.outputs.kind == "instances":
-                decoding[name] = value
-                if name == "min_size":  # what the user wants goes before what the model advises
-                    decoding.pop("min_voxels", None)
-            elif name != "threshold":
-                label = next(o.label for o in settings.options() if o.name == name)
-                notes = (*notes, f"{label} is for models of objects: it does nothing here.")
-        return cls(
-            window=tuple(window),
-            overlap=inferer.overlap if settings.overlap is None else settings.overlap,
-            blend=inferer.blend if settings.blend is None else settings.blend,
-            flips=inferer.flips if settings.flips is None else settings.flips,
-            threshold=settings.threshold,
-            decoding=decoding,
-            notes=notes,
-        )
-
-
-def _decoding(description: ModelDescription) -> dict[str, Any]:
-    """Return the parameters of the model's instance decoding."""
-    known = set(inspect.signature(decode).parameters) - {"foreground", "distance", "spacing"}
-    parameters: dict[str, Any] = {}
-    for operation in description.postprocess:
-        for key, value in operation.parameters.items():
-            if key not in known:
-                raise ModelError(
-                    f"postprocess {operation.name} of {description.name} has no parameter {key!r}. "
-                    f"{did_you_mean(key, known)}"
-                )
-            if type(value) not in (int, float):
-                raise ModelError(
-                    f"postprocess {operation.name} of {description.name}: {key} is no number: "
-                    f"{value!r}."
-                )
-            parameters[key] = value
-    return parameters
-
-
 class _Run:
     """One segmentation: what its parts share."""
 
@@ -189,7 +135,7 @@ class _Run:
         self.description = model.description
         self.outputs = model.description.outputs
         self.instances = self.outputs.kind == "instances"
-        self.plan = _Plan.of(model.description, settings)
+        self.plan = RunPlan.of(model.description, settings)
         threshold = self.plan.threshold
         if self.instances:
             threshold = self.plan.decoding.get("threshold", threshold)
@@ -197,6 +143,9 @@ class _Run:
         self.device = pick_device(settings.device)
         self.scratch = Scratch(scratch)
         self.precision: Precision | torch.dtype = settings.precision
+        self.budget = int(_SHARE * free_memory(torch.device("cpu")))
+        if settings.memory is not None:
+            self.budget = min(self.budget, int(settings.memory * GIB))
 
     def steps(self) -> Iterator[Event]:
         """Yield the events of the run."""
@@ -220,16 +169,55 @@ class _Run:
                     yield Said(note, "warning")
             tiling = self._tiling(prepared.grid.shape)
             if index == done.get("time", 0):
+                estimate = self._estimate(prepared, tiling, networks)
+                if estimate.host + estimate.device > _WORTH_SAYING:
+                    yield Said(estimate.line())
+                estimate.check(self.budget, self.volume.name, _CURE)
                 yield Started(tiling.total * self.volume.times, "windows")
             row = done.get("row", 0) if index == done.get("time", 0) else 0
             yield from self._time_point(index, row, prepared, tiling, networks)
         yield self._segmented(time.perf_counter() - started)
 
-    def _prepared(self, index: int) -> Prepared:
-        volume = self.volume
-        voxels = int(np.prod(volume.grid.shape)) * volume.channels
-        _afford(8 * voxels, volume.name)  # the image and a copy in float32
-        return prepare(volume.at_time(index), self.description)
+    def _prepared(self, index: int) -> Preparation:
+        """Return a time point as the model takes it: in memory if it fits well, else in parts."""
+        part = self.volume.at_time(index)
+        if prepare_bytes(part, self.description) > self.budget // 2:
+            return prepare_lazily(part, self.description)
+        return prepare(part, self.description)
+
+    def _estimate(
+        self, prepared: Preparation, tiling: Tiling, networks: Sequence[torch.nn.Module]
+    ) -> Estimate:
+        """Return what the run takes of memory."""
+        description, settings = self.description, self.settings
+        channels = len(self.outputs.channels) + (settings.uncertainty == "variance")
+        window = tiling.window[tiling.ndim - description.inputs.spatial_dims :]
+        dtype = self.precision
+        if not isinstance(dtype, torch.dtype):
+            dtype = pick_precision(self.device, dtype)
+        batch = settings.batch_size or 1
+        values = channels * int(np.prod(window))
+        shape = (batch, prepared.channels, *window)
+        prepared_voxels = int(np.prod(prepared.grid.shape))
+        voxels = int(np.prod(self.volume.grid.shape)) * self.volume.times
+        results = 0
+        if self.scratch.folder is None:
+            each = self._array_type("labels").itemsize
+            each += 4 * (settings.uncertainty != "none")
+            each += 4 * self._probable * settings.probabilities
+            results = voxels * each
+            results += (8 + DECODING) * prepared_voxels if self.instances else 0
+        image = 4 * prepared.channels * prepared_voxels
+        return Estimate(
+            image=min(image, STRIP) if isinstance(prepared, LazilyPrepared) else image,
+            # Activations, logits and probabilities.
+            windows=activations(networks[0], shape, dtype) + 3 * 4 * batch * values,
+            carried=carried_bytes(
+                tiling, channels, probabilities="identity" not in self.outputs.activation
+            ),
+            results=results,
+            on_gpu=self.device.type != "cpu",
+        )
 
     def _tiling(self, shape: tuple[int, ...]) -> Tiling:
         return tile(
@@ -244,7 +232,7 @@ class _Run:
         self,
         index: int,
         first_row: int,
-        prepared: Prepared,
+        prepared: Preparation,
         tiling: Tiling,
         networks: Sequence[torch.nn.Module],
     ) -> Iterator[Event]:
@@ -253,8 +241,9 @@ class _Run:
         rows = len(tiling.starts[0])
         parts: Iterator[Said | Part] = iter(())
         if first_row < rows:
+            empty = yield from self._empty(prepared)
             parts = predict_parts(
-                prepared.array,
+                prepared.array if isinstance(prepared, Prepared) else prepared,
                 networks,
                 tiling,
                 device=self.device,
@@ -266,7 +255,7 @@ class _Run:
                 compiled=self.settings.compile,
                 precision=self.precision,
                 finish=lambda box, maps: self._finished(returning, box, maps),
-                empty=self._empty(prepared),
+                empty=empty,
                 first_row=first_row,
             )
         for event in parts:
@@ -283,7 +272,7 @@ class _Run:
             if event.done % tiling.per_row == 0:
                 self._save(index, event.done // tiling.per_row)
         if self.instances:
-            self._decode(index, prepared)
+            yield from self._decode(index, prepared)
         self._save(index + 1, 0)
 
     def _finished(
@@ -310,7 +299,7 @@ class _Run:
         return [*results, maps[:channels]] if self.instances else results
 
     def _keep(
-        self, index: int, returning: Returning, prepared: Prepared, part: Part
+        self, index: int, returning: Returning, prepared: Preparation, part: Part
     ) -> npt.NDArray[Any]:
         """Put the results of a part where they belong; return the labels in native order."""
         results = list(part.results)
@@ -330,21 +319,36 @@ class _Run:
             target[(*at, slice(None), *region)] = home.apply(results.pop(0))
         return labels
 
-    def _decode(self, index: int, prepared: Prepared) -> None:
+    def _decode(self, index: int, prepared: Preparation) -> Iterator[Event]:
         """Make objects of the maps of a time point."""
         maps, channels = self._maps(prepared), self.outputs.channels
-        objects = decode(
-            maps[channels.index("foreground")],
-            maps[channels.index("distance")],
-            spacing=prepared.grid.spacing,
-            **self.plan.decoding,
-        )
-        labels = prepared.back.labels(objects)
+        foreground, distance = (channels.index(name) for name in ("foreground", "distance"))
+        spacing, voxels = prepared.grid.spacing, int(np.prod(prepared.grid.shape))
+        objects: Any
+        if self.scratch.folder is None or (8 + DECODING) * voxels < self.budget // 2:
+            objects = decode(
+                maps[foreground], maps[distance], spacing=spacing, **self.plan.decoding
+            )
+        else:
+            objects = self.scratch.array("objects", prepared.grid.shape, np.int32)
+            yield Said("Telling objects apart, block by block.")
+            yield from decode_blocks(
+                _Channel(maps, foreground),
+                _Channel(maps, distance),
+                objects,
+                spacing=spacing,
+                memory=self.budget // 2,
+                scratch=self.scratch.folder,
+                **self.plan.decoding,
+            )
         at = (index,) * ("t" in self.volume.leading)
-        self._array("labels")[(*at, ...)] = labels
+        target = self._array("labels")
+        for box, labels in bring_labels(prepared.back, objects):
+            target[(*at, *box)] = labels
+        self.scratch.drop("objects")
         self.scratch.drop("maps")
 
-    def _maps(self, prepared: Prepared) -> Any:
+    def _maps(self, prepared: Preparation) -> Any:
         return self.scratch.array(
             "maps", (len(self.outputs.channels), *prepared.grid.shape), np.float32
         )
@@ -353,11 +357,14 @@ class _Run:
         """Return one of the arrays of the result: on the native grid, time first."""
         times = (self.volume.times,) * ("t" in self.volume.leading)
         channels = (self._probable,) if name == "probabilities" else ()
-        dtype: npt.DTypeLike = np.float32
-        if name == "labels":
-            highest = max((c.number for c in self.description.labels), default=1)
-            dtype = np.int32 if self.instances else np.min_scalar_type(highest)
-        return self.scratch.array(name, (*times, *channels, *self.volume.grid.shape), dtype)
+        shape = (*times, *channels, *self.volume.grid.shape)
+        return self.scratch.array(name, shape, self._array_type(name))
+
+    def _array_type(self, name: str) -> np.dtype[Any]:
+        if name != "labels":
+            return np.dtype(np.float32)
+        highest = max((c.number for c in self.description.labels), default=1)
+        return np.dtype(np.int32) if self.instances else np.min_scalar_type(highest)
 
     @property
     def _probable(self) -> int:
@@ -380,9 +387,21 @@ class _Run:
         plan = dataclasses.asdict(self.plan)
         return key_of(self.volume, description.to_json(), sums, told, plan, str(self.device))
 
-    def _empty(self, prepared: Prepared) -> Empty | None:
-        """Return which windows need not be run."""
-        return None
+    def _empty(self, prepared: Preparation) -> Generator[Said, None, Empty | None]:
+        """Return which windows need not be run, as the user or the model says."""
+        raw = self.settings.skip_empty
+        if raw is None:
+            raw = self.description.inferer.empty
+        if raw is None:
+            return None
+        threshold = prepared.value_of(raw)
+        if threshold is None:
+            yield Said(f"All windows are run: {raw:g} cannot be told after preprocessing.")
+            return None
+        maps = background(self.outputs.activation, len(self.outputs.channels))
+        if self.settings.uncertainty == "variance":
+            maps = (*maps, 0.0)
+        return Empty(tuple(float(t) for t in threshold), maps)
 
     def _segmented(self, seconds: float) -> Segmented:
         """Return the result on the input's grid."""
@@ -400,6 +419,7 @@ class _Run:
             name=f"{volume.name} {self.model.name}",
             classes=self.description.labels,
             kind=self.outputs.kind,
+            made_by=Provenance("automatic", self.model.name, self.description.version),
             **common,
         )
         uncertainty = probabilities = None
@@ -452,11 +472,13 @@ class _Run:
         return networks
 
 
-def _afford(needed: int, what: str) -> None:
-    """Raise OutOfMemoryError before the system runs dry: it may end the program instead."""
-    free = free_memory(torch.device("cpu"))
-    if needed > free:
-        raise OutOfMemoryError(
-            f"{what} needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free: "
-            "crop the image, or close other programs."
-        )
+class _Channel:
+    """A channel of maps, which may lie on disk."""
+
+    def __init__(self, maps: Any, index: int) -> None:
+        self.maps = maps
+        self.index = index
+        self.shape: tuple[int, ...] = tuple(maps.shape[1:])
+
+    def __getitem__(self, box: Any, /) -> Any:
+        return self.maps[(self.index, *box)]

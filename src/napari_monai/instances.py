@@ -21,6 +21,8 @@ from skimage.segmentation import watershed
 FloatMap = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int32]
 
+TRUNCATE = 4.0  # standard deviations after which the Gaussian is cut off
+
 
 def centre_distance(
     labels: npt.NDArray[np.integer[Any]], *, spacing: Sequence[float] | None = None
@@ -92,49 +94,112 @@ def decode(
 
     Returns
     -------
-    int32 labels, 1 to n without gaps, 0 for background. Each object is connected, and every
-    connected piece of the foreground holds at least one, so long as it is large enough.
+    int32 labels, 1 to n without gaps in the order of their first voxel in the array, 0 for
+    background. Each object is connected, and every connected piece of the foreground holds at
+    least one, so long as it is large enough.
     """
     steps = np.ones(foreground.ndim) if spacing is None else np.asarray(spacing, dtype=float)
     mask = foreground >= threshold
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    depth = distance.astype(np.float32)
-    if smoothing:
-        depth = ndimage.gaussian_filter(depth, smoothing * steps.min() / steps)
+    depth = smoothed(distance, smoothing * steps.min() / steps)
     depth = np.where(mask, np.clip(depth, 0, None), 0)
     touching = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
-    seeds, count = ndimage.label(_peaks(depth, seed_threshold, touching), touching)
+    tops = peaks(lowered(depth, seed_threshold), touching)
+    seeds, _ = ndimage.label(tops, touching)
+    labels = flood(depth, with_flat_pieces(seeds, mask, touching), mask, touching)
+    return _without_small(labels, smallest_count(steps, min_size, min_voxels))
+
+
+def smoothed(distance: FloatMap, sigma: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return the distance map after a Gaussian of ``sigma`` voxels along each axis."""
+    depth = distance.astype(np.float32)
+    if sigma.any():
+        depth = ndimage.gaussian_filter(depth, sigma, truncate=TRUNCATE)
+    return depth
+
+
+def lowered(depth: FloatMap, height: float) -> FloatMap:
+    """Return the map with its peaks cut down by ``height``.
+
+    A peak that rises less drowns in its surroundings; the others leave a plateau, which equal
+    peaks with a high pass between them share.
+    """
+    result: FloatMap = reconstruction(depth - height, depth)  # type: ignore[no-untyped-call]
+    return result
+
+
+def peaks(cut: FloatMap, touching: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return the plateaus above 0 that everything around them lies below."""
+    tops: npt.NDArray[np.bool_] = local_maxima(cut, footprint=touching)  # type: ignore[no-untyped-call]
+    return np.logical_and(tops, cut > 0)
+
+
+def with_flat_pieces(
+    seeds: Labels, mask: npt.NDArray[np.bool_], touching: npt.NDArray[np.bool_]
+) -> Labels:
+    """Return the seeds, and one more for each piece of the mask that is too shallow for any."""
     pieces, n_pieces = ndimage.label(mask, touching)
     seeded = np.zeros(n_pieces + 1, bool)
     seeded[pieces[seeds > 0]] = True
-    flat = mask & ~seeded[pieces]  # pieces too shallow for a seed of their own: one object each
+    flat = mask & ~seeded[pieces]
     if flat.any():
-        seeds[flat] = pieces[flat] + count
-    labels = watershed(-depth, seeds, connectivity=touching, mask=mask)  # type: ignore[no-untyped-call]
-    smallest = max(min_size / float(np.prod(steps)), min_voxels)
-    return _without_small(labels.astype(np.int32), smallest)
+        seeds = np.where(flat, pieces + seeds.max(), seeds)
+    return seeds
 
 
-def _peaks(
-    depth: FloatMap, height: float, touching: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.bool_]:
-    """Return the tops of the peaks that rise ``height`` above the pass to a higher peak.
+def flood(
+    depth: FloatMap,
+    seeds: Labels,
+    mask: npt.NDArray[np.bool_],
+    touching: npt.NDArray[np.bool_],
+    *,
+    first: npt.NDArray[np.bool_] | None = None,
+) -> Labels:
+    """Return the basins of the seeds: a watershed from the deepest voxels down.
 
-    Cut down by ``height``, a peak that rises less drowns in its surroundings; the others leave a
-    plateau, which equal peaks with a high pass between them share.
+    Of voxels equally deep those that were reached first go first, and seeds before them in the
+    order of the array, so that what happens in one piece of the mask hangs on that piece alone.
+    Seeds at ``first`` go before all others.
     """
-    cut = reconstruction(depth - height, depth, footprint=touching)  # type: ignore[no-untyped-call]
-    tops: npt.NDArray[np.bool_] = local_maxima(cut, footprint=touching)  # type: ignore[no-untyped-call]
-    peaks: npt.NDArray[np.bool_] = np.logical_and(tops, cut > 0)
-    return peaks
+    height = depth.astype(np.float64)
+    # the last 29 bits of a float32 in a float64 are free: there the order among equals goes
+    order = np.flatnonzero((seeds > 0) & (depth > 0))
+    height.view(np.int64).ravel()[order] += np.arange(len(order), 0, -1)
+    if first is not None:
+        height[first] = np.inf
+    labels = watershed(-height, seeds, connectivity=touching, mask=mask)  # type: ignore[no-untyped-call]
+    return np.asarray(labels, np.int32)
+
+
+def smallest_count(
+    steps: npt.NDArray[np.float64], min_size: float = 0.0, min_voxels: float = 0.0
+) -> float:
+    """Return the number of voxels that an object needs to be kept, at least 1."""
+    return max(min_size / float(np.prod(steps)), min_voxels, 1.0)
+
+
+def first_voxels(labels: Labels, count: int) -> npt.NDArray[np.int64]:
+    """Return for labels 0 to ``count`` the flat index of the first voxel; the size where none."""
+    flat = labels.ravel()
+    found = np.flatnonzero(flat)[::-1]  # where one number is assigned to twice, the last stays
+    first = np.full(count + 1, flat.size, np.int64)
+    first[flat[found]] = found
+    return first
 
 
 def _without_small(labels: Labels, smallest: float) -> Labels:
-    """Return labels without objects of fewer voxels, renumbered without gaps."""
+    """Return labels without objects of fewer voxels, numbered in the order of their first voxel."""
     sizes = np.bincount(labels.ravel())
-    kept = sizes >= max(smallest, 1)
+    kept = sizes >= smallest
     kept[0] = False
-    numbers = np.zeros(len(sizes), np.int32)
-    numbers[kept] = np.arange(1, np.count_nonzero(kept) + 1, dtype=np.int32)
-    return numbers[labels]
+    first = first_voxels(labels, len(sizes) - 1)
+    return numbers_in_order(first, kept)[labels]
+
+
+def numbers_in_order(first: npt.NDArray[np.int64], kept: npt.NDArray[np.bool_]) -> Labels:
+    """Return 1 to n for the objects kept in the order of ``first``, and 0 for the others."""
+    chosen = np.flatnonzero(kept)
+    numbers = np.zeros(len(kept), np.int32)
+    numbers[chosen[np.argsort(first[chosen])]] = np.arange(1, len(chosen) + 1)
+    return numbers

@@ -5,7 +5,7 @@ Spacing changes axis by axis, so every resampling here is separable: a list of p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,8 +18,8 @@ FloatArray = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.float64]
 Box = tuple[slice, ...]
 
-# Values that a slab on the way back may hold.
-_SLAB = 2**24
+# Voxels of a slab on the way back: small enough for the processor's cache.
+_SLAB = 2**20
 
 
 def positions(source: Grid, target: Grid) -> list[Positions]:
@@ -34,6 +34,45 @@ def positions(source: Grid, target: Grid) -> list[Positions]:
     ]
 
 
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """Where the voxels along one axis come from: between index ``low`` and the next one."""
+
+    low: npt.NDArray[np.intp]
+    part: FloatArray
+    blended: bool
+    same: bool
+
+    @classmethod
+    def of(cls, where: Positions, n: int) -> _Line:
+        """Return it for positions on an axis of ``n`` voxels."""
+        inside = np.clip(where, 0, n - 1)
+        low = np.floor(inside).astype(np.intp)
+        part = (inside - low).astype(np.float32)
+        blended = bool(part.any())
+        return cls(low, part, blended, not blended and np.array_equal(low, np.arange(n)))
+
+    @property
+    def high(self) -> npt.NDArray[np.intp]:
+        """Index of the upper neighbour; where there is nothing to blend, the lower one's."""
+        return self.low + (self.part > 0)
+
+    def sample(
+        self, array: FloatArray, axis: int, side: slice = slice(None), start: int = 0
+    ) -> FloatArray:
+        """Return the voxels of ``side`` from an array whose axis begins at index ``start``."""
+        if self.same:
+            return array
+        below = array.take(self.low[side] - start, axis)
+        if not self.blended:
+            return below
+        above = array.take(self.high[side] - start, axis)
+        above -= below
+        above *= self.part[side].reshape(-1, *(1,) * (array.ndim - axis - 1))
+        above += below
+        return above
+
+
 def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
     """Sample the last axes of an array linearly at the outer product of positions.
 
@@ -41,22 +80,51 @@ def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
     """
     lead = array.ndim - len(at)
     for axis, where in enumerate(at, start=lead):
-        n = array.shape[axis]
-        inside = np.clip(where, 0, n - 1)
-        low = np.floor(inside).astype(np.intp)
-        part = (inside - low).astype(np.float32)
-        if not part.any():
-            if not np.array_equal(low, np.arange(n)):
-                array = array.take(low, axis)
-            continue
-        part = part.reshape(-1, *(1,) * (array.ndim - axis - 1))
-        below = array.take(low, axis)
-        above = array.take(np.minimum(low + 1, n - 1), axis)
-        above -= below
-        above *= part
-        above += below
-        array = above
+        array = _Line.of(where, array.shape[axis]).sample(array, axis)
     return array
+
+
+def strongest(channels: Iterable[FloatArray]) -> tuple[npt.NDArray[np.uint16], FloatArray]:
+    """Return the number of the greatest channel, voxel by voxel, and its value.
+
+    As ``argmax`` and ``max`` over the channels, which need not be there all at once.
+    """
+    order: npt.NDArray[np.uint16] | None = None
+    for number, values in enumerate(channels):
+        if order is None:
+            order, best = np.zeros(values.shape, np.uint16), values.copy()
+            continue
+        np.copyto(order, np.uint16(number), where=values > best)
+        np.maximum(best, values, out=best)
+    if order is None:
+        raise ValueError("There is no channel to choose from.")
+    return order, best
+
+
+class Sampling:
+    """Linear sampling of an image at another grid of the same axes and centre, box by box.
+
+    A box has the same values, to the last bit, as that part of the whole.
+    """
+
+    def __init__(self, source: Grid, target: Grid) -> None:
+        at = zip(positions(source, target), source.shape, strict=True)
+        self._lines = tuple(_Line.of(where, n) for where, n in at)
+
+    def source(self, box: Box) -> Box:
+        """Return the box of the source that a box of the target, which is not empty, needs."""
+        return tuple(
+            slice(int(line.low[side.start]), int(line.high[side.stop - 1]) + 1)
+            for line, side in zip(self._lines, box, strict=True)
+        )
+
+    def sample(self, array: FloatArray, box: Box) -> FloatArray:
+        """Return a box of the target from ``source(box)`` of an image, shape (channel, ...)."""
+        array = np.ascontiguousarray(array)  # or every axis would make it so by itself
+        sides = zip(self._lines, box, self.source(box), strict=True)
+        for axis, (line, side, read) in enumerate(sides, start=1):
+            array = line.sample(array, axis, side, read.start)
+        return array
 
 
 def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:
@@ -106,20 +174,31 @@ class WayBack:
     def decided(
         self,
         maps: FloatArray,
-        decide: Callable[[FloatArray], npt.NDArray[Any]],
+        decide: Callable[[Iterable[FloatArray]], npt.NDArray[Any]],
     ) -> npt.NDArray[Any]:
         """Return labels on the native grid from maps on the prepared one, (channel, *spatial).
 
         Probabilities are interpolated, then decided: smoother borders than the nearest label.
-        Slab by slab, so that the maps never exist on the native grid.
+        Slab by slab and channel by channel, so that beside the labels no more exists on the
+        native grid than a few slabs of one channel.
+
+        Parameters
+        ----------
+        decide
+            Turns the channels of a slab, which it is given one after the other, into labels.
         """
         at = positions(self.prepared, self.oriented)
-        rows = max(1, _SLAB // max(1, maps.shape[0] * int(np.prod(self.oriented.shape[1:]))))
-        slabs = []
-        for start in range(0, self.oriented.shape[0], rows):
-            slab = interpolate(maps, (at[0][start : start + rows], *at[1:]))
-            slabs.append(decide(slab))
-        return np.ascontiguousarray(self.how.inverse().apply(np.concatenate(slabs)))
+        planes, *within = self.oriented.shape
+        rows = max(1, _SLAB // int(np.prod(within)))
+        labels: npt.NDArray[Any] | None = None
+        for start in range(0, planes, rows):
+            here = (at[0][start : start + rows], *at[1:])
+            slab = decide(interpolate(channel, here) for channel in maps)
+            if labels is None:
+                labels = np.empty(self.native.shape, slab.dtype)
+            self.how.apply(labels)[start : start + rows] = slab
+        assert labels is not None  # a grid has voxels
+        return labels
 
     def region(self, box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
         """Return where a box of the prepared grid lies on the native one, and its labels there.

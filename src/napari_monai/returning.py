@@ -7,13 +7,14 @@ is kept along each axis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from .resample import WayBack, positions
+from .resample import WayBack, nearest, positions
 from .tiling import Box
 
 # Values on the native grid that are made at once.
@@ -113,6 +114,23 @@ class Returning:
             if box[axis].stop < self.shape[axis]:
                 self._planes[axis].keep(box, maps)
         return wide
+
+
+def bring_labels(back: WayBack, labels: Any) -> Iterator[tuple[Box, npt.NDArray[Any]]]:
+    """Yield labels on the native grid, the nearest voxel's, in boxes that tile it.
+
+    ``labels`` lie on the prepared grid, in memory or on disk; a slab of them is held at once.
+    """
+    home, shape = back.how.inverse(), back.oriented.shape
+    near = nearest(back.prepared, back.oriented)
+    rows = max(1, _SLAB // int(np.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        stop = min(start + rows, shape[0])
+        first, *others = near[0][start:stop], *near[1:]
+        low = int(first[0])
+        slab = np.asarray(labels[low : int(first[-1]) + 1])[np.ix_(first - low, *others)]
+        box = (slice(start, stop), *(slice(0, n) for n in shape[1:]))
+        yield home.box(box, shape), np.ascontiguousarray(home.apply(slab))
 
 
 class _Planes:

@@ -284,6 +284,12 @@ class TrainingSettings(Settings):
     distance_weight: float = option(
         2.0, "Weight of the centre-distance loss beside Dice and cross-entropy.", minimum=0.0
     )
+    touching_weight: float = option(
+        0.0,
+        "How much more the voxels between objects that touch count in the loss.",
+        minimum=0.0,
+        maximum=100.0,
+    )
     average: float = option(
         0.999,
         "Decay of the moving average of the weights that is validated and kept; 0 turns it off.",

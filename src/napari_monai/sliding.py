@@ -8,64 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from .blending import Blender
-from .devices import pick_precision
+from .devices import free_memory, pick_precision
 from .events import Said
+from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
 from .settings import Blend, Precision
 from .tiling import Box, Tiling, plan
+from .windows import Empty, Source, Windows
 
 # Voxels of a batch where nobody asks for a batch size. A CPU gains nothing from larger ones.
 _BATCH_VOXELS = {"cpu": 2**18, "mps": 2**20, "cuda": 2**22}
-# Windows that are looked at for the one on which precisions are compared.
-_CANDIDATES = 16
-# Bytes that are read at once for the windows that share them.
-_STRIP = 2**28
 
 Finish = Callable[[Box, torch.Tensor], Sequence[torch.Tensor]]
-
-
-class Source(Protocol):
-    """An image that is read by boxes: ``shape`` is its space, without the channels."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of voxels along each axis."""
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-
-    def read(self, box: Box) -> FloatArray:
-        """Return the voxels in a box: float32 of shape (channel, *box)."""
-
-
-@dataclass(frozen=True)
-class Empty:
-    """Which windows hold nothing, and what the networks would say of them.
-
-    A window is empty if each channel lies at or below its ``threshold`` everywhere; its maps are
-    ``background``, a value for each output channel.
-    """
-
-    threshold: tuple[float, ...]
-    background: tuple[float, ...]
-
-    def holds(self, window: FloatArray) -> bool:
-        """Whether a window, (channel, *window), is empty."""
-        channels = zip(window, self.threshold, strict=True)
-        return all(bool((channel <= most).all()) for channel, most in channels)
-
-    def maps(self, shape: Sequence[int], device: torch.device) -> torch.Tensor:
-        """Return the maps of an empty window, (output channel, *shape)."""
-        values = torch.tensor(self.background, dtype=torch.float32, device=device)
-        return values.view(-1, *(1,) * len(shape)).repeat(1, *shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +136,7 @@ def predict_parts(
     OutOfMemoryError
         If one window alone fits neither the device nor the host.
     """
-    windows = _Windows(source, tiling)
+    windows = Windows(source, tiling)
     networks = (network,) if isinstance(network, torch.nn.Module) else tuple(network)
     dtype = precision if isinstance(precision, torch.dtype) else pick_precision(device, precision)
     outputs = Outputs(tuple(activation), spread)
@@ -190,9 +151,7 @@ def predict_parts(
     )
     if precision == "auto":
         yield from runner.settle(windows.busiest())
-    size = batch_size or max(
-        1, _BATCH_VOXELS.get(device.type, 2**18) // int(np.prod(tiling.window))
-    )
+    size = batch_size or _batch_size(runner, windows)
     run = _Run(windows, tiling, runner, finish=finish or _as_it_is, size=size, empty=empty)
     yield from run.parts(first_row)
 
@@ -239,6 +198,17 @@ def predict(
     return maps
 
 
+def _batch_size(runner: Runner, windows: Windows) -> int:
+    """Return how many windows the device makes use of at once, and has the memory for."""
+    window = windows.tiling.window
+    size = max(1, _BATCH_VOXELS.get(runner.device.type, 2**18) // int(np.prod(window)))
+    if runner.device.type == "cuda" and size > 1:
+        shape = (1, windows.channels, *window[len(window) - runner.spatial_dims :])
+        each = activations(runner.networks[0], shape, runner.dtype)
+        size = max(1, min(size, free_memory(runner.device) // 2 // max(1, each)))
+    return size
+
+
 def _as_it_is(_box: Box, values: torch.Tensor) -> Sequence[torch.Tensor]:
     return (values,)
 
@@ -248,7 +218,7 @@ class _Run:
 
     def __init__(
         self,
-        windows: _Windows,
+        windows: Windows,
         tiling: Tiling,
         runner: Runner,
         *,
@@ -370,51 +340,3 @@ def _on_host(result: torch.Tensor) -> torch.Tensor:
         return result.cpu()
     host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
     return host.copy_(result, non_blocking=True)
-
-
-class _Windows:
-    """The windows of an array, padded where it is smaller than they are.
-
-    What is read by boxes is read in strips that hold the windows of a row, or of a part of it,
-    so that neighbours do not read it twice.
-    """
-
-    def __init__(self, source: FloatArray | Source, tiling: Tiling) -> None:
-        self.source = source
-        self.tiling = tiling
-        self._strip: tuple[Box, FloatArray] | None = None
-
-    def __getitem__(self, index: int) -> FloatArray:
-        """Return a window, (channel, *window)."""
-        box = self.tiling.unpadded(self.tiling.box(index))
-        if isinstance(self.source, np.ndarray):
-            return self.tiling.pad(self.source[(slice(None), *box)])
-        if self._strip is None or not _within(box, self._strip[0]):
-            self._strip = None  # before the next is read: both may not fit
-            wider = self._widened(box, self.source)
-            self._strip = wider, self.source.read(wider)
-        place, values = self._strip
-        inner = (
-            slice(b.start - p.start, b.stop - p.start) for b, p in zip(box, place, strict=True)
-        )
-        return self.tiling.pad(values[(slice(None), *inner)])
-
-    def busiest(self) -> FloatArray:
-        """Return the window with most contrast of a few: on an empty one all precisions agree."""
-        step = max(1, self.tiling.total // _CANDIDATES)
-        windows = (self[i] for i in range(0, self.tiling.total, step))
-        return max(windows, key=lambda window: float(window.std()))
-
-    def _widened(self, box: Box, source: Source) -> Box:
-        """Return a window's box over as many of the last axes as can be read at once."""
-        shape = self.tiling.shape
-        for axis in range(1, len(box)):
-            wider = (*box[:axis], *(slice(0, n) for n in shape[axis:]))
-            if 4 * source.channels * int(np.prod([s.stop - s.start for s in wider])) <= _STRIP:
-                return wider
-        return box
-
-
-def _within(box: Box, other: Box) -> bool:
-    pairs = zip(box, other, strict=True)
-    return all(o.start <= b.start and b.stop <= o.stop for b, o in pairs)

@@ -38,6 +38,38 @@ class ArrayLike(Protocol):
     def __getitem__(self, key: Any, /) -> Any: ...
 
 
+def chunk_lengths(data: ArrayLike) -> tuple[Any, ...]:
+    """Return how long the pieces are that an array is read in best, axis by axis.
+
+    A number each, or a tuple of numbers where they differ: zarr and dask say it. Of an array in
+    one piece the planes along the axis that is slowest in memory count, or along the first one
+    where that is not known.
+    """
+    chunks = getattr(data, "chunks", None)
+    if chunks is not None:
+        return tuple(chunks)
+    strides = getattr(data, "strides", None) or range(len(data.shape), 0, -1)
+    steps = [abs(s) * (n > 1) for s, n in zip(strides, data.shape, strict=True)]
+    slowest = int(np.argmax(steps))
+    return tuple(1 if axis == slowest else n for axis, n in enumerate(data.shape))
+
+
+class _TimePoint:
+    """One time point of an array in a file, which reads where it is indexed."""
+
+    def __init__(self, data: ArrayLike, index: int) -> None:
+        n = data.shape[0]
+        if not -n <= index < n:
+            raise IndexError(f"Index {index} is outside an axis of {n}.")
+        self._data, self._index = data, index % n
+        self.shape = tuple(data.shape[1:])
+        self.dtype = data.dtype
+        self.chunks = chunk_lengths(data)[1:]
+
+    def __getitem__(self, key: Any, /) -> Any:
+        return self._data[(self._index, *(key if isinstance(key, tuple) else (key,)))]
+
+
 @dataclass(frozen=True, eq=False)
 class Volume:
     """An image of two or three spatial axes, its space, and what its channels are.
@@ -138,7 +170,9 @@ class Volume:
             if index != 0:
                 raise VolumeError(f"{self.name} has one time point, not {index + 1}.")
             return self
-        return replace(self, data=self.data[index], leading=self.leading[1:])
+        lazy = not isinstance(self.data, np.ndarray) and not hasattr(self.data, "__dask_graph__")
+        data = _TimePoint(self.data, index) if lazy else self.data[index]
+        return replace(self, data=data, leading=self.leading[1:])
 
     def as_channels_first(self) -> npt.NDArray[Any]:
         """Return one time point in memory as an array of shape (channel, *grid.shape)."""
@@ -157,6 +191,24 @@ class LabelClass:
     colour: str | None = None
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """How labels came about, as far as that is known.
+
+    Parameters
+    ----------
+    how
+        ``"automatic"``: by an algorithm alone. ``"semiautomatic"``: with a person's help.
+        ``"manual"``: by a person.
+    algorithm, version
+        Name and version of the algorithm: of the model.
+    """
+
+    how: Literal["automatic", "semiautomatic", "manual"]
+    algorithm: str = ""
+    version: str = ""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelVolume(Volume):
     """Labels on a grid: an integer array whose 0 is background.
@@ -168,10 +220,13 @@ class LabelVolume(Volume):
         classes of the objects: one, as a rule.
     kind
         ``"classes"``: a number is a class. ``"instances"``: a number is an object.
+    made_by
+        How they came about; ``None`` where that is not known.
     """
 
     classes: Sequence[LabelClass] = ()
     kind: LabelKind = "classes"
+    made_by: Provenance | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 from PIL import Image
 from tests.cli.bright import save_png, squares
+from tests.io.dicom_files import axial, save
 
+from napari_monai import io
 from napari_monai.cli import main
 
 NIFTIS = (
@@ -50,7 +53,7 @@ def test_a_folder_is_one_file_an_image_and_a_bad_one_is_reported(tmp_path, capsy
     assert sorted(path.name for path in out.iterdir()) == ["a.npy", "b.npy"]
     error, summary = capsys.readouterr().err.splitlines()
     assert "bad.png" in error
-    assert summary == "napari-monai: 1 of 3 files failed."
+    assert summary == "napari-monai: 1 of 3 images failed."
 
 
 def test_several_images_in_a_file(tmp_path, capsys):
@@ -111,3 +114,38 @@ def test_a_truncated_nifti_is_one_line_and_nothing_is_written(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "half.nii.gz" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["half.nii.gz", "whole.nii.gz"]
+
+
+def test_labels_of_a_nifti_to_a_segmentation_of_their_series(tmp_path, capsys):
+    uids = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
+    folder = save(tmp_path / "series", axial([0, 2.5, 5], **uids))
+    (image,) = io.read_series(folder)
+    how = image.grid.reorientation_to("RAS")  # as most programs turn what they convert
+    array = np.random.default_rng(0).integers(0, 3, image.grid.shape).astype(np.uint8)
+    labels = nib.Nifti1Image(how.apply(array), image.grid.reoriented(how).affine)
+    nib.save(labels, tmp_path / "labels.nii.gz")
+    arguments = ["convert", str(tmp_path / "labels.nii.gz"), str(tmp_path / "seg.dcm")]
+    assert main([*arguments, "--labels"]) == 1
+    assert "--reference FOLDER" in capsys.readouterr().err
+    assert main(arguments) == 1
+    assert "--labels" in capsys.readouterr().err
+    assert main([*arguments, "--reference", str(folder), "--made-by", "manual"]) == 0
+    made = pydicom.dcmread(tmp_path / "seg.dcm")
+    assert (made.SegmentationType, made.StudyInstanceUID) == ("BINARY", "1.2.3")
+    assert {s.SegmentAlgorithmType for s in made.SegmentSequence} == {"MANUAL"}
+    found = io.read(tmp_path / "seg.dcm")
+    np.testing.assert_array_equal(found.numpy(), array)
+    # And back, as a label map, and on to a NIfTI.
+    back = ["convert", str(tmp_path / "seg.dcm")]
+    options = ["--reference", str(folder), "--labelmap"]
+    assert main([*back, str(tmp_path / "map.dcm"), *options]) == 0
+    assert pydicom.dcmread(tmp_path / "map.dcm").SegmentationType == "LABELMAP"
+    assert main([*back, str(tmp_path / "out.nii.gz")]) == 0
+    np.testing.assert_array_equal(nib.load(tmp_path / "out.nii.gz").get_fdata(), array)
+
+
+def test_how_labels_were_made_is_for_segmentations(tmp_path, capsys):
+    source = save_png(tmp_path / "x.png", squares())
+    arguments = ["convert", str(source), str(tmp_path / "x.npy"), "--made-by", "manual"]
+    assert main(arguments) == 2
+    assert "--made-by is for .dcm" in capsys.readouterr().err

@@ -6,10 +6,12 @@ import json
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import tifffile
 from safetensors.torch import load_file, save_file
 from tests.cli.bright import bright_model, save_png, squares
+from tests.io.dicom_files import axial, save
 
 from napari_monai.cli import main
 from napari_monai.io import read
@@ -49,6 +51,23 @@ def test_a_folder_of_images(bright, images, out, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in lines] == [str(out / f"{n}.tif") for n in "abc"]
     assert "1 of 1 classes" in lines[0]
+
+
+def test_a_series_becomes_a_segmentation_that_refers_to_it(bright, tmp_path, out):
+    pixels = np.where(squares(corners=CORNERS) > 0, 1200, 1030).astype(np.uint16)
+    uids = {"StudyInstanceUID": "1.2.3", "FrameOfReferenceUID": "1.2.4"}
+    series = axial([0, 2.5, 5], pixels=pixels, **uids)
+    folder = save(tmp_path / "series", series)
+    assert segment(folder, "--model", "bright", "--output", out, "--format", ".dcm") == 0
+    (path,) = out.glob("*.dcm")
+    made = pydicom.dcmread(path)
+    (one,) = made.SegmentSequence
+    assert (one.SegmentLabel, one.SegmentAlgorithmType) == ("bright", "AUTOMATIC")
+    about = one.SegmentationAlgorithmIdentificationSequence[0]
+    assert (about.AlgorithmName, about.AlgorithmVersion) == ("bright", "1.0")
+    references = made.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {r.ReferencedSOPInstanceUID for r in references} == {s.SOPInstanceUID for s in series}
+    np.testing.assert_array_equal(read(path).numpy(), [pixels > 1100] * 3)
 
 
 def test_objects_are_told_apart(blobs, images, out, capsys):

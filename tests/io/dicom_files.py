@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import pixel_array
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    generate_uid,
+)
 
 from napari_monai.volume import Volume
 
@@ -113,3 +121,129 @@ def assert_holds(volumes: Sequence[Volume], made: Dataset) -> None:
         if away <= 0.05 and any(np.array_equal(plane, values) for plane in planes):
             return
     raise AssertionError(f"no volume holds slice {made.get('InstanceNumber')} at its place")
+
+
+def stack_of(count: int, **elements: Any) -> list[Dataset]:
+    """Return MR slices 3 mm apart, in the given orientation."""
+    cosines = np.array(elements.get("orientation", (1, 0, 0, 0, 1, 0)), float)
+    normal = np.cross(cosines[:3], cosines[3:])
+    start = np.array(elements.pop("start", (-7.25, 11.5, 5.125)))
+    return [mr_slice(start + 3 * k * normal, number=k + 1, **elements) for k in range(count)]
+
+
+@dataclass
+class Frame:
+    """One frame of an enhanced file, and what its functional groups say."""
+
+    position: Sequence[float]
+    orientation: Sequence[float] = (1, 0, 0, 0, 1, 0)
+    stack: str = "1"
+    index: tuple[int, ...] = ()
+    time: int | None = None
+    echo: float | None = None
+    kind: str = "M"
+    rescale: tuple[float, float] | None = None
+    b: float | None = None
+
+
+def enhanced_of(frames: Sequence[Frame], *, shared: bool = True, **elements: Any) -> Dataset:
+    """Return an enhanced MR; with ``shared`` what all frames have in common is said once."""
+    pixels = np.random.default_rng(len(frames)).integers(0, 4096, (len(frames), *SHAPE))
+    made = mr_slice(pixels=pixels.astype("<u2"), NumberOfFrames=len(frames))
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing",
+                    "SliceThickness"):  # fmt: skip
+        delattr(made, keyword)
+    made.SOPClassUID = EnhancedMRImageStorage
+    groups = [_groups(frame) for frame in frames]
+    common = Dataset()
+    for keyword in ("PixelMeasuresSequence", "PlaneOrientationSequence",
+                    "PixelValueTransformationSequence"):  # fmt: skip
+        first = groups[0].get(keyword)
+        if shared and all(g.get(keyword) == first and first is not None for g in groups):
+            setattr(common, keyword, first)
+            for group in groups:
+                delattr(group, keyword)
+    made.SharedFunctionalGroupsSequence = [common]
+    made.PerFrameFunctionalGroupsSequence = groups
+    for key, value in elements.items():
+        setattr(made, key, value)
+    return made
+
+
+def _groups(frame: Frame) -> Dataset:
+    group = Dataset()
+    content = Dataset()
+    content.StackID = frame.stack
+    if frame.index:
+        content.DimensionIndexValues = list(frame.index)
+    if frame.time is not None:
+        content.TemporalPositionIndex = frame.time
+    group.FrameContentSequence = [content]
+    group.PlanePositionSequence = [_item(ImagePositionPatient=list(frame.position))]
+    group.PlaneOrientationSequence = [_item(ImageOrientationPatient=list(frame.orientation))]
+    group.PixelMeasuresSequence = [_item(PixelSpacing=[0.8, 0.7], SliceThickness=2)]
+    group.MRImageFrameTypeSequence = [_item(FrameType=["ORIGINAL", "PRIMARY", frame.kind, "NONE"])]
+    if frame.echo is not None:
+        group.MREchoSequence = [_item(EffectiveEchoTime=frame.echo)]
+    if frame.b is not None:
+        group.MRDiffusionSequence = [_item(DiffusionBValue=frame.b)]
+    if frame.rescale is not None:
+        slope, intercept = frame.rescale
+        group.PixelValueTransformationSequence = [
+            _item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="US")
+        ]
+    return group
+
+
+def _item(**elements: Any) -> Dataset:
+    item = Dataset()
+    for key, value in elements.items():
+        setattr(item, key, value)
+    return item
+
+
+def mosaic_of(
+    count: int,
+    *,
+    orientation: Sequence[float] = (1, 0, 0, 0, 1, 0),
+    flip: bool = False,
+    second: bool = True,
+    **elements: Any,
+) -> Dataset:
+    """Return a Siemens mosaic; with ``flip`` its slices follow each other against the normal."""
+    side = int(np.ceil(np.sqrt(count)))
+    random = np.random.default_rng([count, len(elements)])
+    tiles = np.zeros((side * side, *SHAPE), "<u2")
+    tiles[:count] = random.integers(1, 4096, (count, *SHAPE))
+    sheet = tiles.reshape(side, side, *SHAPE).transpose(0, 2, 1, 3)
+    cosines = np.array(orientation, float)
+    normal = np.cross(cosines[:3], cosines[3:]) * (-1 if flip else 1)
+    known = {"ImageType": ["ORIGINAL", "PRIMARY", "M", "MOSAIC"], "SpacingBetweenSlices": 4}
+    made = mr_slice(
+        (-10.5, -20.25, 30),
+        pixels=sheet.reshape(side * SHAPE[0], side * SHAPE[1]),
+        orientation=orientation,
+        **{**known, **elements},
+    )
+    block = made.private_block(0x29, "SIEMENS CSA HEADER", create=True)
+    tags = {
+        "EchoLinePosition": [],
+        "EchoColumnPosition": [],
+        "NumberOfImagesInMosaic": [str(count)],
+        "SliceNormalVector": [f"{x:.10f}" for x in normal],
+    }
+    block.add_new(0x10, "OB", csa_header(second, tags))
+    return made
+
+
+def csa_header(second: bool, tags: dict[str, list[str]]) -> bytes:
+    """Return a CSA header of either kind."""
+    content = (b"SV10\4\3\2\1" if second else b"") + struct.pack("<II", len(tags), 77)
+    first = len(next(iter(tags.values())))
+    for name, values in tags.items():
+        content += struct.pack("<64si4sIII", name.encode(), len(values), b"FD", 0, len(values), 77)
+        for value in values:
+            raw = value.encode() + b"\0"
+            lengths = (0, len(raw), 77, 0) if second else (len(raw) + first, 0, 0, 0)
+            content += struct.pack("<4i", *lengths) + raw.ljust(-(-len(raw) // 4) * 4, b"\0")
+    return content

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from tests.io.dicom_files import (
     SHAPE,
     assert_holds,
     axial,
+    csa_header,
     mr_slice,
     save,
     slice_of,
@@ -40,7 +40,7 @@ from tests.io.dicom_files import (
 
 from napari_monai import io
 from napari_monai.errors import ReadError, VolumeWarning
-from napari_monai.io.dicom import csa, geometry, source
+from napari_monai.io.dicom import codestream, csa, geometry, source
 from napari_monai.io.lazy import LazyArray
 from napari_monai.volume import LabelVolume, Volume
 
@@ -474,7 +474,7 @@ class TestFiles:
     def test_a_zip_bomb(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zip"
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("a.dcm", bytes(source._RATIO_FROM + 1))
+            archive.writestr("a.dcm", bytes(codestream.RATIO_FROM + 1))
         with pytest.raises(ReadError, match="would unpack"):
             io.read(path)
 
@@ -618,19 +618,6 @@ class TestDamage:
                 said = str(error)
         assert "\n" not in said
         assert NAME not in said
-
-
-def csa_header(second: bool, tags: dict[str, list[str]]) -> bytes:
-    """Return a CSA header of either kind."""
-    content = (b"SV10\4\3\2\1" if second else b"") + struct.pack("<II", len(tags), 77)
-    first = len(next(iter(tags.values())))
-    for name, values in tags.items():
-        content += struct.pack("<64si4sIII", name.encode(), 1, b"FD", 0, len(values), 77)
-        for value in values:
-            raw = value.encode() + b"\0"
-            lengths = (0, len(raw), 77, 0) if second else (len(raw) + first, 0, 0, 0)
-            content += struct.pack("<4i", *lengths) + raw.ljust(-(-len(raw) // 4) * 4, b"\0")
-    return content
 
 
 class TestSiemens:

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.space import grid
 
 from napari_monai.errors import ReadError
+from napari_monai.io.convert import displayed
 from napari_monai.io.lazy import LazyArray
+from napari_monai.volume import Volume
 
 
 class Strict:
@@ -56,6 +60,25 @@ def test_slices_as_numpy(key: Any) -> None:
     found = lazy()[key]
     np.testing.assert_array_equal(found, EXPECTED[key])
     assert np.shape(found) == EXPECTED[key].shape
+
+
+@given(full_keys(), st.tuples(*[st.booleans()] * 3))
+def test_turned_axes_as_numpy(key: Any, flips: tuple[bool, ...]) -> None:
+    expected = EXPECTED[tuple(slice(None, None, -1 if f else 1) for f in flips)][key]
+    found = lazy(flips=flips)[key]
+    np.testing.assert_array_equal(found, expected)
+    assert np.shape(found) == expected.shape
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "SRA"])
+def test_turning_a_volume_reads_nothing(codes: str) -> None:
+    source = Strict(ARRAY)
+    volume = Volume(source, grid(ARRAY.shape[1:], codes), "t")
+    shown = displayed(volume)
+    assert shown.grid.orientation == "IPL"
+    assert source.voxels == 0
+    expected = displayed(Volume(ARRAY, volume.grid, "t")).numpy()
+    np.testing.assert_array_equal(shown.numpy(), expected)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +140,14 @@ def test_the_file_is_released_with_the_array() -> None:
     del view
     assert released == [1]
     assert part.shape == (4, 5)
+
+
+@pytest.mark.parametrize(("order", "chunks"), [("C", (6, 1, 5)), ("F", (1, 4, 5))], ids=["C", "F"])
+def test_an_array_in_one_piece_is_read_along_its_slowest_axis(order, chunks):
+    source = np.zeros((4, 5, 6), order=order)
+    assert LazyArray(source, order=(2, 0, 1)).chunks == chunks
+
+
+def test_chunks_follow_the_axes():
+    source = zarr.zeros(shape=(4, 5, 6), chunks=(2, 5, 3), store={})
+    assert LazyArray(source, order=(2, 0, 1)).chunks == (3, 2, 5)

@@ -435,3 +435,43 @@ class TestBroken:
 def test_small_levels_are_not_made(tmp_path: Path) -> None:
     labels = LabelVolume(np.zeros((40, 256, 256), np.uint8), Grid.from_spacing((40, 256, 256)))
     assert ome_zarr_write._levels(labels) == ((40, 256, 256),)
+
+
+class Counted:
+    """Labels that are nowhere stored; it notes how many voxels were asked for at once."""
+
+    dtype = np.dtype(np.uint16)
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape, self.most = shape, 0
+
+    def __getitem__(self, key: Any) -> Any:
+        axes = np.ogrid[tuple(slice(n) for n in self.shape)]
+        cut = [axis[(0,) * i + (k,)] for i, (axis, k) in enumerate(zip(axes, key, strict=True))]
+        block = sum(
+            (n + 1) * a.reshape([-1 if i == j else 1 for j in range(len(key))])
+            for i, (n, a) in enumerate(zip(self.shape, cut, strict=True))
+        )
+        self.most = max(self.most, block.size)
+        return (block % 2**16).astype(self.dtype)
+
+
+@pytest.mark.parametrize(
+    "shape", [(70, 300, 600), (3, 1100, 530), (1030, 2100)], ids=["thick", "thin", "picture"]
+)
+def test_labels_are_streamed_in_small_blocks(
+    shape: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ome_zarr_write, "_BLOCK", 2**22)
+    source = Counted(shape)
+    labels = LabelVolume(source, Grid.from_spacing(shape, (1.0,) * len(shape), unit="µm"))
+    io.write(tmp_path / "a.ome.zarr", labels)
+    assert source.most * 2 <= 2**22
+    group = zarr.open_group(str(tmp_path / "a.ome.zarr"), mode="r")
+    expected = source[tuple(slice(None) for _ in shape)]
+    for dataset in group.attrs["ome"]["multiscales"][0]["datasets"]:
+        level = group[dataset["path"]]
+        scale = dataset["coordinateTransformations"][0]["scale"]
+        step = tuple(slice(None, None, int(s)) for s in scale)
+        np.testing.assert_array_equal(level[...], expected[step])
+    assert int(scale[-1]) > 1

@@ -36,3 +36,17 @@ def affine_of(codes: str, degrees: float = 0.0) -> np.ndarray:
     affine[:3, :3] = rotation(degrees) @ affine[:3, :3]
     affine[:3, 3] = (-31.0, 17.5, 204.25)
     return affine
+
+
+def sheared(codes: str, degrees: float = 0.0) -> np.ndarray:
+    """Return such an affine with its slices shifted, as a tilted gantry leaves them."""
+    affine = affine_of(codes, degrees)
+    affine[:3, 2] += 0.4 * affine[:3, 1]
+    return affine
+
+
+LEANING = {
+    "straight": affine_of,
+    "oblique": lambda codes: affine_of(codes, 16),
+    "sheared": sheared,
+}

@@ -146,6 +146,18 @@ def test_labels_drawn_in_the_viewer_take_the_grid_of_the_image(
     np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "ct.nii.gz").affine)
 
 
+def test_slider_reaches_beyond_the_window_of_a_ct(
+    sample_data: Path, make_napari_viewer: Any
+) -> None:
+    viewer = make_napari_viewer()
+    for _ in range(2):
+        (layer,) = viewer.open(sample_data / "abdomen_ct.nii.gz", plugin=PLUGIN)
+        assert tuple(layer.contrast_limits) == (-160, 240)
+        low, high = layer.contrast_limits_range
+        assert low <= -1000
+        assert high >= 400
+
+
 def test_foreign_labels_to_ome_tiff(tmp_path: Path) -> None:
     data = np.arange(20, dtype=np.uint16).reshape(4, 5)
     layer = Labels(data, scale=(0.5, 0.25), units="um", name="cells")

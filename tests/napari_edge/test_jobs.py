@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_monai._napari.jobs import Job, Pace, span
 from napari_monai.errors import ModelError
-from napari_monai.events import Event, Said, Started, StepDone, WindowDone
+from napari_monai.events import Event, FileDone, Said, Started, StepDone, WindowDone
 
 
 class Watch:
@@ -66,6 +67,30 @@ def test_events_arrive_in_order_in_the_main_thread(watch) -> None:
     assert where[0] is not threading.main_thread()
     assert [p[:2] for p in seen.progress] == [(0, 3), (1, 3), (2, 3), (3, 3)]
     assert seen.progress[-1][2] == "3 of 3 windows"
+
+
+def test_events_do_not_pile_up_in_a_busy_window(
+    make_napari_viewer, watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawing the viewer's progress bar lets the next event in, whose drawing lets in the next."""
+    make_napari_viewer()
+    monkeypatch.setattr("napari_monai._napari.jobs._ACTIVITY_EVERY", 0.0)
+    depths: list[int] = []
+
+    def steps() -> Iterator[Event]:
+        yield Started(80, "files")
+        for n in range(80):
+            yield FileDone(n + 1, 80)
+
+    def slow(_event: Event) -> None:
+        time.sleep(0.001)
+        depths.append(sum(1 for _ in traceback.walk_stack(None)))
+
+    seen = watch(steps())
+    seen.job.happened.connect(slow)
+    assert seen.run() == "done"
+    assert len(depths) == 81
+    assert max(depths) < min(depths) + 30
 
 
 def test_training_steps_count_too(watch) -> None:

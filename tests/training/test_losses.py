@@ -53,3 +53,21 @@ def test_class_loss_prefers_the_truth() -> None:
     assert wrong > 10
     entropy = functional.cross_entropy(hot, truth[:, 0])
     assert class_loss(hot, truth) > entropy
+
+
+def test_voxels_where_objects_touch_count_more():
+    torch.manual_seed(0)
+    logits = torch.randn(2, 2, 8, 8)
+    inside = (torch.rand(2, 1, 8, 8) > 0.4).float()
+    near = (torch.rand(2, 1, 8, 8) > 0.8).float()
+    targets = torch.cat([inside, inside * torch.rand(2, 1, 8, 8), near], 1)
+    weight = 1 + 5 * near
+    error = (logits[:, 1:] - targets[:, 1:2]).abs() * weight
+    entropy = functional.binary_cross_entropy_with_logits(logits[:, :1], inside, reduction="none")
+    expected = (
+        (entropy * weight).mean()
+        + soft_dice(logits[:, :1].sigmoid(), inside)
+        + (error * inside).sum() / (inside.sum() + 1)
+        + (error * (1 - inside)).sum() / ((1 - inside).sum() + 1)
+    )
+    torch.testing.assert_close(instance_loss(logits, targets, touching_weight=5.0), expected)

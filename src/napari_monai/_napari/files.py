@@ -1,11 +1,10 @@
-"""What the viewer opens and saves through us: readers, writers, sample data."""
+"""What the viewer opens through us: readers, and sample data; see `saving` for the way out."""
 
 from __future__ import annotations
 
 import importlib.resources
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -13,20 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.layers import Layer
 from qtpy.QtCore import QTimer
 
 from .. import io
 from ..errors import ReadError
-from ..volume import LabelClass, LabelVolume, Volume
-from .layers import LayerData, image_layers, labels_layer, labels_of, volume_of
-
-# Words of a file name that say that its numbers are labels.
-_LABEL_WORDS = {
-    "annotation", "annotations", "gt", "label", "labelmap", "labels", "mask", "masks", "seg",
-    "segmentation", "truth",
-}  # fmt: skip
-
+from ..io.contents import says_labels
+from ..volume import LabelClass, Volume
+from .layers import LayerData, layers_of
+from .opening import arranged, widen_sliders
+from .placement import Frame, frames_of
 
 # -- readers ----------------------------------------------------------------------------------
 
@@ -34,105 +28,63 @@ _LABEL_WORDS = {
 def get_reader(
     path: str | Sequence[str],
 ) -> Callable[[str | Sequence[str]], list[LayerData]] | None:
-    """Return the function that reads a file; ``None`` of several that are to be stacked."""
-    return read_file if isinstance(path, str) else None
+    """Return the function that reads a file, or the DICOM series of a folder or zip.
+
+    ``None`` of several files that are to be stacked, of folders and zips that hold no DICOM, and
+    of an OME-Zarr, which other plugins read.
+    """
+    if not isinstance(path, str):
+        return None
+    if os.path.isdir(path) or io.extension_of(path) == ".zip":
+        return read_series if io.holds_dicom(path) else None
+    return read_series if io.is_dicom(path) else read_file
+
+
+def read_series(path: str | Sequence[str]) -> list[LayerData]:
+    """Return the layers of every DICOM series in a folder or zip, or that a file belongs to.
+
+    One of them is shown, the image of the most voxels; the others are there to be switched on. They
+    are put into the frame of what the viewer shows already.
+
+    Raises ReadError where there is no image that can be read.
+    """
+    found: list[Volume] = []
+    for name in [path] if isinstance(path, str) else path:
+        found += io.read_series(name) if os.path.isdir(name) else io.read_all(name)
+    if not found:
+        raise ReadError(f"{path} holds no DICOM image that can be read. Try the Open widget.")
+    return arranged(found, frames=_frames())
 
 
 def read_file(path: str | Sequence[str]) -> list[LayerData]:
     """Return the layers of every image in a file.
 
     Whole numbers in a file whose name says so (``ct_labels.nii.gz``, ``ct-seg.nii``) become a
-    labels layer.
+    labels layer. They are put into the frame of what the viewer shows already.
 
     Raises ReadError where the file is not what its name says.
     """
-    found: list[LayerData] = []
-    for name in [path] if isinstance(path, str) else path:
-        for volume in _volumes(Path(name)):
-            if isinstance(volume, LabelVolume):
-                found.append(labels_layer(volume))
-            else:
-                found += image_layers(volume)
-    return found
+    names = [path] if isinstance(path, str) else path
+    volumes = [volume for name in names for volume in _volumes(Path(name))]
+    return layers_of(volumes, frames=_frames())
+
+
+def _frames() -> list[Frame]:
+    """Return the frames of what the viewer shows already."""
+    viewer = napari.current_viewer()
+    if viewer is None:
+        return []
+    widen_sliders(viewer)
+    return list(frames_of(viewer.layers))
 
 
 def _volumes(path: Path) -> Sequence[Volume]:
-    words = re.split(r"[^a-z]+", io.stem_of(path).lower())
-    if _LABEL_WORDS.intersection(words):
+    if says_labels(path):
         try:
             return io.read_all(path, labels=True)
         except ReadError:
             pass  # it is an image all the same, or damaged, and then said so below
     return io.read_all(path)
-
-
-# -- writers ----------------------------------------------------------------------------------
-
-
-def write_nifti(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write an image layer as NIfTI, on the grid of the file it came from."""
-    return _write_image(path, data, meta, ".nii.gz")
-
-
-def write_ome_tiff(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write an image layer as OME-TIFF."""
-    return _write_image(path, data, meta, ".ome.tif")
-
-
-def write_nifti_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as NIfTI, on the grid of the image that it was drawn on."""
-    return _write_labels(path, data, meta, ".nii.gz")
-
-
-def write_ome_tiff_labels(path: str, data: Any, meta: dict[str, Any]) -> list[str]:
-    """Write a labels layer as OME-TIFF."""
-    return _write_labels(path, data, meta, ".ome.tif")
-
-
-def _write_image(path: str, data: Any, meta: dict[str, Any], ending: str) -> list[str]:
-    place = _with_ending(path, ending)
-    io.write(place, volume_of(Layer.create(data, meta, "image")))
-    return [place]
-
-
-def _write_labels(path: str, data: Any, meta: dict[str, Any], ending: str) -> list[str]:
-    place = _with_ending(path, ending)
-    viewer = napari.current_viewer()
-    layer = Layer.create(data, meta, "labels")
-    io.write(place, labels_of(layer, () if viewer is None else viewer.layers))
-    return [place]
-
-
-def _with_ending(path: str, ending: str) -> str:
-    """Return the path with an extension: what a save dialog returns may have none."""
-    return path if io.extension_of(path) else path + ending
-
-
-# -- where to save ----------------------------------------------------------------------------
-
-
-def suggested_path(labels: LabelVolume) -> Path:
-    """Return a path beside the file that the image came from, in a format that suits it."""
-    source = labels.source
-    if source is None:
-        stem = re.sub(r"[^\w.-]+", "_", labels.name).strip("_")
-        return Path.home() / f"{stem or 'labels'}{label_endings(labels)[0]}"
-    return source.with_name(f"{io.stem_of(source)}_labels{label_endings(labels)[0]}")
-
-
-def label_endings(labels: LabelVolume) -> tuple[str, ...]:
-    """Return the extensions of labels, the one that suits these first."""
-    found = (".nii.gz", ".nii", ".ome.tif", ".tif", ".npy", ".png")
-    if not labels.grid.anatomical:
-        found = (".ome.tif", ".tif", ".nii.gz", ".nii", ".npy", ".png")
-    return found if labels.grid.ndim == 2 and not labels.leading else found[:-1]
-
-
-def label_filters(labels: LabelVolume) -> str:
-    """Return the formats that labels can be saved in, as a file dialog lists them."""
-    endings = label_endings(labels)
-    each = ";;".join(f"{io.format_of('x' + e).name} (*{e})" for e in endings)
-    return f"Labels ({' '.join('*' + e for e in endings)});;{each}"
 
 
 # -- sample data ------------------------------------------------------------------------------
@@ -166,9 +118,10 @@ def _sample(file_name: str, title: str) -> list[LayerData]:
         truth = replace(truth, classes=classes, kind="classes")
     else:
         truth = replace(truth, kind="instances")
-    data, settings, kind = labels_layer(replace(truth, name=f"{title} truth"))
+    both = [image, replace(truth, name=f"{title} truth")]
+    *images, (data, settings, kind) = layers_of(both, frames=_frames())
     _select_image_after(settings["name"])
-    return [*image_layers(image), (data, {**settings, "visible": False}, kind)]
+    return [*images, (data, {**settings, "visible": False}, kind)]
 
 
 def sample_folder() -> Path:

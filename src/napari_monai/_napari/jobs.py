@@ -22,7 +22,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
-from ..events import Event, Said, Started, StepDone, WindowDone
+from ..events import Event, FileDone, Said, Started, StepDone, WindowDone
 
 Outcome = Literal["done", "cancelled", "failed"]
 Steps = Generator[Event, None, None]
@@ -65,6 +65,7 @@ class Job(QObject):
         self.error = ""  # what went wrong, in a line
         self._bar: progress | None = None
         self._bar_drawn = 0.0
+        self._drawing = False
         self._worker: Any = None
 
     @property
@@ -100,8 +101,8 @@ class Job(QObject):
         elif isinstance(event, Started):
             self._pace.begin(event.total, event.what)
             self.progressed.emit(0, event.total, self._pace.words())
-        elif isinstance(event, WindowDone | StepDone):
-            done = event.done if isinstance(event, WindowDone) else event.step
+        elif isinstance(event, WindowDone | StepDone | FileDone):
+            done = event.step if isinstance(event, StepDone) else event.done
             self._pace.reach(done)
             self.progressed.emit(done, self._pace.total, self._pace.words())
         self.happened.emit(event)
@@ -109,12 +110,15 @@ class Job(QObject):
 
     def _draw_activity(self) -> None:
         now = time.monotonic()
-        if self._bar is None or now - self._bar_drawn < _ACTIVITY_EVERY:
+        if self._bar is None or self._drawing or now - self._bar_drawn < _ACTIVITY_EVERY:
             return
-        self._bar_drawn = now
+        # While it is drawn the next events come in, each on top of the last: not also drawn, or
+        # they would pile up on a machine that is busy.
+        self._drawing = True
         if self._bar.total != self._pace.total:
             self._bar.total = self._pace.total
         self._bar.update(self._pace.done - self._bar.n)
+        self._bar_drawn, self._drawing = time.monotonic(), False
 
     def _on_error(self, error: Exception) -> None:
         if self._outcome == "done":

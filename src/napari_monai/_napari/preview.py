@@ -12,7 +12,8 @@ from qtpy.QtCore import QObject, QTimer
 from ..events import WindowDone
 from ..models import ModelDescription
 from ..volume import LabelVolume
-from .layers import Placement, labels_layer
+from .layers import labels_layer
+from .placement import Placement
 
 if TYPE_CHECKING:
     import napari

@@ -16,7 +16,8 @@ from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
 from .jobs import span
-from .layers import LayerData, Placement, labels_layer, smallest_type
+from .layers import LayerData, labels_layer, smallest_type
+from .placement import Placement
 
 if TYPE_CHECKING:
     import napari

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QProgressBar,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -27,14 +25,16 @@ from ..models import Model
 from ..settings import InferenceSettings
 from ..volume import LabelVolume, Volume
 from .choices import ONLY_OBJECTS, Choice, auto_values, card_line
-from .files import label_endings, label_filters, suggested_path
 from .forms import SettingsForm
 from .jobs import Job, Outcome, Steps, report
 from .layer_box import LayerBox
-from .layers import Placement, labels_of, placement_of
+from .layers import labels_of, placement_of
 from .model_box import ModelBox
+from .parts import button, line
+from .placement import Placement
 from .preview import Preview
 from .results import Result, find, put, result_of, warm_up
+from .saving import label_endings, label_filters, suggested_path
 from .scroll import Scroll
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ class SegmentWidget(QWidget):
 
         self.image = LayerBox(napari_viewer, Image, nothing="Open an image first", parent=self)
         self.model = ModelBox(parent=self)
-        self.about = _line()
+        self.about = line()
         self.form = SettingsForm(InferenceSettings)
-        self.run_button = _button("Run", "Segment the image with the model", self.run)
-        self.cancel_button = _button("Cancel", "Stop after the window under way", self.cancel)
+        self.run_button = button("Run", "Segment the image with the model", self.run)
+        self.cancel_button = button("Cancel", "Stop after the window under way", self.cancel)
         self.progress = QProgressBar()
-        self.status = _line()
-        self.save_button = _button(
+        self.status = line()
+        self.save_button = button(
             "Save labels…", "Save the result on the grid of the image's own file", self.save
         )
         self._lay_out()
@@ -304,21 +304,3 @@ def _segment(
 def _save(path: Path, labels: LabelVolume) -> Steps:
     io.write(path, labels)
     yield Said(f"Saved {path.name}.")
-
-
-# -- widgets ----------------------------------------------------------------------------------
-
-
-def _line() -> QLabel:
-    """Return a label that wraps, and whose text can be selected and copied."""
-    label = QLabel()
-    label.setWordWrap(True)
-    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-    return label
-
-
-def _button(text: str, hint: str, slot: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(hint)
-    button.clicked.connect(slot)
-    return button

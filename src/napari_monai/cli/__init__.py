@@ -40,7 +40,7 @@ COMMANDS = (
     Command("evaluate", ".evaluate", "Score labels against the truth."),
     Command("convert", ".convert", "Write an image or labels in another format."),
     Command("models", ".models", "List the models, or show what one is."),
-    Command("info", ".info", "Say what is installed, which devices there are, what is missing."),
+    Command("info", ".info", "Say what is installed and what is missing, or what is in a file."),
     Command("demo", ".demo", "Segment a sample image, score it and show it."),
 )
 

@@ -1,4 +1,4 @@
-"""``napari-monai info``: versions, devices, memory, what is missing and how to get it."""
+"""``napari-monai info``: versions, devices, memory, what is missing; or what is in a file."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ import platform
 import shutil
 from collections.abc import Iterator
 from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
-from .output import complain, say
+from ..errors import NapariMonaiError, SettingsError
+from .output import bar, complain, follow, say, table
+
+if TYPE_CHECKING:
+    from ..io.contents import Entry
 
 # In the order in which they matter to a report of a problem.
 _LIBRARIES = (
@@ -21,11 +27,29 @@ _QT = ("PyQt6", "PySide6", "PyQt5", "PySide2")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of the command: none."""
+    """Add the arguments of the command."""
+    parser.description = (
+        "Say what is installed, which devices there are, and what is missing. With PATH: list "
+        "the images and labels in folders, files and zips, by their headers alone."
+    )
+    parser.add_argument(
+        "path",
+        type=Path,
+        nargs="*",
+        metavar="PATH",
+        help="Folder (DICOM also in the folders inside it), file, zip of DICOM or OME-Zarr.",
+    )
+    parser.add_argument(
+        "--patients", action="store_true", help="Show names and numbers of patients, too."
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is there and what is not."""
+    """Print what is there and what is not; 1 if a path holds nothing that can be opened."""
+    if args.path:
+        return max([_contents(path, args.patients) for path in args.path])
+    if args.patients:
+        raise SettingsError("--patients needs a PATH to list.")
     say(f"napari-monai {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for heading, lines in (
         ("Libraries", _libraries()),
@@ -39,6 +63,57 @@ def run(args: argparse.Namespace) -> int:
             for line in found:
                 say(f"  {line}")
     return 0
+
+
+# -- what is in a file ----------------------------------------------------------------------------
+
+_COLUMNS = ("name", "size", "spacing", "modality", "kind", "type", "files")
+
+
+def _contents(path: Path, patients: bool) -> int:
+    """Print a table of what is in a folder or file."""
+    from ..events import FileDone, Found, Started
+    from ..io.contents import contents_steps, looked_for
+
+    found: list[Entry] = []
+    try:
+        with bar(None, "files") as progress:
+            for event in follow(contents_steps(path)):
+                if isinstance(event, Found):
+                    found.append(event.entry)
+                elif isinstance(event, Started):
+                    progress.total = event.total
+                elif isinstance(event, FileDone):
+                    progress.update(event.done - progress.n)
+    except NapariMonaiError as error:
+        complain(str(error))
+        return 1
+    if not found:
+        complain(looked_for(path))
+        return 1
+    rows = [_COLUMNS + ("patient",) * patients]
+    for entry in found:
+        rows.append(_row(entry) + ((entry.patient() or "-",) if patients else ()))
+    table(rows)
+    for entry in found:
+        for note in entry.notes:
+            complain(f"{entry.name}: {note}.", level="note")
+    return 0
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    return (
+        entry.name,
+        entry.size,
+        entry.voxel or "-",
+        entry.modality or entry.format,
+        entry.kind,
+        entry.dtype.name,
+        str(entry.files),
+    )
+
+
+# -- what is installed ----------------------------------------------------------------------------
 
 
 def _libraries() -> Iterator[str]:

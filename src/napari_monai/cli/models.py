@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from .output import complain, say
+from .output import complain, say, table
 
 if TYPE_CHECKING:
     from ..models import Model
@@ -36,9 +36,7 @@ def _list() -> int:
     rows: list[tuple[str, ...]] = [("name", "labels", "axes", "input", "size", "title")]
     rows += [_row(model) for model in found.models]
     if found.models:
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            say("  ".join(f"{c:<{w}}" for c, w in zip(row, widths, strict=True)).rstrip())
+        table(rows)
     else:
         say(f"No model: put one into {models.user_folder()}, or train one.")
     for problem in found.problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
@@ -22,6 +22,13 @@ def complain(message: str, *, level: str = "error") -> None:
 def say(line: str) -> None:
     """Print a result line on stdout, clear of any progress bar."""
     _write(line, sys.stdout)
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells on stdout, each column as wide as its widest cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        say("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
 def show_warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from ..errors import DeviceError, NapariMonaiError, SettingsError
 from ..settings import InferenceSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
+from .plan import Task, file_name, plan, unused
 from .runfile import NAME, read_run, write_run
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
         "Segment images with a model and write one file of labels each, on the image's own "
-        f"grid, and beside them {NAME} with all that the run was made with."
+        f"grid, and beside them {NAME} with all that the run was made with. Of DICOM, every "
+        "volume of every series is an image, called as its series."
     )
     parser.add_argument(
         "inputs", nargs="*", type=Path, metavar="INPUT", help="Image files, or folders of them."
@@ -69,7 +71,7 @@ class Job:
     settings: InferenceSettings
     output: Path
     format: str | None
-    files: tuple[tuple[Path, Path], ...]
+    tasks: tuple[Task, ...]
     debug: bool = False
 
 
@@ -95,12 +97,12 @@ def run(args: argparse.Namespace) -> int:
         if tally.written:
             _write_run(job, tally, started)
     if tally.failed:
-        complain(f"{len(tally.failed)} of {len(job.files)} images failed.", level="")
+        complain(f"{len(tally.failed)} of {len(job.tasks)} images failed.", level="")
     return 1 if tally.failed else 0
 
 
 def _job(args: argparse.Namespace) -> Job:
-    from .. import models
+    from .. import io, models
 
     earlier = read_run(args.settings, command="segment") if args.settings else {}
     inputs = args.inputs or [Path(p) for p in earlier.get("inputs", ())]
@@ -111,10 +113,19 @@ def _job(args: argparse.Namespace) -> Job:
         raise SettingsError("No model given: add --model with a name that 'models list' shows.")
     settings = settings_from(args, InferenceSettings, earlier.get("settings", {}))
     extension = label_format(args.format or earlier.get("format"))
-    files = _plan(inputs, args.output, extension, overwrite=args.overwrite)
+    tasks = plan(
+        inputs,
+        args.output,
+        extension,
+        ours=_own_outputs(args.output),
+        overwrite=args.overwrite,
+    )
+    if not tasks:
+        known = ", ".join(io.known_extensions())
+        raise SettingsError(f"{inputs[0]} holds no image. Known: {known}.")
     model = models.load_model(name)
     _compare_models(model, earlier)
-    return Job(model, settings, args.output, extension, files, args.debug)
+    return Job(model, settings, args.output, extension, tasks, args.debug)
 
 
 def label_format(text: str | None) -> str | None:
@@ -137,61 +148,6 @@ def _compare_models(model: Model, earlier: dict[str, Any]) -> None:
         )
 
 
-# -- which file becomes which ---------------------------------------------------------------------
-
-
-def _plan(
-    inputs: Sequence[Path], output: Path, extension: str | None, *, overwrite: bool
-) -> tuple[tuple[Path, Path], ...]:
-    """Return each image with its output, or raise where one would replace another file."""
-    from .. import io
-
-    images = list(dict.fromkeys(_images(inputs)))
-    kept = {p.resolve() for p in images}
-    ours = _own_outputs(output)
-    planned: dict[Path, Path] = {}
-    for image in images:
-        ending = extension or (".nii.gz" if _is_of_patient(image) else ".tif")
-        target = output / f"{io.stem_of(image)}{ending}"
-        other = planned.setdefault(target, image)
-        if other is not image:
-            raise SettingsError(
-                f"{other} and {image} would both be written to {target}: segment them into two "
-                "folders."
-            )
-        if target.resolve() in kept:
-            raise SettingsError(f"{target} is an image to segment: choose another --output.")
-        if target.exists() and not overwrite and target.name not in ours:
-            raise SettingsError(
-                f"{target} exists and no earlier run has written it: choose another --output, or "
-                "add --overwrite."
-            )
-    return tuple((image, target) for target, image in planned.items())
-
-
-def _images(inputs: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files that are named, and of folders those of a known format."""
-    from .. import io
-
-    for path in inputs:
-        if path.is_dir() and not io.is_image_folder(path):
-            yield from io.images_in(path)
-        else:
-            yield path
-
-
-def _is_of_patient(path: Path) -> bool:
-    from .. import io
-
-    return io.is_dicom(path) or io.extension_of(path) in (
-        ".nii",
-        ".nii.gz",
-        ".hdr",
-        ".img",
-        ".img.gz",
-    )
-
-
 def _own_outputs(folder: Path) -> set[str]:
     """Return the names of the files that an earlier run has written into a folder."""
     if not (folder / NAME).is_file():
@@ -204,32 +160,46 @@ def _own_outputs(folder: Path) -> set[str]:
 
 
 def _segment_all(job: Job, tally: Tally) -> None:
-    with bar(len(job.files), "images", hidden=len(job.files) == 1) as images:
-        for image, target in job.files:
+    with bar(len(job.tasks), "images", hidden=len(job.tasks) == 1) as images:
+        for task in job.tasks:
             try:
-                _segment_one(job, tally, image, target)
+                _segment_one(job, tally, task)
             except (SettingsError, DeviceError):
                 raise  # as wrong for the next image
             except (NapariMonaiError, OSError) as error:
                 if job.debug:
                     traceback.print_exc()
                 complain(str(error))
-                tally.failed.append({"input": str(image), "error": str(error)})
+                tally.failed.append({"input": str(task.image), "error": str(error)})
             images.update()
 
 
-def _segment_one(job: Job, tally: Tally, image: Path, target: Path) -> None:
+def _segment_one(job: Job, tally: Tally, task: Task) -> None:
     from .. import io
 
     start = time.perf_counter()
-    volume = io.read(image)
-    done = segment_volume(volume, job.model, job.settings, said=tally.said, position=1)
-    job.output.mkdir(parents=True, exist_ok=True)
-    io.write(target, done.labels)
-    seconds = time.perf_counter() - start
-    tally.device = done.device
-    tally.written.append({"input": str(image), "output": str(target), "seconds": round(seconds, 3)})
-    say(f"{target}: {_summary(done.labels)}, {seconds:.1f} s on {done.device}")
+    volumes = task.read()
+    for volume, target in zip(volumes, _targets(job, task, volumes), strict=True):
+        done = segment_volume(volume, job.model, job.settings, said=tally.said, position=1)
+        job.output.mkdir(parents=True, exist_ok=True)
+        io.write(target, done.labels)
+        seconds = time.perf_counter() - start
+        tally.device = done.device
+        tally.written.append(
+            {"input": str(task.image), "output": str(target), "seconds": round(seconds, 3)}
+        )
+        say(f"{target}: {_summary(done.labels)}, {seconds:.1f} s on {done.device}")
+        start = time.perf_counter()
+
+
+def _targets(job: Job, task: Task, volumes: Sequence[Volume]) -> Sequence[Path]:
+    """Return the files for the volumes: those planned, unless a damaged slice split one more."""
+    if len(volumes) == len(task.targets):
+        return task.targets
+    taken = {t.name for other in job.tasks if other is not task for t in other.targets}
+    if job.output.is_dir():
+        taken |= {p.name for p in job.output.iterdir()}
+    return [job.output / unused(file_name(v.name), job.format or ".nii.gz", taken) for v in volumes]
 
 
 def segment_volume(
@@ -278,7 +248,7 @@ def _write_run(job: Job, tally: Tally, started: datetime) -> None:
             "kind": job.model.description.outputs.kind,
             "settings": job.settings.to_json(),
             "format": job.format,
-            "inputs": [str(image.absolute()) for image, _ in job.files],
+            "inputs": list(dict.fromkeys(str(task.input.absolute()) for task in job.tasks)),
             "written": tally.written,
             "failed": tally.failed,
             "device": tally.device,

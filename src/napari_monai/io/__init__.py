@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Container, Generator, Iterator
 from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from ..errors import (
     FormatError,
@@ -27,6 +28,7 @@ from ..volume import LabelVolume, Volume
 from .convert import as_labels
 from .files import one_line, replacing
 from .formats import (
+    ALL,
     DICOM,
     FORMATS,
     FormatInfo,
@@ -36,14 +38,18 @@ from .formats import (
     known_extensions,
     stem_of,
 )
-from .sniff import file_is_dicom, walk
+from .reference import labels_on
+from .sniff import file_is_dicom, walk, zip_holds_dicom
 
 __all__ = [
     "FORMATS",
     "FormatInfo",
+    "SeriesFiles",
     "as_labels",
+    "each_volume",
     "extension_of",
     "format_of",
+    "holds_dicom",
     "images_in",
     "is_dicom",
     "is_image_folder",
@@ -51,12 +57,18 @@ __all__ = [
     "read",
     "read_all",
     "read_series",
+    "series_in",
     "stem_of",
     "write",
 ]
 
+if TYPE_CHECKING:
+    from .dicom import SeriesFiles
+
 PathLike = str | os.PathLike[str]
 _DICOM_FILES = tuple(e for e in DICOM.extensions if e != ".zip")
+_ZARR = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+_GLANCE = 1000
 
 
 @overload
@@ -89,7 +101,7 @@ def read(path: PathLike, *, labels: bool = False) -> Volume:
     place = Path(path)
     if place.is_dir() and not is_image_folder(place):
         raise ReadError(f"{place} is a folder: name a file in it, or read them all with read_all.")
-    steps = _volumes(place, labels)
+    steps = each_volume(place, labels=labels)
     try:
         return next(steps)
     except StopIteration:
@@ -112,11 +124,11 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     """
     place = Path(path)
     if not place.is_dir() or is_image_folder(place):
-        return list(_volumes(place, labels))
+        return list(each_volume(place, labels=labels))
     found: list[Volume] = []
-    for file in _plain_files(place):
+    for file in plain_files(place):
         try:
-            found += _volumes(file, labels)
+            found += each_volume(file, labels=labels)
         except (ReadError, FormatError) as error:
             warnings.warn(VolumeWarning(f"Passed over: {error}"), stacklevel=2)
     found += read_series(place, labels=labels)
@@ -126,20 +138,43 @@ def read_all(path: PathLike, *, labels: bool = False) -> list[Volume]:
     return found
 
 
-def write(path: PathLike, volume: Volume) -> None:
+def write(
+    path: PathLike,
+    volume: Volume,
+    *,
+    reference: Volume | PathLike | None = None,
+    labelmap: bool = False,
+) -> None:
     """Write an image or labels; the extension says in which format.
 
-    The file appears when it is complete, so a failure leaves an older one as it was.
+    The file appears when it is complete, so a failure leaves an older one as it was. DICOM
+    (``.dcm``) is written of labels, as a segmentation of the series that they lie on.
+
+    Parameters
+    ----------
+    reference
+        The image that labels belong to: they are written on its grid, voxel for voxel, and as a
+        segmentation of its series. A volume, or a file or folder of DICOM or a file of any format.
+    labelmap
+        Write a DICOM segmentation as LABELMAP, which is small and which few viewers know yet, and
+        not as BINARY.
 
     Raises
     ------
     FormatError
         If the extension is not known, or the format cannot hold the volume.
+    GridError
+        If the labels do not lie on the voxels of the reference.
     WriteError
         If the file cannot be written.
     """
     place = Path(path)
     info = format_of(place, writes=True)
+    options = {"labelmap": True} if labelmap else {}
+    if labelmap and info is not DICOM:
+        raise FormatError(f"{place.name}: LABELMAP is a kind of DICOM segmentation: write .dcm.")
+    if reference is not None:
+        volume = _on_reference(volume, reference)
     if place.is_dir() and not info.folder:
         raise WriteError(f"{place} is a folder: name a file in it.")
     module = importlib.import_module(info.module)
@@ -149,7 +184,7 @@ def write(path: PathLike, volume: Volume) -> None:
         if not place.parent.is_dir():
             raise WriteError(f"There is no folder {place.parent}: make it, or choose another.")
         with replacing(place) as beside:
-            module.write(beside, volume)
+            module.write(beside, volume, **options)
         if info.folder:
             module.register(place)
     except (NapariMonaiError, Warning):
@@ -176,6 +211,22 @@ def read_series(folder: PathLike, *, labels: bool = False) -> list[Volume]:
     return [as_labels(v) for v in found] if labels else found
 
 
+def series_in(
+    place: PathLike, *, deep: bool = True, segmentations: bool = True
+) -> list[SeriesFiles]:
+    """Return the DICOM series in a zip, or in a folder and the folders inside it, not read yet.
+
+    Without ``deep``, those inside a folder are left alone; without ``segmentations``, what is no
+    image. Empty if there is none.
+    """
+    path = Path(place)
+    if path.is_dir() and not _has_dicom(path):
+        return []
+    from . import dicom  # slow to import
+
+    return dicom.series_in(path, deep=deep, segmentations=segmentations)
+
+
 def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
     """Yield the files of a folder that can be read, sorted by name.
 
@@ -184,7 +235,7 @@ def images_in(folder: PathLike, *, series: bool = True) -> Iterator[Path]:
 
     Raises ReadError if the folder cannot be looked into.
     """
-    yield from _plain_files(folder)
+    yield from plain_files(folder)
     if series and _has_dicom(Path(folder)):
         from . import dicom  # slow to import
 
@@ -199,14 +250,46 @@ def is_dicom(path: PathLike) -> bool:
     return extension in (*_DICOM_FILES, ".zip")
 
 
-def _has_dicom(folder: Path) -> bool:
+def _on_reference(volume: Volume, reference: Volume | PathLike) -> LabelVolume:
+    if not isinstance(volume, LabelVolume):
+        raise VolumeError(f"{volume.name} is an image: a reference is for labels only.")
+    if isinstance(reference, Volume):
+        return labels_on(volume, [reference])
+    place = Path(reference)
+    if not place.exists():
+        raise ReadError(f"There is no file or folder {place}. Check its name and folder.")
+    if (place.is_dir() and not is_image_folder(place)) or is_dicom(place):
+        from . import dicom  # slow to import
+
+        images = dicom.placed(place)
+    else:
+        images = read_all(place)
+    if not images:
+        raise ReadError(f"{place} holds no DICOM image to refer to.")
+    return labels_on(volume, images)
+
+
+def holds_dicom(path: PathLike) -> bool:
+    """Whether a folder, and the folders inside it, or a zip holds DICOM files.
+
+    A quick look for those who ask in passing: at the first thousand files. An OME-Zarr, also one
+    without its extension, holds none.
+    """
+    place = Path(path)
+    if not place.is_dir():
+        return zip_holds_dicom(place, most=_GLANCE)
+    zarr = is_image_folder(place) or any((place / name).is_file() for name in _ZARR)
+    return not zarr and _has_dicom(place, most=_GLANCE)
+
+
+def _has_dicom(folder: Path, most: int | None = None) -> bool:
+    files = itertools.islice(walk(folder, lambda _path, _reason: None), most)
     return any(
-        extension_of(path) in (None, *_DICOM_FILES) and file_is_dicom(path)
-        for path in walk(folder, lambda _path, _reason: None)
+        extension_of(path) in (None, *_DICOM_FILES) and file_is_dicom(path) for path in files
     )
 
 
-def _plain_files(folder: PathLike) -> Iterator[Path]:
+def plain_files(folder: PathLike) -> Iterator[Path]:
     """Yield the files of a folder that have a known extension, but for DICOM, sorted by name."""
     try:
         paths = list(Path(folder).iterdir())
@@ -226,8 +309,13 @@ def _plain_files(folder: PathLike) -> Iterator[Path]:
         yield files[name]
 
 
-def _volumes(path: Path, labels: bool) -> Generator[Volume]:
-    """Yield the images of a file; whatever a library raises becomes one line."""
+def each_volume(
+    path: Path, *, labels: bool = False, voxels: Container[int] = ALL
+) -> Generator[Volume]:
+    """Yield the images of a file; whatever a library raises becomes one line.
+
+    Only those whose numbers are in ``voxels`` have some for sure; see `napari_monai.io.formats`.
+    """
     # DICOM files come with any ending, or with none.
     sniffed = extension_of(path) is None and file_is_dicom(path)
     info = format_of("x.dcm") if sniffed else format_of(path)
@@ -241,7 +329,7 @@ def _volumes(path: Path, labels: bool) -> Generator[Volume]:
         raise ReadError(f"{path} is empty. Copy it from its source again.")
     module = importlib.import_module(info.module)
     try:
-        for volume in module.volumes(path, labels=labels):
+        for volume in module.volumes(path, labels=labels, voxels=voxels):
             yield as_labels(volume) if labels else volume
     except (GridError, VolumeError) as error:
         raise ReadError(f"{path} holds no image: {error}") from error

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ReadError
-from ..volume import LabelVolume, Volume
+from ..volume import ArrayLike, LabelVolume, Volume
+from .lazy import LazyArray
 
 Array = npt.NDArray[Any]
 
@@ -30,13 +31,20 @@ def narrowed(array: Array, types: Sequence[str]) -> Array:
 def displayed(volume: Volume) -> Volume:
     """Return the volume with its axes in the order (z, y, x) that stacks and pictures have.
 
-    Pictures and stacks are so already. A view where the data is an array in memory or mapped.
+    Pictures and stacks are so already. Nothing is read or copied.
     """
     how = volume.grid.reorientation_to()
     if how.axes == tuple(range(volume.grid.ndim)) and not any(how.flips):
         return volume
-    data = volume.data if isinstance(volume.data, np.ndarray) else volume.numpy()
-    return replace(volume, data=how.apply(data), grid=volume.grid.reoriented(how))
+    data: ArrayLike
+    if isinstance(volume.data, np.ndarray):
+        data = how.apply(volume.data)
+    else:
+        lead = len(volume.leading)
+        order = (*range(lead), *(lead + a for a in how.axes))
+        flips = (*(False for _ in range(lead)), *how.flips)
+        data = LazyArray(volume.data, order=order, flips=flips, name=volume.source or volume.name)
+    return replace(volume, data=data, grid=volume.grid.reoriented(how))
 
 
 def as_labels(volume: Volume) -> LabelVolume:

@@ -2,9 +2,10 @@
 
 A format's module is imported when a file of it is read or written, and offers
 
-``volumes(path, *, labels) -> Iterator[Volume]``
+``volumes(path, *, labels, voxels) -> Iterator[Volume]``
     Every image in the file, the first one first. With ``labels`` the numbers are kept as they
-    are stored (a palette is not applied).
+    are stored (a palette is not applied). ``voxels`` has the numbers of the images whose voxels
+    are wanted; the arrays of the others may have a shape and a type only (`lazy.blank`).
 ``write(path, volume) -> None``
     Write into a new file. Raises FormatError before it makes the file when the format cannot
     hold the volume.
@@ -13,6 +14,8 @@ A format's module is imported when a file of it is read or written, and offers
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,7 @@ class FormatInfo:
 
     With ``folder`` an image is a folder, and the module offers ``prepare(path, volume)`` and
     ``register(path)`` too, called with the final place before and after it is written.
+    ``only_read`` are those of the extensions that are not written.
     """
 
     name: str
@@ -33,10 +37,24 @@ class FormatInfo:
     reads: bool = True
     writes: bool = True
     folder: bool = False
+    only_read: tuple[str, ...] = ()
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The extensions that can be written."""
+        return tuple(e for e in self.extensions if self.writes and e not in self.only_read)
 
 
 _HERE = __package__
-DICOM = FormatInfo("DICOM", (".dcm", ".dicom", ".ima", ".zip"), f"{_HERE}.dicom", writes=False)
+# The numbers of all images in a file.
+ALL: Container[int] = range(sys.maxsize)
+# Written are segmentations.
+DICOM = FormatInfo(
+    "DICOM",
+    (".dcm", ".dicom", ".ima", ".zip"),
+    f"{_HERE}.dicom",
+    only_read=(".dicom", ".ima", ".zip"),
+)
 FORMATS = (
     FormatInfo("NIfTI", (".nii.gz", ".nii"), f"{_HERE}.nifti"),
     FormatInfo(
@@ -60,8 +78,8 @@ FORMATS = (
 
 def known_extensions(*, writes: bool = False) -> tuple[str, ...]:
     """Return the extensions that can be read, or those that can be written."""
-    formats = (f for f in FORMATS if (f.writes if writes else f.reads))
-    return tuple(sorted(e for f in formats for e in f.extensions))
+    formats = (f.written if writes else f.extensions * f.reads for f in FORMATS)
+    return tuple(sorted(e for extensions in formats for e in extensions))
 
 
 def extension_of(path: str | os.PathLike[str]) -> str | None:

@@ -1,4 +1,4 @@
-"""A view of an array in a file: axes permuted and values converted when it is sliced."""
+"""A view of an array in a file: axes permuted or turned and values converted when it is sliced."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ReadError
-from ..volume import ArrayLike
+from ..volume import ArrayLike, chunk_lengths
 from .files import one_line
 
 Array = npt.NDArray[Any]
+
+
+def blank(shape: Sequence[int], dtype: npt.DTypeLike) -> Array:
+    """Return an array that stands for voxels which nobody asked for; it takes no memory."""
+    return np.broadcast_to(np.zeros((), dtype), tuple(shape))
 
 
 class LazyArray:
@@ -26,6 +31,8 @@ class LazyArray:
         The array in the file.
     order
         Axis of ``source`` for each axis of this array; those left out have length 1.
+    flips
+        Whether each axis of this array runs the other way.
     convert
         What is done to the values, element by element.
     dtype
@@ -34,6 +41,8 @@ class LazyArray:
         What errors call it: the file.
     release
         Called when this array is gone: closes the file.
+    coarser
+        The same at lower resolutions, the finest first, as some files hold it for viewers.
     """
 
     def __init__(
@@ -41,17 +50,21 @@ class LazyArray:
         source: ArrayLike,
         *,
         order: Sequence[int] | None = None,
+        flips: Sequence[bool] | None = None,
         convert: Callable[[Array], Array] | None = None,
         dtype: npt.DTypeLike | None = None,
         name: object = "The image",
         release: Callable[[], object] | None = None,
+        coarser: Sequence[LazyArray] = (),
     ) -> None:
         n = len(source.shape)
         self._source = source
         self._order = tuple(range(n)) if order is None else tuple(order)
+        self._flips = tuple(flips or (False for _ in self._order))
         self._dropped = tuple(a for a in range(n) if a not in self._order)
         self._convert = convert
         self._name = name
+        self.coarser = tuple(coarser)
         self.shape = tuple(int(source.shape[a]) for a in self._order)
         self.dtype: np.dtype[Any] = np.dtype(source.dtype if dtype is None else dtype)
         if release is not None:
@@ -72,6 +85,12 @@ class LazyArray:
         """Bytes that the whole array takes in memory."""
         return self.size * self.dtype.itemsize
 
+    @property
+    def chunks(self) -> tuple[Any, ...]:
+        """Lengths of the pieces that the file is read in best, see `chunk_lengths`."""
+        lengths = chunk_lengths(self._source)
+        return tuple(lengths[axis] for axis in self._order)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -86,8 +105,9 @@ class LazyArray:
             return self[...][key]
         read: list[slice] = [slice(0, 1)] * len(self._source.shape)
         then: list[int | slice] = []
-        for axis, one, length in zip(self._order, keys, self.shape, strict=True):
-            read[axis], after = _forward(one, length)
+        axes = zip(self._order, keys, self.shape, self._flips, strict=True)
+        for axis, one, length, flip in axes:
+            read[axis], after = _forward(one, length, flip)
             then.append(after)
         block = self._read(tuple(read))
         block = block.transpose(*self._order, *self._dropped)
@@ -97,7 +117,7 @@ class LazyArray:
     def _read(self, key: tuple[slice, ...]) -> Array:
         try:
             return np.asarray(self._source[key])
-        except MemoryError:
+        except (MemoryError, ReadError):
             raise
         except Exception as error:  # whatever a decoder makes of damaged data
             raise ReadError(
@@ -122,16 +142,20 @@ class LazyArray:
         return full + [slice(None)] * (self.ndim - len(full))
 
 
-def _forward(key: int | slice, length: int) -> tuple[slice, int | slice]:
+def _forward(key: int | slice, length: int, flip: bool) -> tuple[slice, int | slice]:
     """Return a slice with a positive step to read, and what to take of it afterwards."""
     if isinstance(key, int):
         at = key + length if key < 0 else key
         if not 0 <= at < length:
             raise IndexError(f"Index {key} is outside an axis of {length}.")
+        at = length - 1 - at if flip else at
         return slice(at, at + 1), 0
     places = range(*key.indices(length))
     if not places:
         return slice(0, 0), slice(None)
-    if places.step > 0:
-        return slice(places[0], places[-1] + 1, places.step), slice(None)
-    return slice(places[-1], places[0] + 1, -places.step), slice(None, None, -1)
+    first, last, step = places[0], places[-1], places.step
+    if flip:
+        first, last, step = length - 1 - first, length - 1 - last, -step
+    if step > 0:
+        return slice(first, last + 1, step), slice(None)
+    return slice(last, first + 1, -step), slice(None, None, -1)

@@ -8,7 +8,7 @@ changes nothing. Axes leave as (time, channel, i, j, k), or (z, y, x) where ther
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,7 @@ from ..errors import ReadError
 from ..grid import Grid
 from ..volume import LabelClass, LabelVolume, Volume
 from .convert import as_labels
-from .formats import stem_of
+from .formats import ALL, stem_of
 from .header_space import grid_of
 from .raw import Encoding, Where, load, numbered, sibling
 
@@ -88,13 +88,14 @@ class _Header:
         )
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the one volume of a file; what is stored does not depend on ``labels``."""
     with path.open("rb") as file:
         header = _parse(path, file)
     sizes, channels = _sizes(header)
     dtype = _dtype(header)
-    array = load(path, _where(header, sizes), (channels, *sizes), dtype)
+    where, wanted = _where(header, sizes), 0 in voxels
+    array = load(path, where, (channels, *sizes), dtype, voxels=wanted)
     n = min(3, len(sizes))
     anatomical = n == 3 and header.fields.get("AnatomicalOrientation", "RAI") != NO_PATIENT
     spatial = tuple(range(1, n + 1))[:: 1 if anatomical else -1]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +32,8 @@ from .files import (
     quiet,
     scratch_array,
 )
-from .formats import stem_of
-from .lazy import LazyArray
+from .formats import ALL, stem_of
+from .lazy import LazyArray, blank
 
 Array = npt.NDArray[Any]
 
@@ -70,7 +70,7 @@ class _Source:
     offset: int
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the one volume of a file; what is stored does not depend on ``labels``."""
     with quiet("nibabel.global"):
         source = (
@@ -78,7 +78,7 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
             if path.name.lower().endswith((".hdr", ".img", ".img.gz"))
             else (_single(path))
         )
-        volume = _volume(path, source)
+        volume = _volume(path, source, 0 in voxels)
     yield volume
 
 
@@ -196,7 +196,7 @@ def _time_step(header: Any) -> float | None:
 # -- the voxels ---------------------------------------------------------------------------------
 
 
-def _volume(path: Path, source: _Source) -> Volume:
+def _volume(path: Path, source: _Source, voxels: bool) -> Volume:
     header = source.header
     shape = tuple(int(n) for n in header.get_data_shape())
     dtype = np.dtype(header.get_data_dtype())
@@ -204,16 +204,18 @@ def _volume(path: Path, source: _Source) -> Volume:
         raise ReadError(f"{path} has no voxels: its shape is {shape}. Check how it was made.")
     if dtype.kind == "c":
         raise ReadError(f"{path} holds complex numbers: save magnitude and phase as two files.")
-    raw = _raw(source, shape, dtype)
+    raw = _raw(source, shape, dtype, voxels)
     colour = dtype.names is not None
-    if colour:
+    if colour and not voxels:
+        raw = blank((len(dtype.names or ()), *shape), np.uint8)
+    elif colour:
         flat = raw.reshape(-1, order="F").view(np.uint8)
         raw = flat.reshape((len(dtype.names or ()), *shape), order="F")
     view, leading = _leading(path, raw, shape, colour)
     grid = _grid(path, source, view.shape[len(leading) :])
     data: ArrayLike = view
     if source.slope is not None and not colour:
-        data = _scaled(view, source.slope, source.inter or 0.0)
+        data = _scaled(view, source.slope, source.inter or 0.0, voxels)
     header = header.copy()
     header.set_data_offset(0)
     if header.has_data_slope:
@@ -258,19 +260,21 @@ def _leading(path: Path, raw: Array, shape: tuple[int, ...], colour: bool) -> tu
     return view.reshape(view.shape[: view.ndim - len(dropped)]), leading
 
 
-def _scaled(raw: Array, slope: float, inter: float) -> ArrayLike:
+def _scaled(raw: Array, slope: float, inter: float, voxels: bool) -> ArrayLike:
     """Return slope * raw + intercept in the type that nibabel chooses."""
 
     def convert(block: Array) -> Array:
         return np.asarray(apply_read_scaling(block, slope, inter))
 
     dtype = convert(np.zeros(1, raw.dtype)).dtype
+    if not voxels:
+        return blank(raw.shape, dtype)
     if raw.size * dtype.itemsize < LAZY_FROM:
         return convert(raw)
     return LazyArray(raw, convert=convert, dtype=dtype)
 
 
-def _raw(source: _Source, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _raw(source: _Source, shape: tuple[int, ...], dtype: np.dtype[Any], voxels: bool) -> Array:
     """Return the voxels as stored, in Fortran order: mapped, in memory, or unpacked to disk."""
     path, offset = source.voxels, source.offset
     count = 1
@@ -280,8 +284,12 @@ def _raw(source: _Source, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array
     with closing(_open(path)) as file:
         if not isinstance(file, gzip.GzipFile):
             check_size(path, needed, offset=offset)
+            if not voxels:
+                return blank(shape, dtype)
             return np.memmap(path, dtype, map_mode(needed), offset, shape, order="F")
         check_size(path, needed + offset, ratio=DEFLATE_LIMIT)
+        if not voxels:
+            return blank(shape, dtype)
         try:
             _skip(file, offset)
             if needed > memory_budget():

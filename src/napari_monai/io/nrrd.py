@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ..errors import GridError, ReadError, VolumeWarning
 from ..grid import millimetres, unit_name
 from ..volume import Volume
 from . import nrrd_segments
-from .formats import stem_of
+from .formats import ALL, stem_of
 from .header_space import grid_of
 from .nrrd_header import TYPES, Header, parse
 from .raw import Encoding, Where, load, numbered, sibling
@@ -60,12 +60,12 @@ class _Axes:
     rgb: bool
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the one volume of a file; a segmentation as labels, whatever ``labels`` says."""
     with path.open("rb") as file:
         header = parse(path, file)
     sizes = _sizes(header)
-    array = load(path, _where(header), sizes, _dtype(header))
+    array = load(path, _where(header), sizes, _dtype(header), voxels=0 in voxels)
     directions = header.vectors("spacedirections")
     if directions is not None and len(directions) != len(sizes):
         raise header.wrong("spacedirections")

@@ -7,10 +7,11 @@ colour, and in front of three spatial axes comes time.
 from __future__ import annotations
 
 import json
+import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,9 @@ from ..errors import FormatError, ReadError
 from ..grid import Grid
 from ..volume import LabelClass, LabelVolume, Volume
 from .convert import displayed
-from .files import DEFLATE_LIMIT, LAZY_FROM, map_mode
-from .formats import extension_of, stem_of
+from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode
+from .formats import ALL, extension_of, stem_of
+from .lazy import blank
 
 Array = npt.NDArray[Any]
 
@@ -28,21 +30,36 @@ Array = npt.NDArray[Any]
 _DESCRIPTION = "napari_monai"
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the array of a ``.npy``, or the volumes of a ``.npz``."""
     if extension_of(path) == ".npz":
-        yield from _archive(path)
+        yield from _archive(path, voxels)
     else:
-        yield _bare(path, _load_array(path), stem_of(path))
+        yield _bare(path, _load_array(path, 0 in voxels), stem_of(path))
 
 
-def _load_array(path: Path) -> Array:
+def _load_array(path: Path, voxels: bool) -> Array:
     with path.open("rb") as file:
         if file.read(6) != b"\x93NUMPY":
             raise ReadError(f"{path} is not a NumPy file. Check what it is.")
+        file.seek(0)
+        needed = _promised(file)
+        check_size(path, needed, offset=file.tell())
     size = path.stat().st_size
-    mode = map_mode(size) if size >= LAZY_FROM else None
+    mode = map_mode(size) if size >= LAZY_FROM or not voxels else None
     return np.asanyarray(np.load(path, mmap_mode=mode, allow_pickle=False))
+
+
+def _promised(file: IO[bytes]) -> int:
+    """Return how many bytes of voxels a header promises: NumPy would ask for them unseen."""
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    else:  # names of fields outside of latin-1: no image
+        return 0
+    return 0 if dtype.hasobject else math.prod(shape) * dtype.itemsize
 
 
 def _bare(path: Path, array: Array, name: str) -> Volume:
@@ -61,20 +78,38 @@ def _bare(path: Path, array: Array, name: str) -> Volume:
     return Volume(array, grid, leading, rgb=colour, name=name, source=path)
 
 
-def _archive(path: Path) -> Iterator[Volume]:
+def _archive(path: Path, voxels: Container[int]) -> Iterator[Volume]:
     if not zipfile.is_zipfile(path):
         raise ReadError(f"{path} is not a NumPy archive, or truncated. Copy it again.")
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.file_size > max(entry.compress_size, 1) * DEFLATE_LIMIT:
                 raise ReadError(f"{path} is damaged: {entry.filename} cannot be that large.")
+            with archive.open(entry) as file:
+                if entry.filename.endswith(".npy") and _promised(file) > entry.file_size:
+                    raise ReadError(f"{path} is damaged: {entry.filename} is not that large.")
     with np.load(path, allow_pickle=False) as arrays:
         if _DESCRIPTION in arrays:
-            yield _described(path, arrays["data"], json.loads(str(arrays[_DESCRIPTION][()])))
+            data = arrays["data"] if 0 in voxels else _outline(path, "data")
+            yield _described(path, data, json.loads(str(arrays[_DESCRIPTION][()])))
             return
-        images = {name: array for name, array in arrays.items() if array.ndim >= 2}
-    for name, array in images.items():
-        yield _bare(path, array, stem_of(path) + (f" {name}" if len(images) > 1 else ""))
+        names = [name for name in arrays if _outline(path, name).ndim >= 2]
+        for number, name in enumerate(names):
+            array = arrays[name] if number in voxels else _outline(path, name)
+            yield _bare(path, array, stem_of(path) + (f" {name}" if len(names) > 1 else ""))
+
+
+def _outline(path: Path, name: str) -> Array:
+    """Return the shape and type of an array in an archive, as a blank one."""
+    formats = np.lib.format
+    with zipfile.ZipFile(path) as archive:
+        entry = name if name in archive.namelist() else f"{name}.npy"
+        with archive.open(entry) as file:
+            if formats.read_magic(file) == (1, 0):
+                shape, _, dtype = formats.read_array_header_1_0(file)
+            else:
+                shape, _, dtype = formats.read_array_header_2_0(file)
+    return blank(shape, dtype)
 
 
 def _described(path: Path, data: Array, said: dict[str, Any]) -> Volume:

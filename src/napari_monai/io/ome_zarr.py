@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,10 @@ import zarr
 
 from ..errors import GridError, ReadError, VolumeWarning
 from ..grid import Grid, millimetres, unit_name
-from ..volume import ArrayLike, LabelClass, LabelVolume, Volume
+from ..volume import LabelClass, LabelVolume, Volume
 from .convert import as_labels
 from .files import LAZY_FROM, memory_budget
-from .formats import stem_of
+from .formats import ALL, stem_of
 from .lazy import LazyArray
 
 META_KEY = "ome_zarr"
@@ -60,7 +60,7 @@ class _Axis:
     unit: str
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the images of a group: its own, those of its series, or with ``labels`` its labels."""
     for metadata in _METADATA:
         file = path / metadata
@@ -74,15 +74,23 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
         raise ReadError(
             f"{path} is a plate or a well of images: name one image in it, as in A/1/0."
         )
-    if "multiscales" in ome:
-        yield from _image(path, group, stem_of(path), labels)
-        return
-    found = False
-    for name, series in _series(group):
-        found = True
-        yield from _image(path / name, series, f"{stem_of(path)} {name}", labels)
-    if not found:
+    images = [(path, group, stem_of(path))]
+    if "multiscales" not in ome:
+        images = [(path / name, s, f"{stem_of(path)} {name}") for name, s in _series(group)]
+    number = itertools.count()
+    for image in images:
+        for volume in _image(*image, labels):
+            wanted = next(number) in voxels
+            yield _in_memory(volume) if wanted else volume
+    if not images:
         raise ReadError(f"{path} is no OME-Zarr image: it says nothing of multiscales.")
+
+
+def _in_memory(volume: Volume) -> Volume:
+    """Return the volume with its voxels in memory, unless they are many."""
+    if isinstance(volume.data, LazyArray) and volume.nbytes < LAZY_FROM:
+        return replace(volume, data=volume.numpy())
+    return volume
 
 
 def metadata_of(group: zarr.Group) -> Mapping[str, Any]:
@@ -150,15 +158,15 @@ def _volume(path: Path, group: zarr.Group, multiscale: Mapping[str, Any], name: 
     if "t" in leading:
         at = letters.index("t")
         step = scale[at] * _SECONDS[axes[at].unit] if axes[at].unit in _SECONDS else None
-    lazy = LazyArray(finest, order=order, name=path)
-    data: ArrayLike = lazy if lazy.nbytes >= LAZY_FROM else lazy[...]
+    coarser = [LazyArray(a, order=order, name=path) for a in arrays[1:]]
+    lazy = LazyArray(finest, order=order, name=path, coarser=coarser)
     channels = lazy.shape[leading.index("c")] if "c" in leading else 1
     levels = tuple(
         Level(str(d["path"]), tuple(a.shape))
         for d, a in zip(multiscale["datasets"], arrays, strict=True)
     )
     return Volume(
-        data,
+        lazy,
         grid,
         leading,
         _channel_names(metadata_of(group), channels) if "c" in leading else (),

@@ -6,6 +6,8 @@ Every level is every second voxel of the one before it, so that no label is made
 from __future__ import annotations
 
 import colorsys
+import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ _UNITS = {"m": "meter", "cm": "centimeter", "mm": "millimeter", "µm": "micromet
           "nm": "nanometer"}  # fmt: skip
 # Voxels of a chunk along (z, y, x), and along (y, x).
 _CHUNKS = {3: (32, 256, 256), 2: (1024, 1024)}
+# Bytes that are read at once, and thus held.
+_BLOCK = 2**27
 # Alone: halved until the plane is this small, this often at most.
 _SMALL, _MOST = 256, 6
 
@@ -110,24 +114,39 @@ def _new_array(
 
 
 def _fill(array: zarr.Array[Any], source: Any, step: tuple[int, ...]) -> None:
-    """Fill a level with every ``step``-th voxel of the one before, a row of chunks at a time."""
-    n = len(step)
-    lead = array.ndim - n
-    depth = array.chunks[lead]
+    """Fill a level with every ``step``-th voxel of the one before, some chunks at a time."""
+    lead = array.ndim - len(step)
+    most = _BLOCK // array.dtype.itemsize
     for time in np.ndindex(array.shape[:lead]):
-        for start in range(0, array.shape[lead], depth):
-            stop = min(start + depth, array.shape[lead])
-            last = source.shape[lead] - 1
-            first = min(start * step[0], last)
-            planes = slice(first, min((stop - 1) * step[0], last) + 1, step[0])
-            block = np.asarray(source[(*time, planes)])
-            block = block[(slice(None), *(slice(None, None, s) for s in step[1:]))]
-            wanted = (stop - start, *array.shape[lead + 1 :])
-            block = block[tuple(slice(0, w) for w in wanted)]
-            if block.shape != wanted:  # the image has rounded its lengths up
-                more = [(0, w - b) for w, b in zip(wanted, block.shape, strict=True)]
+        for box in _boxes(array.shape[lead:], array.chunks[lead:], most):
+            key, more = [], []
+            for side, n, s in zip(box, source.shape[lead:], step, strict=True):
+                first, last = (min(k * s, n - 1) for k in (side.start, side.stop - 1))
+                key.append(slice(first, last + 1, s))
+                # The image may have rounded its lengths up.
+                more.append((0, side.stop - side.start - len(range(first, last + 1, s))))
+            block = np.asarray(source[(*time, *key)])
+            if any(after for _, after in more):
                 block = np.pad(block, more, mode="edge")
-            array[(*time, slice(start, stop))] = block.astype(array.dtype, copy=False)
+            array[(*time, *box)] = block.astype(array.dtype, copy=False)
+
+
+def _boxes(
+    shape: tuple[int, ...], chunks: tuple[int, ...], most: int
+) -> Iterator[tuple[slice, ...]]:
+    """Yield boxes of whole chunks that tile an array: rows of them, cut where they are too large.
+
+    ``most`` is how many voxels a box has at most, if a chunk does not have more.
+    """
+    sizes = [min(chunks[0], shape[0]), *shape[1:]]
+    for axis in range(1, len(sizes)):
+        others = math.prod(sizes) // sizes[axis]
+        sizes[axis] = min(sizes[axis], max(1, most // (others * chunks[axis])) * chunks[axis])
+    sides = (
+        [slice(k, min(k + size, n)) for k in range(0, n, size)]
+        for n, size in zip(shape, sizes, strict=True)
+    )
+    yield from itertools.product(*sides)
 
 
 # -- what is said of them -----------------------------------------------------------------------

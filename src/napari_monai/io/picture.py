@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from ..grid import Grid
 from ..volume import LabelVolume, Volume
 from .convert import displayed, narrowed
 from .files import DEFLATE_LIMIT, check_size
-from .formats import extension_of, stem_of
+from .formats import ALL, extension_of, stem_of
+from .lazy import blank
 from .pillow import open_image
 
 Array = npt.NDArray[Any]
@@ -27,14 +28,17 @@ _FORMATS = ("PNG", "JPEG", "BMP")
 _PLAIN = ("L", "I;16", "I;16B", "I;16L", "I", "F", "RGB", "RGBA")
 _TURNED = {"1": "L", "LA": "L", "La": "L", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}
 _QUALITY = 95
+_ORIENTATION = 0x0112  # the tag of EXIF
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield the picture; of labels, a palette's numbers and not its colours."""
-    _check(path)
-    with _opened(path) as image:
-        turned = ImageOps.exif_transpose(image)
-        array = _array(turned, labels)
+    if 0 in voxels:
+        _check(path)
+        with _opened(path) as image:
+            array = _array(ImageOps.exif_transpose(image), labels)
+    else:
+        array = _outline(path, labels)
     colour = array.ndim == 3
     if colour:
         array = np.moveaxis(array, -1, 0)
@@ -46,6 +50,20 @@ def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
         name=stem_of(path),
         source=path,
     )
+
+
+def _outline(path: Path, labels: bool) -> Array:
+    """Return the shape and type of a picture, as a blank array."""
+    with _opened(path) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION, 1) > 4:  # turned by a quarter
+            width, height = height, width
+        dot = Image.new(image.mode, (1, 1))
+        dot.info.update({k: v for k, v in image.info.items() if k == "transparency"})
+        if image.mode == "P":
+            dot.putpalette(image.getpalette() or [0, 0, 0])
+        one = _array(dot, labels)
+    return blank((height, width, *one.shape[2:]), one.dtype)
 
 
 def _opened(path: Path) -> Image.Image:

@@ -18,6 +18,8 @@ def open_image(path: Path, formats: tuple[str, ...]) -> Image.Image:
     with warnings.catch_warnings():
         # Between its warning and its error Pillow opens 90 to 180 million pixels: a slide scan.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Of damaged tags, which it passes over: what matters of them is an error later.
+        warnings.simplefilter("ignore", UserWarning)
         try:
             return Image.open(path, formats=formats)
         except Image.DecompressionBombError:

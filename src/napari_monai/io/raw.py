@@ -23,6 +23,7 @@ from ..errors import FormatError, ReadError
 from ..volume import LabelVolume, Volume
 from .convert import narrowed
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, memory_budget, scratch_array
+from .lazy import blank
 
 Array = npt.NDArray[Any]
 Encoding = Literal["raw", "gzip", "bzip2", "zlib", "text"]
@@ -92,8 +93,12 @@ def numbered(pattern: str, first: int, last: int, step: int, *, path: Path) -> l
     return [f"{before}{name}{rest}" for name in names]
 
 
-def load(path: Path, where: Where, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
+def load(
+    path: Path, where: Where, shape: Sequence[int], dtype: np.dtype[Any], *, voxels: bool = True
+) -> Array:
     """Return voxels in Fortran order: mapped, in memory, or unpacked to disk.
+
+    Without ``voxels`` the array has a shape and a type only.
 
     Raises ReadError if a file cannot hold them, or ends before.
     """
@@ -103,10 +108,12 @@ def load(path: Path, where: Where, shape: Sequence[int], dtype: np.dtype[Any]) -
     if over:
         raise ReadError(f"{path}: its voxels cannot be in {len(where.files)} files of one size.")
     if where.encoding == "text":
-        return _text(path, where, size, dtype)
+        return _text(path, where, size, dtype) if voxels else blank(size, dtype)
     for file in where.files:
         start = max(where.offset, 0)
         check_size(file, share + where.skip, ratio=_LIMITS[where.encoding], offset=start)
+    if not voxels:
+        return blank(size, dtype)
     if where.encoding == "raw" and len(where.files) == 1:
         file = where.files[0]
         start = where.offset + where.skip if where.offset >= 0 else file.stat().st_size - needed

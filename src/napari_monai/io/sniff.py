@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -35,10 +37,28 @@ def is_dicom(head: bytes) -> bool:
 def file_is_dicom(path: Path) -> bool:
     """Whether a file is DICOM; ``False`` of all but regular files that can be read."""
     try:
-        with open_regular(path) as file:
-            return is_dicom(file.read(_HEAD))
+        return opened_is_dicom(path)
     except OSError:
         return False
+
+
+def opened_is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM; raises OSError of all but regular files that can be read."""
+    with open_regular(path) as file:
+        return is_dicom(file.read(_HEAD))
+
+
+def zip_holds_dicom(path: Path, *, most: int) -> bool:
+    """Whether one of the first files in a zip is DICOM; ``False`` of what is no zip."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            for member in archive.infolist()[:most]:
+                with archive.open(member) as packed:
+                    if is_dicom(packed.read(_HEAD)):
+                        return True
+    except (OSError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error):
+        pass  # damaged or encrypted
+    return False
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -7,7 +7,8 @@ OME-TIFF, which keeps every size and unit.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from ..grid import Grid
 from ..volume import ArrayLike, Volume
 from . import tiff_space
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, quiet
-from .formats import stem_of
-from .lazy import LazyArray
+from .formats import ALL, stem_of
+from .lazy import LazyArray, blank
 from .pillow import open_image
 from .tiff_check import check_complete
 
@@ -46,29 +47,35 @@ class _Layout:
     merged: bool = False  # channels and samples, to be made one axis
 
 
-def volumes(path: Path, *, labels: bool) -> Iterator[Volume]:
+def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
     """Yield every series of the file; of labels, a palette's numbers and not its colours."""
     with quiet("tifffile"):
         check_complete(path)
         with tifffile.TiffFile(path) as tif:
             several = len(tif.series) > 1
             for number, series in enumerate(tif.series):
-                yield _volume(path, tif, series, number if several else None, labels)
+                wanted = number in voxels
+                yield _volume(path, tif, series, number if several else None, labels, wanted)
 
 
-def _volume(path: Path, tif: Any, series: Any, number: int | None, labels: bool) -> Volume:
+def _volume(
+    path: Path, tif: Any, series: Any, number: int | None, labels: bool, voxels: bool
+) -> Volume:
     page = series.keyframe
     if series.dtype is None or series.dtype.kind not in "biuf":
         raise ReadError(f"{path} holds {series.dtype}: an image is made of numbers.")
     layout = _layout(path, series, stacked=tif.is_shaped and (labels or series.dtype != np.uint8))
     _check_bounds(path, series)
-    data = _data(path, tif, series, layout)
+    data = _data(path, tif, series, layout, voxels)
     palette = page.photometric == PHOTOMETRIC.PALETTE and not tif.is_imagej and not labels
     if palette and page.colormap is not None and not layout.leading:
-        data = np.moveaxis((page.colormap >> 8).astype(np.uint8)[:, np.asarray(data[...])], 0, 0)
+        if voxels:
+            data = (page.colormap >> 8).astype(np.uint8)[:, np.asarray(data[...])]
+        else:
+            data = blank((3, *data.shape), np.uint8)
         layout = _Layout((), "c", rgb=True)
     elif page.photometric == PHOTOMETRIC.MINISWHITE and not labels and data.dtype.kind in "bu":
-        data = np.invert(np.asarray(data[...]))
+        data = np.invert(np.asarray(data[...])) if voxels else data
     shape = tuple(data.shape)[len(layout.leading) :]
     space = tiff_space.space_of(path, tif, number or 0, depth=shape[0] if len(shape) == 3 else 1)
     channels = data.shape[layout.leading.index("c")] if "c" in layout.leading else 1
@@ -152,8 +159,10 @@ def _largest_ratio(page: Any) -> int:
     return DEFLATE_LIMIT if page.compression in _DEFLATE else _OTHER_LIMIT
 
 
-def _data(path: Path, tif: Any, series: Any, layout: _Layout) -> ArrayLike:
+def _data(path: Path, tif: Any, series: Any, layout: _Layout, voxels: bool) -> ArrayLike:
     """Return the voxels in our axis order: in memory, or in the file where they are many."""
+    if not voxels:
+        return _ordered(blank(series.shape, series.dtype), layout)
     if series.nbytes >= LAZY_FROM and not layout.merged:
         if series.dataoffset is not None:
             dtype, mode = tif.byteorder + series.dtype.char, map_mode(series.nbytes)
@@ -178,14 +187,18 @@ def _lazy(path: Path, tif: Any, series: Any, layout: _Layout) -> LazyArray:
     import zarr  # slow to import, and few files are this large
 
     own = tifffile.TiffFile(path)
-    store = own.series[tif.series.index(series)].aszarr(level=0)
-    array: Any = zarr.open_array(store, mode="r")
+    levels = own.series[tif.series.index(series)].levels
+    same = [one for one in levels[1:] if one.axes == series.axes and one.dtype == series.dtype]
+    stores = [one.aszarr(level=0) for one in (levels[0], *same)]
+    arrays: list[Any] = [zarr.open_array(store, mode="r") for store in stores]
 
     def release() -> None:
-        store.close()
+        for store in stores:
+            store.close()
         own.close()
 
-    return LazyArray(array, order=layout.order, name=path, release=release)
+    coarser = [LazyArray(a, order=layout.order, name=path) for a in arrays[1:]]
+    return LazyArray(arrays[0], order=layout.order, name=path, release=release, coarser=coarser)
 
 
 def _decodes(series: Any) -> bool:
@@ -212,7 +225,11 @@ def _by_pillow(path: Path, series: Any) -> Array:
     page = series.keyframe
     planes = []
     inverts = page.photometric == PHOTOMETRIC.MINISWHITE
-    with contextlib.suppress(UnidentifiedImageError), open_image(path, ("TIFF",)) as image:
+    with (
+        contextlib.suppress(UnidentifiedImageError),
+        warnings.catch_warnings(action="ignore", category=UserWarning),  # of damaged tags
+        open_image(path, ("TIFF",)) as image,
+    ):
         for one in series.pages:
             if one is None or not path.samefile(one.parent.filehandle.path):
                 break

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from ..errors import TrainingError
 from ..instances import centre_distance
@@ -26,6 +27,9 @@ Pair = tuple[Source, Source]
 
 # Foreground voxels remembered per example as centres of patches.
 _CENTRES = 4096
+# Voxels within which two objects count as touching.
+_NEAR = 2
+_NO_OBJECT = np.iinfo(np.int32).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +43,8 @@ class Example:
     image
         float16 array of shape (channel, *spatial), normalised.
     targets
-        Instances: float16 (2, *spatial), foreground and centre distance. Classes: uint8 or int16
-        (1, *spatial), the index of each voxel's class among the outputs.
+        Instances: float16 (3, *spatial), foreground, centre distance, and where objects touch.
+        Classes: int16 (1, *spatial), the index of each voxel's class among the outputs.
     labels
         The labels on the same grid: int32 instances or class indices, shape (*spatial).
     spacing
@@ -115,13 +119,24 @@ def _example(
 ) -> Example:
     if description.outputs.kind == "instances":
         distance = centre_distance(labels, spacing=spacing)
-        targets: npt.NDArray[Any] = np.stack([labels > 0, distance]).astype(np.float16)
+        maps = [labels > 0, distance, touching(labels)]
+        targets: npt.NDArray[Any] = np.stack(maps).astype(np.float16)
     else:
         targets = labels[np.newaxis].astype(np.int16)
     inside = np.argwhere(labels > 0).astype(np.int32)
     if len(inside) > _CENTRES:
         inside = inside[np.random.default_rng(0).choice(len(inside), _CENTRES, replace=False)]
     return Example(name, image.astype(np.float16), targets, labels, spacing, inside)
+
+
+def touching(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Return where objects touch or nearly do: voxels with two objects at most two voxels away."""
+    size = 2 * _NEAR + 1
+    largest = ndimage.maximum_filter(labels, size)
+    # The background must not be the smallest number near.
+    smallest = -ndimage.maximum_filter(np.where(labels > 0, -labels, -_NO_OBJECT), size)
+    between: npt.NDArray[np.bool_] = (largest > 0) & (smallest < largest)
+    return between
 
 
 def _class_indices(

@@ -64,7 +64,7 @@ class PatchSampler:
         Returns
         -------
         images : float32 tensor (batch, channel, *patch)
-        targets : float32 (batch, 2, *patch) or, of classes, int64 (batch, 1, *patch)
+        targets : float32 (batch, 3, *patch) or, of classes, int64 (batch, 1, *patch)
         """
         rng = np.random.default_rng((self.settings.seed, step))
         chosen = rng.integers(len(self.examples), size=self.settings.batch_size)

@@ -157,7 +157,12 @@ class Trainer:
         logits = logits.float()  # losses sum over many voxels: never in half precision
         if self.classes:
             return class_loss(logits, targets)
-        return instance_loss(logits, targets, distance_weight=self.settings.distance_weight)
+        return instance_loss(
+            logits,
+            targets,
+            distance_weight=self.settings.distance_weight,
+            touching_weight=self.settings.touching_weight,
+        )
 
     def _rate(self, step: int) -> float:
         """Return the learning rate's factor: a linear rise, then a half cosine to 0.

@@ -1,11 +1,12 @@
-"""DICOM: series in folders, single files and zips to volumes in the patient's space.
+"""DICOM: series in folders, single files and zips to volumes in the patient's space; labels back.
 
 Axes are (slice, row, column) as acquired; the affine holds every tilt and shear. pydicom parses
-and decodes, the geometry is ours.
+and decodes, the geometry is ours. Labels are read from DICOM segmentations and written as such.
 """
 
 from __future__ import annotations
 
-from .reader import series_files, volumes, volumes_in
+from .reader import SeriesFiles, placed, series_files, series_in, volumes, volumes_in
+from .seg_write import write
 
-__all__ = ["series_files", "volumes", "volumes_in"]
+__all__ = ["SeriesFiles", "placed", "series_files", "series_in", "volumes", "volumes_in", "write"]

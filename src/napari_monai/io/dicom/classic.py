@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
+from . import states
 from .geometry import Place
 from .plane import Pixels, Plane, Series, When
-from .values import first, items, number, numbers, seconds, text, words
+from .values import first, items, number, numbers, seconds, text, whole, words
 
 # Words of ImageType that tell volumes apart which were taken together.
 _KINDS = {
@@ -23,7 +25,7 @@ _KINDS = {
     "PROJECTION IMAGE": "projection",
 }  # fmt: skip
 _COMPONENTS = {"0": "magnitude", "1": "phase", "2": "real", "3": "imaginary"}
-_GE_COMPONENT = (0x0043, 0x102F)
+_GE_COMPONENT = Tag(0x0043, 0x102F)
 # Where the size of a pixel stands: in the patient, on the detector, on paper.
 _SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 
@@ -100,7 +102,7 @@ def _spacing(dataset: Dataset) -> tuple[float, float] | None:
 
 def _kind(dataset: Dataset) -> tuple[tuple[str, str], ...]:
     found = kinds_of(words(dataset, "ImageType"))
-    if not found and _GE_COMPONENT in dataset:
+    if not found and _GE_COMPONENT in dataset.keys():  # noqa: SIM118 (a dataset is no dict)
         component = str(dataset[_GE_COMPONENT].value)
         found = (("image", _COMPONENTS[component]),) if component in _COMPONENTS else ()
     echo = number(dataset, "EchoTime")
@@ -117,6 +119,7 @@ def _when(dataset: Dataset) -> When:
         trigger=number(dataset, "TriggerTime"),
         times=seconds(dataset, "AcquisitionDateTime", "AcquisitionTime", "ContentTime"),
         instance=number(dataset, "InstanceNumber"),
+        states=states.of_slice(dataset),
     )
 
 
@@ -138,7 +141,22 @@ def _places(dataset: Dataset, place: Place | None, frames: int) -> list[Place | 
     offsets = numbers(dataset, "GridFrameOffsetVector")  # of a dose, PS3.3 C.8.8.3.2
     if offsets and len(offsets) == frames:
         return [place.moved(place.normal * (o - offsets[0])) for o in offsets]
-    gap = number(dataset, "SpacingBetweenSlices")
-    if gap and "RECON TOMO" in words(dataset, "ImageType"):  # of NM, PS3.3 C.8.4.15
-        return [place.moved(place.normal * gap * k) for k in range(frames)]
+    slices = _nuclear_slices(dataset, frames)
+    # Of NM, PS3.3 C.8.4.15: a negative spacing goes against the normal.
+    gap = number(dataset, "SpacingBetweenSlices") or number(dataset, "SliceThickness")
+    if gap and slices:
+        return [place.moved(place.normal * gap * (k - 1)) for k in slices]
     return [place] * frames
+
+
+def _nuclear_slices(dataset: Dataset, frames: int) -> list[float]:
+    """Return the number of the slice, from 1, of each frame of a reconstructed NM; or nothing."""
+    types = words(dataset, "ImageType")
+    if not {"RECON TOMO", "RECON GATED TOMO"}.intersection(types):
+        return []
+    numbered = numbers(dataset, "SliceVector")
+    if numbered and len(numbered) == frames:
+        return list(numbered)
+    if "RECON TOMO" in types and whole(dataset, "NumberOfSlices", frames) == frames:
+        return [k + 1.0 for k in range(frames)]
+    return []

@@ -1,14 +1,53 @@
-"""What a compressed frame says of itself, before a decoder sees it.
+"""What compressed content says of itself, before a decoder sees it.
 
-GDCM ends the whole program where a frame is not of the size that its file promises.
+GDCM ends the whole program where a frame is not of the size that its file promises; pydicom
+unpacks a deflated file whole, however much that is.
 """
 
 from __future__ import annotations
 
 import struct
+import zlib
+from typing import BinaryIO
 
 # Frame headers of JPEG (ITU-T T.81, table B.1) and JPEG-LS (T.87): all SOF but DHT, JPG, DAC.
 _FRAMES = (*(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC)), 0xF7)
+
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_CHUNK = 2**20
+# Empty slices shrink more than others; above this size the ratio counts.
+MOST_RATIO = 200
+RATIO_FROM = 2**26
+
+
+def is_bomb(file: BinaryIO, size: int) -> bool:
+    """Whether a file of so many bytes is deflated and would unpack to far more than an image.
+
+    The file is left at its start.
+    """
+    head = file.read(1024)
+    if _DEFLATED in head and head[128:132] == b"DICM" and len(head) > 144:
+        # Behind the meta group, whose first element is its length.
+        file.seek(144 + struct.unpack_from("<I", head, 140)[0])
+        most = max(RATIO_FROM, size * MOST_RATIO)
+        bomb = _inflated(file, most) > most
+    else:
+        bomb = False
+    file.seek(0)
+    return bomb
+
+
+def _inflated(file: BinaryIO, most: int) -> int:
+    """Return how many bytes the rest of a file unpacks to; counted no further than ``most``."""
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    total = 0
+    while total <= most and not unpacker.eof:
+        packed = unpacker.unconsumed_tail or file.read(_CHUNK)
+        if not packed:
+            break
+        total += len(unpacker.decompress(packed, _CHUNK))
+    return total
 
 
 def fits(frame: bytes, rows: int, columns: int, samples: int, allocated: int) -> bool:

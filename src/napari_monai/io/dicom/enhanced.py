@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from . import classic
+from . import classic, states
 from .geometry import Place
 from .plane import Pixels, Plane, Series, When
 from .values import first, items, number, numbers, seconds, text, words
@@ -55,7 +55,9 @@ def _plane(
     if position and orientation and spacing:
         place = Place.of(position, orientation, spacing)
     gap = number(measures, "SpacingBetweenSlices")
-    slope, intercept = classic.scaling(groups.get("PixelValueTransformationSequence"))
+    slope, intercept = classic.scaling(
+        groups.get("PixelValueTransformationSequence") or groups.dataset
+    )
     return Plane(
         pixels, frame, series, (pixels.rows, pixels.columns),
         place=place,
@@ -101,6 +103,7 @@ def _when(groups: _Groups, frame: int) -> When:
         times=seconds(content, "FrameReferenceDateTime", "FrameAcquisitionDateTime"),
         # Frames in their order, file by file.
         instance=instance * 2.0**20 + frame,
+        states=states.of_frame(groups.get("MRDiffusionSequence"), content, groups.dataset),
     )
 
 

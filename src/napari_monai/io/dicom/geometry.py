@@ -16,8 +16,11 @@ Vector = npt.NDArray[np.float64]
 
 # No voxel of a volume may be this far (mm) from where its own plane says that it is.
 TOLERANCE = 0.05
-# Nearer than this (mm), two planes are at the same position.
+# Nearer than this (mm), and than this part of a voxel, two planes are at the same position.
 SAME = 0.01
+_SAME_PART = 0.1
+# A step that goes along the normal by less than this part of it leads to the side.
+_BESIDE = 0.2
 _RAS = np.array([-1.0, -1.0, 1.0])
 
 
@@ -64,10 +67,14 @@ class Place:
         return self.position + rows * self.down + columns * self.right
 
     def is_parallel(self, other: Place, shape: tuple[int, int]) -> bool:
-        """Whether the voxels of both lie alike, whatever the position, to half the tolerance."""
+        """Whether the voxels of both lie alike, to a fifth of the tolerance, wherever they lie."""
+        return self.turned(other, shape) < TOLERANCE / 5
+
+    def turned(self, other: Place, shape: tuple[int, int]) -> float:
+        """Return how far (mm) voxels are at most from those of the other, at one position."""
         away = np.linalg.norm(self.down - other.down) * shape[0]
         away += np.linalg.norm(self.right - other.right) * shape[1]
-        return bool(away < TOLERANCE / 2)
+        return float(away)
 
 
 def affine(places: Sequence[Place], thickness: float | None) -> npt.NDArray[np.float64]:
@@ -85,10 +92,15 @@ def affine(places: Sequence[Place], thickness: float | None) -> npt.NDArray[np.f
     if len(places) > 1:
         points = np.array([p.position for p in places])
         start, step = _line(points)
-    matrix = np.eye(4)
-    for column, vector in enumerate((step, first.down, first.right, start)):
-        matrix[:3, column] = vector * _RAS + 0.0
-    return matrix
+    return matrix(start, step, first)
+
+
+def matrix(start: Vector, step: Vector, plane: Place) -> npt.NDArray[np.float64]:
+    """Return the matrix to RAS of slices that lie as ``plane`` does, by ``step`` from ``start``."""
+    found = np.eye(4)
+    for column, vector in enumerate((step, plane.down, plane.right, start)):
+        found[:3, column] = vector * _RAS + 0.0
+    return found
 
 
 def deviation(points: Vector) -> float:
@@ -117,13 +129,15 @@ def clusters(places: Sequence[Place]) -> list[list[int]]:
     """Return which planes are at the same position, sorted along the normal of the first."""
     normal = places[0].normal
     depth = np.array([p.position @ normal for p in places])
+    voxel = min(np.linalg.norm(places[0].down), np.linalg.norm(places[0].right))
+    same = min(SAME, _SAME_PART * float(voxel))
     found: list[list[int]] = []
     for index in np.argsort(depth, kind="stable"):
         for cluster in reversed(found):
-            if depth[index] - depth[cluster[0]] > SAME:
+            if depth[index] - depth[cluster[0]] > same:
                 found.append([int(index)])
                 break
-            if np.linalg.norm(places[index].position - places[cluster[0]].position) <= SAME:
+            if np.linalg.norm(places[index].position - places[cluster[0]].position) <= same:
                 cluster.append(int(index))
                 break
         else:
@@ -131,19 +145,45 @@ def clusters(places: Sequence[Place]) -> list[list[int]]:
     return found
 
 
-def runs(places: Sequence[Place]) -> list[range]:
+def tracks(places: Sequence[Place]) -> list[list[int]]:
+    """Return the planes in groups, one for each field of view, if these lie side by side.
+
+    ``places`` are sorted along the normal. All are in one group if no plane lies beside another,
+    or if groups of a single plane would come out of it.
+    """
+    points = np.array([p.position for p in places])
+    every = [list(range(len(points)))]
+    normal = places[0].normal
+    steps = np.diff(points, axis=0)
+    if not ((steps @ normal) < _BESIDE * np.linalg.norm(steps, axis=1)).any():
+        return every
+    found: list[list[int]] = []
+    across = points - np.outer(points @ normal, normal)
+    for index, point in enumerate(across):
+        for track in found:
+            if np.linalg.norm(point - across[track[0]]) <= TOLERANCE:
+                track.append(index)
+                break
+        else:
+            found.append([index])
+    return found if min(map(len, found)) > 1 else every
+
+
+def runs(places: Sequence[Place], shape: tuple[int, int] = (0, 0)) -> list[range]:
     """Return the stretches of planes that are evenly spaced, in order.
 
-    ``places`` are sorted along the normal, each at another position. Every plane is in one run;
-    a run may be one plane.
+    ``places`` are sorted along the normal, each at another position, of planes with this many
+    rows and columns. Every plane is in one run; a run may be one plane.
     """
     points = np.array([p.position for p in places])
     normal = places[0].normal
-    if len(points) == 1 or _is_even(points, normal):
+    # What planes are turned against each other adds to what they are away from a line.
+    most = TOLERANCE - 2 * max(p.turned(places[0], shape) for p in places)
+    if len(points) == 1 or _is_even(points, normal, most):
         return [range(len(points))]
     # Longest first; of equal ones, the narrower spacing: a gap is wider than what it interrupts.
     stretches = sorted(
-        _stretches(points, normal),
+        _stretches(points, normal, most),
         key=lambda s: (-len(s), float(np.linalg.norm(points[s[1]] - points[s[0]]))),
     )
     taken = np.zeros(len(points), bool)
@@ -158,23 +198,56 @@ def runs(places: Sequence[Place]) -> list[range]:
     return sorted(found, key=lambda r: r.start)
 
 
-def _stretches(points: Vector, normal: Vector) -> list[range]:
+def _stretches(points: Vector, normal: Vector, most: float) -> list[range]:
     """Return even stretches of two planes or more; neighbours share a plane."""
     found = []
     start = 0
     while start < len(points) - 1:
         end = start + 2
-        if _is_even(points[start:end], normal):
-            while end < len(points) and _is_even(points[start : end + 1], normal):
+        if _is_even(points[start:end], normal, most):
+            while end < len(points) and _is_even(points[start : end + 1], normal, most):
                 end += 1
             found.append(range(start, end))
         start = end - 1
     return found
 
 
-def _is_even(points: Vector, normal: Vector) -> bool:
+def _is_even(points: Vector, normal: Vector, most: float = TOLERANCE) -> bool:
     steps = np.diff(points, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
-    if (steps @ normal < 0.2 * lengths).any():
+    if (steps @ normal < _BESIDE * lengths).any():
         return False  # side by side, not one above the other
-    return len(points) == 2 or deviation(points) <= min(TOLERANCE, 0.2 * float(lengths.min()))
+    return len(points) == 2 or deviation(points) <= min(most, 0.2 * float(lengths.min()))
+
+
+def levels(
+    points: Vector, normal: Vector, gap: float | None
+) -> tuple[list[int], Vector, Vector] | None:
+    """Return which slice of an even grid each position is, where the grid starts, and its step.
+
+    Parameters
+    ----------
+    points
+        Positions, shape (n, 3), sorted along ``normal``, each another one; some may be missing.
+    gap
+        Distance between slices in mm where the file says it.
+
+    Returns
+    -------
+    ``None`` if no grid of slices comes within `TOLERANCE` of all of them.
+    """
+    steps = np.diff(points @ normal)
+    if len(steps) == 0:
+        return [0], points[0], normal * (gap or 1.0)
+    # The file's word first, then the narrowest step, which may be two or three slices wide.
+    tried = [gap] if gap else []
+    for width in (*tried, *(float(steps.min()) / n for n in (1, 2, 3))):
+        counts = np.rint(steps / width)
+        if counts.min() < 1 or np.abs(steps - counts * width).max() > 0.2 * width:
+            continue
+        at = np.concatenate(([0], np.cumsum(counts)))
+        slope, start = np.polyfit(at, points, 1)
+        away = np.linalg.norm(points - (start + at[:, np.newaxis] * slope), axis=1)
+        if away.max() <= min(TOLERANCE, 0.05 * width):
+            return [int(k) for k in at], start, slope
+    return None

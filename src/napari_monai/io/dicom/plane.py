@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,20 +52,26 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Series:
-    """The series that a file belongs to, without anything that names the patient."""
+    """The series that a file belongs to, without anything that names the patient.
+
+    With ``segments`` its frames are of segments, not of an image.
+    """
 
     key: tuple[str, ...]
     name: str
     number: int
     modality: str
     uid: str
+    segments: bool = False
 
 
 @dataclass(frozen=True)
 class When:
     """When a plane was taken, as far as the file says; for order and for time steps.
 
-    ``times`` are seconds; ``trigger`` is milliseconds after the heart's R wave.
+    ``times`` are seconds; ``trigger`` is milliseconds after the heart's R wave. ``states`` is
+    what was set for a measurement, such as a b-value and its direction: different ones are
+    different time points. The first ones are the more reliable.
     """
 
     temporal: float | None = None
@@ -72,12 +79,21 @@ class When:
     trigger: float | None = None
     times: float | None = None
     instance: float | None = None
+    states: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def clocks(self) -> tuple[float, ...]:
+        """Sorting key: what is not known comes first and decides nothing."""
+        return _known(self.temporal, self.acquisition, self.trigger)
 
     @property
     def order(self) -> tuple[float, ...]:
-        """Sorting key: what is not known comes first and decides nothing."""
-        every = (self.temporal, self.acquisition, self.trigger, self.instance, self.times)
-        return tuple(-1.0 if x is None else x for x in every)
+        """Sorting key, which goes on to what is less sure."""
+        return self.clocks + _known(self.instance, self.times)
+
+
+def _known(*values: float | None) -> tuple[float, ...]:
+    return tuple(-1.0 if x is None else x for x in values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +114,8 @@ class Plane:
         Seconds from one time point to the next, where the file says it for sure.
     sop
         SOPInstanceUID with the frame; blank if the file has none.
+    note
+        What is to be said about the series because of this plane.
     """
 
     pixels: Pixels
@@ -115,16 +133,28 @@ class Plane:
     when: When = field(default_factory=When)
     step: float | None = None
     sop: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Origin:
     """What the files of a volume were: for those who write what refers to them.
 
-    ``files`` has the file of each plane, (time by time) slice by slice, ``frames`` its frame.
+    ``files`` has the file of each plane, (time by time) slice by slice, ``frames`` its frame, and
+    ``names`` its name, which in a zip is not the file's. ``segments`` says that it is a
+    segmentation.
     """
 
     files: tuple[Path, ...]
     frames: tuple[int, ...]
     modality: str
     series_uid: str
+    names: tuple[str, ...] = ()
+    segments: bool = False
+
+
+def reseated(planes: Iterable[Plane], other: Callable[[Source], Source]) -> list[Plane]:
+    """Return planes whose voxels are in other files; those that shared a file still do."""
+    every = list(planes)
+    pixels = {id(p.pixels): replace(p.pixels, source=other(p.pixels.source)) for p in every}
+    return [replace(p, pixels=pixels[id(p.pixels)]) for p in every]

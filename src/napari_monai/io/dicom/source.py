@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ...errors import ReadError, VolumeWarning
-from ..files import DEFLATE_LIMIT, memory_budget
+from ..files import DEFLATE_LIMIT, memory_budget, one_line
 from ..formats import extension_of
-from ..sniff import file_is_dicom, is_dicom, open_regular, walk
+from ..sniff import is_dicom, open_regular, opened_is_dicom, walk
+from .codestream import MOST_RATIO, RATIO_FROM
 
+NO_DICOM = "no DICOM"  # a reason
 EXTENSIONS = (".dcm", ".dicom", ".ima", ".zip")
 # A zip of CT slices holds some thousands of members.
 _MOST_MEMBERS = 100_000
-# DICOM halves in a zip, masks and empty slices shrink more; above this size the whole counts.
-_MOST_RATIO = 200
-_RATIO_FROM = 2**26
 _SHOWN = 3
 
 
@@ -54,9 +53,11 @@ class Passed:
         """Note a file, by its name alone, and why it is passed over."""
         self._names.setdefault(reason, []).append(Path(str(name)).name)
 
-    def reasons(self) -> str:
-        """Return all that was noted, in one line."""
-        return "; ".join(f"{listed(names)} ({reason})" for reason, names in self._names.items())
+    def reasons(self, *, but: str = "") -> str:
+        """Return all that was noted, in one line, but for one reason."""
+        return "; ".join(
+            f"{listed(names)} ({reason})" for reason, names in self._names.items() if reason != but
+        )
 
     def warn(self) -> None:
         """Say what was passed over, if anything was."""
@@ -79,15 +80,26 @@ def in_folder(folder: Path, passed: Passed, *, deep: bool = True) -> Iterator[So
     if not deep:
         paths = (p for p in sorted(folder.iterdir()) if p.is_file())
     for path in paths:
-        extension = extension_of(path)
-        if extension is not None and extension not in EXTENSIONS:
-            continue  # another format's
-        if extension == ".zip":
-            continue
-        if file_is_dicom(path):
-            yield Source(path.name, path)
-        else:
-            passed.add(path, "no DICOM")
+        source = source_of(path, passed)
+        if source is not None:
+            yield source
+
+
+def source_of(path: Path, passed: Passed) -> Source | None:
+    """Return a file of a folder if it is DICOM; ``None``, and noted, if it is not."""
+    extension = extension_of(path)
+    if extension is not None and extension not in EXTENSIONS:
+        return None  # another format's
+    if extension == ".zip":
+        return None
+    try:
+        if opened_is_dicom(path):
+            return Source(path.name, path)
+    except OSError as error:
+        passed.add(path, f"cannot be opened: {one_line(error)}")
+        return None
+    passed.add(path, NO_DICOM)
+    return None
 
 
 def in_zip(path: Path, passed: Passed) -> Iterator[Source]:
@@ -106,7 +118,7 @@ def in_zip(path: Path, passed: Passed) -> Iterator[Source]:
                 elif is_dicom(content[:132]):
                     yield Source(member.filename, path, content)
                 else:
-                    passed.add(member.filename, "no DICOM")
+                    passed.add(member.filename, NO_DICOM)
     except zipfile.BadZipFile:
         raise ReadError(
             f"{path} is no zip, or a damaged one. Copy it from its source again."
@@ -121,7 +133,7 @@ def _check_zip(path: Path, members: list[zipfile.ZipInfo]) -> None:
     total = sum(m.file_size for m in members)
     packed = path.stat().st_size
     bomb = any(m.file_size > max(m.compress_size, 1) * DEFLATE_LIMIT for m in members)
-    if bomb or (total > _RATIO_FROM and total > packed * _MOST_RATIO):
+    if bomb or (total > RATIO_FROM and total > packed * MOST_RATIO):
         raise ReadError(
             f"{path} would unpack {packed} bytes to {total}: that is no archive of images."
         )

@@ -53,7 +53,7 @@ class Found:
 
 def stacks_of(planes: Sequence[Plane]) -> Found:
     """Return the volumes that the planes of one series make."""
-    remarks: list[str] = []
+    remarks = list(dict.fromkeys(p.note for p in planes if p.note))
     unique = _without_copies(planes, remarks)
     stacks: list[Stack] = []
     for group in _alike(unique):
@@ -61,7 +61,8 @@ def stacks_of(planes: Sequence[Plane]) -> Found:
             stacks += _loose(group)
         else:
             for part in _acquisitions(group):
-                stacks += _in_space(part, remarks)
+                for field in _fields(part):
+                    stacks += _in_space(field, remarks)
     return Found(stacks, remarks)
 
 
@@ -158,6 +159,13 @@ def _acquisitions(group: list[Plane]) -> list[list[Plane]]:
     return list(by_number.values())
 
 
+def _fields(group: list[Plane]) -> list[list[Plane]]:
+    """Return the planes apart by field of view where fields lie side by side."""
+    clusters = geometry.clusters(_places(group))
+    tracks = geometry.tracks(_places([group[c[0]] for c in clusters]))
+    return [[group[i] for k in track for i in clusters[k]] for track in tracks]
+
+
 def _in_space(group: Sequence[Plane], remarks: list[str]) -> list[Stack]:
     clusters = geometry.clusters(_places(group))
     at: dict[int, int] = {id(group[i]): k for k, c in enumerate(clusters) for i in c}
@@ -183,7 +191,7 @@ def _runs(
 ) -> list[Stack]:
     """Return one stack for each run of evenly spaced slices."""
     places = _places(times[0])
-    runs = geometry.runs(places)
+    runs = geometry.runs(places, times[0][0].shape)
     if len(runs) > 1:
         remarks.append(_gaps(places, runs))
     steps = np.linalg.norm(np.diff([p.position for p in places], axis=0), axis=1)
@@ -225,6 +233,11 @@ def _time_points(group: Sequence[Plane], at: dict[int, int], positions: int) -> 
     most = int(counts.max())
     if most == 1:
         return [list(group)]
+    for number in range(max(len(p.when.states) for p in group)):
+        apart = _by_state(group, at, positions, number)
+        if apart:
+            times = [t for part in apart for t in _time_points(part, at, positions)]
+            return sorted(times, key=lambda t: min(p.when.clocks for p in t))
     clocked = [c for c in (_by_clock(group, at, clock) for clock in _CLOCKS) if c]
     for times in clocked:
         if len(times) == most:
@@ -235,6 +248,22 @@ def _time_points(group: Sequence[Plane], at: dict[int, int], positions: int) -> 
             if min(len(t) for t in times) > 1:
                 return times
     return _by_order(group, at, most)
+
+
+def _by_state(
+    group: Sequence[Plane], at: dict[int, int], positions: int, number: int
+) -> list[list[Plane]] | None:
+    """Return the planes by one of their states; ``None`` if that does not part whole volumes."""
+    parts: dict[tuple[float, ...], list[Plane]] = {}
+    for plane in group:
+        if len(plane.when.states) <= number:
+            return None
+        parts.setdefault(plane.when.states[number], []).append(plane)
+    where = [[at[id(p)] for p in part] for part in parts.values()]
+    counts = [np.bincount(w, minlength=positions) for w in where]
+    if len(parts) < 2 or any(c.min() < 1 or c.min() < c.max() for c in counts):
+        return None
+    return [parts[state] for state in sorted(parts)]
 
 
 def _by_clock(

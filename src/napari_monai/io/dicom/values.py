@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from pydicom import config
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from ..files import quiet
 
-# Types of elements whose values are plain text, in ASCII.
-_PLAIN = ("CS", "DA", "DS", "DT", "IS", "TM", "UI")
+# Types of elements whose values are plain text. Where it is ASCII, it is that in every character
+# set of DICOM, but behind the escape with which some of them switch.
+_PLAIN = frozenset(("CS", "DA", "DS", "DT", "IS", "LO", "PN", "SH", "TM", "UI"))
+_ESCAPE = b"\x1b"
 
 
 @contextlib.contextmanager
@@ -32,11 +35,14 @@ def calm() -> Iterator[None]:
 def value(dataset: Dataset | None, keyword: str) -> Any:
     """Return the value of an element; ``None`` if it is missing, empty or cannot be read."""
     # By tags: keywords are looked up slowly, and a series of slices asks for some 20 000.
-    tag = _tag(keyword)
-    if dataset is None or tag not in dataset.keys():  # noqa: SIM118 (a dataset is no dict)
+    tag, kind = _tag(keyword)
+    if dataset is None:
         return None
     try:
-        found = _quick(dataset.get_item(tag))
+        element: Any = dataset.get_item(tag)  # None, whatever its type says
+        if element is None:
+            return None
+        found = _quick(element, kind)
         if found is None:
             found = dataset[tag].value
     except Exception:  # pydicom converts when it is asked, and raises whatever that raises
@@ -44,24 +50,36 @@ def value(dataset: Dataset | None, keyword: str) -> Any:
     return None if found is None or found == "" else found
 
 
-def _quick(element: Any) -> Any:
+def has(dataset: Dataset, keyword: str) -> bool:
+    """Whether an element is there, whatever it holds."""
+    return _tag(keyword)[0] in dataset.keys()  # noqa: SIM118 (a dataset is no dict)
+
+
+def _quick(element: Any, kind: str) -> Any:
     """Return the value of an element that pydicom has not converted yet; ``None`` to let it.
 
-    Its conversion takes longer than reading the file.
+    Its conversion takes longer than reading the file. ``kind`` is the type that the element has
+    where the file does not say it.
     """
-    if not isinstance(element, RawDataElement) or not element.value:
+    if not isinstance(element, RawDataElement):
         return None
-    if element.VR == "US" and len(element.value) == 2:
-        return int.from_bytes(element.value, "little" if element.is_little_endian else "big")
-    if element.VR not in _PLAIN:
+    raw = element.value
+    if not raw:
         return None
-    plain = element.value.decode("ascii").rstrip("\0 ")
+    kind = element.VR or kind
+    if kind == "US" and len(raw) == 2:
+        return int.from_bytes(raw, "little" if element.is_little_endian else "big")
+    if kind not in _PLAIN or not raw.isascii() or _ESCAPE in raw:
+        return None
+    plain = raw.decode("ascii").rstrip("\0 ")
     return plain.split("\\") if "\\" in plain else plain.strip()
 
 
 @functools.cache
-def _tag(keyword: str) -> BaseTag:
-    return Tag(keyword)
+def _tag(keyword: str) -> tuple[BaseTag, str]:
+    """Return the tag of an element and its type, if there is but one."""
+    tag = Tag(keyword)
+    return tag, dictionary_VR(tag)
 
 
 def text(dataset: Dataset | None, keyword: str) -> str:

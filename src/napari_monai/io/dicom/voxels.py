@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import numpy as np
@@ -29,6 +30,9 @@ from .stacks import Stack
 from .values import calm, text, whole
 
 Array = npt.NDArray[Any]
+
+# While one waits for its file, or for memory, others read on.
+_THREADS = 4
 
 _STREAMS = (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes)
 
@@ -96,10 +100,18 @@ class _File:
             if self._pixels.table:
                 array = apply_modality_lut(array, dataset)
             if self._pixels.photometric == "PALETTE COLOR" and not self._indices:
-                array = apply_color_lut(array, dataset)
-                if array.dtype.itemsize == 2:
-                    array = (array >> 8).astype(np.uint8)
+                array = _as_bytes(apply_color_lut(array, dataset), dataset)
         return np.asarray(array)
+
+
+def _as_bytes(colours: Array, dataset: Dataset) -> Array:
+    """Return colours of a palette in 8 bits; some palettes say 16, but use the lower 8 alone."""
+    if colours.dtype.itemsize == 1:
+        return colours
+    tables = [dataset.get(f"{c}PaletteColorLookupTableData") for c in ("Red", "Green", "Blue")]
+    high = 1 if dataset.original_encoding[1] is not False else 0
+    low = all(table is not None and not any(table[high::2]) for table in tables)
+    return (colours if low else colours >> 8).astype(np.uint8)
 
 
 def _check_frame(dataset: Dataset, pixels: Pixels, number: int) -> None:
@@ -177,12 +189,24 @@ class Voxels:
         stored = self._scaling.stored
         if all(_lies_open(p, stored) for p in self._planes):
             array = np.empty((len(self._planes), *self._planes[0].shape), stored)
-            for plane, target in zip(self._planes, array, strict=True):
-                _File(plane.pixels, indices=self._indices).read_into(plane.frame, target)
+            self._read_open(array)
         else:
             everything = (slice(None), slice(None))
             array = self._filled(range(len(self._planes)), everything, stored)
         return self._scaling.narrow(array).reshape(self.shape)
+
+    def _read_open(self, array: Array) -> None:
+        """Fill an array of the stored type with planes that lie open in their files."""
+
+        def read(some: slice) -> None:
+            for plane, target in zip(self._planes[some], array[some], strict=True):
+                _File(plane.pixels, indices=self._indices).read_into(plane.frame, target)
+
+        size = max(1, -(-len(self._planes) // (8 * _THREADS)))
+        parts = [slice(k, k + size) for k in range(0, len(self._planes), size)]
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for _ in pool.map(read, parts):
+                pass
 
     def _read(self, numbers: Sequence[int], within: tuple[Any, ...]) -> Array:
         return self._filled(numbers, within, None)

@@ -1,0 +1,308 @@
+"""The chain that an image is pulled through: each link reads from the one before it, box by box.
+
+A box has the same values, to the last bit, whatever else is read: each voxel is computed from the
+same numbers in the same order. Statistics of the whole image are taken when the chain is made, so
+that reading needs no memory of what was read before.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import VolumeError
+from ..grid import Grid, Reorientation
+from ..resample import Sampling
+from ..volume import Volume
+from .blocks import Box, Cuts, chunk_cuts, plan_blocks, source_box
+
+FloatArray = npt.NDArray[np.float32]
+
+# Values that a block of a pass over an image may hold: many where it is read from a file, so that
+# chunks are read once; few in memory, so that they stay in the processor's cache.
+_FROM_FILE = 2**24
+_IN_MEMORY = 2**19
+
+
+class Map(Protocol):
+    """What changes each voxel by itself."""
+
+    @property
+    def monotone(self) -> bool:
+        """Whether a larger value never becomes a smaller one."""
+        ...
+
+    def channels(self, before: int, /) -> int:
+        """Return the number of channels after it."""
+        ...
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Return the values, shape (channel, *any); the array given may be overwritten."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a link's voxels lie, and how that follows from the file.
+
+    Attributes
+    ----------
+    grid
+        Their space.
+    how
+        The way from the axes of the file to those of the grid.
+    cuts
+        The borders of the file's chunks, along the axes of the file.
+    resampled
+        Whether a voxel is made of several of the file.
+    """
+
+    grid: Grid
+    how: Reorientation
+    cuts: tuple[Cuts, ...]
+    resampled: bool = False
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The grid's shape in the order of the file's axes."""
+        return tuple(self.grid.shape[axis] for axis in self.how.inverse().axes)
+
+    def turned(self, how: Reorientation) -> Place:
+        """Return it after another reorientation."""
+        axes = tuple(self.how.axes[a] for a in how.axes)
+        flips = tuple(
+            self.how.flips[a] != flip for a, flip in zip(how.axes, how.flips, strict=True)
+        )
+        return replace(self, grid=self.grid.reoriented(how), how=Reorientation(axes, flips))
+
+    def resample(self, grid: Grid) -> Place:
+        """Return it at another grid of the same axes and centre."""
+        before = self.stored_shape
+        after = replace(self, grid=grid, resampled=True)
+        sizes = zip(self.cuts, before, after.stored_shape, strict=True)
+        cuts = tuple(np.unique(np.rint(cut * (m / n)).astype(np.intp)) for cut, n, m in sizes)
+        return replace(after, cuts=cuts)
+
+    def boxes(self, most: int, *, multiple: int = 1) -> Iterator[tuple[Box, Box]]:
+        """Yield boxes of ``most`` voxels that tile the file, and where they lie on the grid."""
+        back = self.how.inverse()
+        for stored in plan_blocks(self.stored_shape, self.cuts, most, multiple=multiple):
+            yield stored, source_box(stored, back, self.grid.shape)
+
+
+class Link(ABC):
+    """A link of the chain: float32 of shape (channels, *grid.shape), NaN where not finite."""
+
+    def __init__(
+        self, native: Native, place: Place, channels: int, maps: tuple[Map, ...] = ()
+    ) -> None:
+        self.native = native
+        self.place = place
+        self.channels = channels
+        self.maps = maps
+
+    @property
+    def grid(self) -> Grid:
+        """The space of its voxels."""
+        return self.place.grid
+
+    @abstractmethod
+    def read(self, box: Box) -> FloatArray:
+        """Return a box that is not empty, in memory of its own and any memory order."""
+
+    @property
+    def spare(self) -> FloatArray | None:
+        """An array in memory that its voxels may take the place of, box by box."""
+        return None
+
+    def sweep(self, *, multiple: int = 1) -> Iterator[tuple[Box, Box, FloatArray]]:
+        """Yield the whole image once, box by box: its place in the file, on the grid, its values.
+
+        A box starts in the file at a multiple of ``multiple`` along each axis.
+        """
+        voxels = max(1, self.native.block // max(self.channels, self.native.channels))
+        self.native.found = 0
+        for stored, box in self.place.boxes(voxels, multiple=multiple):
+            yield stored, box, self.read(box)
+        if not self.place.resampled:  # then each voxel of the file was read just once
+            self.native.missing = self.native.found
+
+    def blocks(self, *, multiple: int = 1) -> Iterator[tuple[Box, FloatArray]]:
+        """Yield the whole image once, block by block along the axes of the file."""
+        back = self.place.how.inverse()
+        for stored, _, values in self.sweep(multiple=multiple):
+            yield stored, back.apply(values)
+
+
+class Native(Link):
+    """The voxels of an image, converted box by box.
+
+    Parameters
+    ----------
+    volume
+        One time point.
+    channels
+        Which channels to take.
+    in_memory
+        Whether to read all of a lazy image at once, in the type that it is stored in.
+
+    Attributes
+    ----------
+    block
+        Values that are read at a time in a pass over the image.
+    missing
+        How many values are not finite; ``None`` until it was counted.
+    found
+        How many of them were read since it was set.
+    """
+
+    def __init__(self, volume: Volume, channels: slice, *, in_memory: bool) -> None:
+        if "t" in volume.leading:
+            raise VolumeError(
+                f"{volume.name} has {volume.times} time points: take one with at_time."
+            )
+        lead, n = len(volume.leading), volume.grid.ndim
+        self._data: Any = volume.data
+        self._lead = (channels,) * lead
+        if in_memory and not isinstance(volume.data, np.ndarray):
+            self._data = np.asarray(volume.data[(*self._lead, ...)])
+            self._lead = (slice(None),) * lead
+        cuts = chunk_cuts(self._data)[lead:]
+        place = Place(volume.grid, Reorientation((*range(n),), (False,) * n), cuts)
+        super().__init__(self, place, len(range(volume.channels)[channels]))
+        self.block = _IN_MEMORY if in_memory else _FROM_FILE
+        self._floats = volume.dtype.kind == "f"
+        self.missing: int | None = None if self._floats else 0
+        self.found = 0
+
+    def read(self, box: Box) -> FloatArray:
+        """Read and convert a box; what float32 cannot hold is not finite, and counted."""
+        stored = self.stored(box)
+        with np.errstate(over="ignore"):
+            result = stored.astype(np.float32)
+        if self._floats and not all_finite(result):
+            holes = ~np.isfinite(result)
+            self.found += int(np.count_nonzero(holes))
+            result[holes] = np.nan
+        return result
+
+    def stored(self, box: Box) -> npt.NDArray[Any]:
+        """Return a box, shape (channel, *spatial), in the type that it is stored in."""
+        array = np.asarray(self._data[(*self._lead, *box)])
+        return array if self._lead else array[np.newaxis]
+
+    def is_grey(self) -> bool:
+        """Whether all channels are equal."""
+        voxels = max(1, self.block // self.channels)
+        blocks = (self.stored(box) for box, _ in self.place.boxes(voxels))
+        return all((block == block[:1]).all() for block in blocks)
+
+    def first_channel(self) -> Native:
+        """Return it with its first channel only."""
+        first = copy.copy(self)
+        first.native, first.channels, first._lead = first, 1, (slice(1),)
+        return first
+
+    def count_missing(self) -> int:
+        """Return how many values are not finite; reads the image where nobody has done so."""
+        if self.missing is None:
+            for _ in self.sweep():
+                pass
+        assert self.missing is not None
+        return self.missing
+
+
+class Turned(Link):
+    """The image with its axes permuted and flipped."""
+
+    def __init__(self, source: Link, how: Reorientation) -> None:
+        super().__init__(source.native, source.place.turned(how), source.channels, source.maps)
+        self._source, self._how = source, how
+
+    def read(self, box: Box) -> FloatArray:
+        """Turn a box."""
+        return self._how.apply(
+            self._source.read(source_box(box, self._how, self._source.grid.shape))
+        )
+
+
+class Resampled(Link):
+    """The image at another grid of the same axes and centre."""
+
+    def __init__(self, source: Link, grid: Grid) -> None:
+        super().__init__(source.native, source.place.resample(grid), source.channels, source.maps)
+        self._source, self._sampling = source, Sampling(source.grid, grid)
+
+    def read(self, box: Box) -> FloatArray:
+        """Interpolate a box."""
+        values = self._source.read(self._sampling.source(box))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._sampling.sample(values, box)
+
+
+class Mapped(Link):
+    """The image with every voxel changed by itself."""
+
+    def __init__(self, source: Link, change: Map) -> None:
+        channels = change.channels(source.channels)
+        super().__init__(source.native, source.place, channels, (*source.maps, change))
+        self._source, self._change = source, change
+
+    def read(self, box: Box) -> FloatArray:
+        """Change a box."""
+        with np.errstate(all="ignore"):
+            return self._change(self._source.read(box))
+
+    @property
+    def spare(self) -> FloatArray | None:
+        """That of the link before."""
+        return self._source.spare if self._source.channels == self.channels else None
+
+
+class Held(Link):
+    """The image as it was at some link, in memory, where computing it again would cost more."""
+
+    def __init__(self, source: Link) -> None:
+        super().__init__(source.native, source.place, source.channels, source.maps)
+        self._array = whole(source)
+
+    def read(self, box: Box) -> FloatArray:
+        """Copy a box."""
+        return self._array[(slice(None), *box)].copy()
+
+    @property
+    def spare(self) -> FloatArray:
+        """The array itself."""
+        return self._array
+
+
+def whole(link: Link, *, finite: bool = False) -> FloatArray:
+    """Return all of an image in memory, shape (channels, *grid.shape).
+
+    With ``finite``, 0 stands where values are not.
+    """
+    result = link.spare
+    if result is None:
+        result = np.empty((link.channels, *link.grid.shape), np.float32)
+    for _, box, values in link.sweep():
+        result[(slice(None), *box)] = filled(values) if finite else values
+    return result
+
+
+def filled(array: FloatArray) -> FloatArray:
+    """Put 0 where values are not finite, in place."""
+    if not all_finite(array):
+        array[~np.isfinite(array)] = 0
+    return array
+
+
+def all_finite(array: FloatArray) -> bool:
+    """Whether all values are finite, without a mask as large as the image."""
+    with np.errstate(invalid="ignore"):
+        return bool(np.isfinite(np.sum(array, dtype=np.float64)))
