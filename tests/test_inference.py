@@ -105,10 +105,7 @@ def test_every_orientation_resampled(codes, tmp_path_factory):
     found = events[-1].labels.numpy()
     np.testing.assert_array_equal(found[clear], (expected > 0.5)[clear])
     assert clear.mean() > 0.95
-    preview = _preview(events, volume.grid.shape)
-    near = sample(bright, prepared, volume.grid, order=0)
-    clear = np.abs(near - 49.5) > 1e-3
-    assert (preview == (near > 49.5))[clear].mean() > 0.99  # halves round either way
+    np.testing.assert_array_equal(_preview(events, volume.grid.shape), found)
 
 
 def test_resampling_loses_little_of_a_smooth_image(tmp_path):

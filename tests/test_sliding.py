@@ -231,7 +231,7 @@ def test_out_of_memory_makes_batches_smaller():
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return 3 * batch
 
-    array = _array(1, 30, 30)
+    array = _array(1, 30, 60)
     events = _events(array, Act(fussy), batch_size=9)
     assert _lines(events) == [
         "Out of memory: going on with 4 windows at once.",

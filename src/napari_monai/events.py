@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .io.contents import Entry
-    from .volume import LabelVolume
+    from .volume import LabelVolume, Volume
 
 
 class Stopped(BaseException):
@@ -89,11 +89,17 @@ class BlockDone(Event):
 
 @dataclass(frozen=True)
 class Segmented(Event):
-    """The last event of a segmentation: the labels, on the input's own grid."""
+    """The last event of a segmentation: the labels, on the input's own grid.
+
+    Where they were asked for, ``probabilities`` has a channel for each output of the network
+    that is a probability, and ``uncertainty`` one value a voxel.
+    """
 
     labels: LabelVolume
     seconds: float
     device: str
+    probabilities: Volume | None = None
+    uncertainty: Volume | None = None
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,14 @@ class Reorientation:
         steps: tuple[Any, ...] = tuple(slice(None, None, -1 if f else 1) for f in self.flips)
         return moved[(..., *steps)]
 
+    def box(self, box: Sequence[slice], shape: Sequence[int]) -> tuple[slice, ...]:
+        """Return where a box of an array with these axes lies in the reoriented array."""
+        sides = ((box[axis], shape[axis]) for axis in self.axes)
+        return tuple(
+            slice(n - side.stop, n - side.start) if flip else side
+            for (side, n), flip in zip(sides, self.flips, strict=True)
+        )
+
     def inverse(self) -> Reorientation:
         """Return the way back."""
         axes = tuple(int(a) for a in np.argsort(self.axes))

@@ -6,34 +6,51 @@ blended and brought back to the image's grid, and there they become classes or o
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 import time
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from .devices import device_name, free_memory, is_out_of_memory, pick_device
-from .errors import ModelError, NapariMonaiError, OutOfMemoryError, SettingsError, did_you_mean
+from .blending import carried_bytes
+from .deciding import Decider, background
+from .devices import device_name, free_memory, is_out_of_memory, pick_device, pick_precision
+from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Event, Said, Segmented, Started, WindowDone
+from .instance_blocks import decode_blocks
 from .instances import decode
-from .models import Model, ModelDescription
-from .preprocess import Prepared, prepare
-from .resample import strongest
-from .settings import Blend, InferenceSettings
-from .sliding import FloatArray, Part, memory_layout, predict, predict_parts, tile
-from .tiling import Tiling
+from .models import Model
+from .preflight import DECODING, GIB, Estimate, activations
+from .preprocess import (
+    LazilyPrepared,
+    Preparation,
+    Prepared,
+    prepare,
+    prepare_bytes,
+    prepare_lazily,
+)
+from .returning import Returning, bring_labels
+from .run_plan import RunPlan
+from .runner import memory_layout
+from .scratch import Scratch, key_of
+from .settings import InferenceSettings, Precision
+from .sliding import Part, predict, predict_parts, tile
+from .tiling import Box, Tiling
 from .volume import LabelVolume, Provenance, Volume
+from .windows import STRIP, Empty
 
 __all__ = ["predict", "segment", "segment_steps"]
 
-Labels = npt.NDArray[Any]
-
-# Network of the last run, so that a folder of images loads and checks it once.
-_recent: dict[tuple[Any, ...], torch.nn.Module] = {}
+# Part of the free memory that a run may take, and bytes from which it says what it takes.
+_SHARE = 0.9
+_WORTH_SAYING = 2 * GIB
+_CURE = "crop the image, or write to .ome.zarr, or give a scratch folder: those grow on disk"
+# Networks of the last run, so that a folder of images loads and checks them once.
+_recent: dict[tuple[Any, ...], tuple[torch.nn.Module, ...]] = {}
 
 
 def segment(
@@ -50,7 +67,11 @@ def segment(
 
 
 def segment_steps(
-    volume: Volume, model: Model, *, settings: InferenceSettings = InferenceSettings()
+    volume: Volume,
+    model: Model,
+    *,
+    settings: InferenceSettings = InferenceSettings(),
+    scratch: Path | None = None,
 ) -> Iterator[Event]:
     """Segment an image step by step; closing the generator cancels between two batches.
 
@@ -66,6 +87,11 @@ def segment_steps(
         The model, see `napari_monai.models.load_model`.
     settings
         How to run it; what is ``None`` is as the model says.
+    scratch
+        Folder in which the results grow in place of memory, for images larger than it: the
+        labels are read from there, so it must stay as long as they are in use. A run that was
+        killed goes on where it was when it is started again with the same folder, image, model
+        and settings, and gives the same labels; another one begins anew.
 
     Yields
     ------
@@ -83,7 +109,7 @@ def segment_steps(
         If the image or one window does not fit into memory.
     """
     try:
-        yield from _Run(volume, model, settings).steps()
+        yield from _Run(volume, model, settings, scratch).steps()
     except NapariMonaiError:
         raise
     except (RuntimeError, MemoryError) as error:
@@ -97,257 +123,362 @@ def segment_steps(
         raise ModelError(f"{model.name} failed on {volume.name}: {line}") from error
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """The model's description with the settings of the run put in."""
-
-    window: tuple[int, ...]
-    overlap: float
-    blend: Blend
-    flips: bool
-    threshold: float | None
-    decoding: dict[str, Any]
-    notes: tuple[str, ...]
-
-    @classmethod
-    def of(cls, description: ModelDescription, settings: InferenceSettings) -> _Plan:
-        inferer, dims = description.inferer, description.inputs.spatial_dims
-        window = inferer.window if settings.window is None else settings.window
-        if len(window) != dims:
-            raise SettingsError(
-                f"Window {tuple(window)} has {len(window)} numbers, but {description.name} needs "
-                f"{dims}."
-            )
-        notes: tuple[str, ...] = ()
-        multiple = description.inputs.size_multiple
-        if any(n % multiple for n in window):
-            notes = (f"Window sides grow to multiples of {multiple}, as {description.name} needs.",)
-        decoding = _decoding(description)
-        for name in ("threshold", "seed_threshold", "min_size"):
-            value = getattr(settings, name)
-            if value is None:
-                continue
-            if description.outputs.kind == "instances":
-                decoding[name] = value
-                if name == "min_size":  # what the user wants goes before what the model advises
-                    decoding.pop("min_voxels", None)
-            elif name != "threshold":
-                label = next(o.label for o in settings.options() if o.name == name)
-                notes = (*notes, f"{label} is for models of objects: it does nothing here.")
-        return cls(
-            window=tuple(window),
-            overlap=inferer.overlap if settings.overlap is None else settings.overlap,
-            blend=inferer.blend if settings.blend is None else settings.blend,
-            flips=inferer.flips if settings.flips is None else settings.flips,
-            threshold=settings.threshold,
-            decoding=decoding,
-            notes=notes,
-        )
-
-
-def _decoding(description: ModelDescription) -> dict[str, Any]:
-    """Return the parameters of the model's instance decoding."""
-    known = set(inspect.signature(decode).parameters) - {"foreground", "distance", "spacing"}
-    parameters: dict[str, Any] = {}
-    for operation in description.postprocess:
-        for key, value in operation.parameters.items():
-            if key not in known:
-                raise ModelError(
-                    f"postprocess {operation.name} of {description.name} has no parameter {key!r}. "
-                    f"{did_you_mean(key, known)}"
-                )
-            if type(value) not in (int, float):
-                raise ModelError(
-                    f"postprocess {operation.name} of {description.name}: {key} is no number: "
-                    f"{value!r}."
-                )
-            parameters[key] = value
-    return parameters
-
-
 class _Run:
     """One segmentation: what its parts share."""
 
-    def __init__(self, volume: Volume, model: Model, settings: InferenceSettings) -> None:
+    def __init__(
+        self, volume: Volume, model: Model, settings: InferenceSettings, scratch: Path | None
+    ) -> None:
         self.volume = volume
         self.model = model
         self.settings = settings
         self.description = model.description
         self.outputs = model.description.outputs
-        self.plan = _Plan.of(model.description, settings)
-        highest = max((c.number for c in self.description.labels), default=1)
-        self.class_type = np.min_scalar_type(highest)
-        numbers = [0, *(c.number for c in self.description.labels)]
-        self.numbers = np.array(numbers, self.class_type)
+        self.instances = self.outputs.kind == "instances"
+        self.plan = RunPlan.of(model.description, settings)
+        threshold = self.plan.threshold
+        if self.instances:
+            threshold = self.plan.decoding.get("threshold", threshold)
+        self.decider = Decider(model.description, threshold)
         self.device = pick_device(settings.device)
+        self.scratch = Scratch(scratch)
+        self.precision: Precision | torch.dtype = settings.precision
+        self.budget = int(_SHARE * free_memory(torch.device("cpu")))
+        if settings.memory is not None:
+            self.budget = min(self.budget, int(settings.memory * GIB))
 
     def steps(self) -> Iterator[Event]:
         """Yield the events of the run."""
         started = time.perf_counter()
-        volume, timed = self.volume, "t" in self.volume.leading
         for note in self.plan.notes:
             yield Said(note, "warning")
-        network = yield from self._network()
+        networks = yield from self._networks()
         yield Said(f"Running {self.model.name} on {device_name(self.device)}.")
-        results: list[Labels] = []
+        done = self.scratch.begin(self._key())
+        if done:
+            self.precision = getattr(torch, done["precision"])
+            yield Said("Going on where an earlier run stopped.")
         said: set[str] = set()
-        for index in range(volume.times):
-            voxels = int(np.prod(volume.grid.shape)) * volume.channels
-            _afford(8 * voxels, volume.name)  # the image and a copy in float32
-            prepared = prepare(volume.at_time(index), self.description)
+        for index in range(self.volume.times):
+            if index < done.get("time", 0):
+                continue
+            prepared = self._prepared(index)
             for note in prepared.notes:
                 if note not in said:
                     said.add(note)
                     yield Said(note, "warning")
-            tiling = tile(
-                prepared.grid.shape,
-                self.plan.window,
-                overlap=self.plan.overlap,
-                blend=self.plan.blend,
-                size_multiple=self.description.inputs.size_multiple,
-            )
-            if index == 0:
-                yield Started(tiling.total * volume.times, "windows")
-            for event in self._time_point(prepared, tiling, network, results):
-                if isinstance(event, WindowDone):
-                    done, total = index * tiling.total + event.done, tiling.total * volume.times
-                    region = event.region
-                    if timed and region is not None:
-                        region = (index, *region)
-                    event = WindowDone(done, total, region, event.labels)
-                yield event
-        yield Segmented(
-            self._labels(np.stack(results) if timed else results[0]),
-            time.perf_counter() - started,
-            str(self.device),
+            tiling = self._tiling(prepared.grid.shape)
+            if index == done.get("time", 0):
+                estimate = self._estimate(prepared, tiling, networks)
+                if estimate.host + estimate.device > _WORTH_SAYING:
+                    yield Said(estimate.line())
+                estimate.check(self.budget, self.volume.name, _CURE)
+                yield Started(tiling.total * self.volume.times, "windows")
+            row = done.get("row", 0) if index == done.get("time", 0) else 0
+            yield from self._time_point(index, row, prepared, tiling, networks)
+        yield self._segmented(time.perf_counter() - started)
+
+    def _prepared(self, index: int) -> Preparation:
+        """Return a time point as the model takes it: in memory if it fits well, else in parts."""
+        part = self.volume.at_time(index)
+        if prepare_bytes(part, self.description) > self.budget // 2:
+            return prepare_lazily(part, self.description)
+        return prepare(part, self.description)
+
+    def _estimate(
+        self, prepared: Preparation, tiling: Tiling, networks: Sequence[torch.nn.Module]
+    ) -> Estimate:
+        """Return what the run takes of memory."""
+        description, settings = self.description, self.settings
+        channels = len(self.outputs.channels) + (settings.uncertainty == "variance")
+        window = tiling.window[tiling.ndim - description.inputs.spatial_dims :]
+        dtype = self.precision
+        if not isinstance(dtype, torch.dtype):
+            dtype = pick_precision(self.device, dtype)
+        batch = settings.batch_size or 1
+        values = channels * int(np.prod(window))
+        shape = (batch, prepared.channels, *window)
+        prepared_voxels = int(np.prod(prepared.grid.shape))
+        voxels = int(np.prod(self.volume.grid.shape)) * self.volume.times
+        results = 0
+        if self.scratch.folder is None:
+            each = self._array_type("labels").itemsize
+            each += 4 * (settings.uncertainty != "none")
+            each += 4 * self._probable * settings.probabilities
+            results = voxels * each
+            results += (8 + DECODING) * prepared_voxels if self.instances else 0
+        image = 4 * prepared.channels * prepared_voxels
+        return Estimate(
+            image=min(image, STRIP) if isinstance(prepared, LazilyPrepared) else image,
+            # Activations, logits and probabilities.
+            windows=activations(networks[0], shape, dtype) + 3 * 4 * batch * values,
+            carried=carried_bytes(
+                tiling, channels, probabilities="identity" not in self.outputs.activation
+            ),
+            results=results,
+            on_gpu=self.device.type != "cpu",
+        )
+
+    def _tiling(self, shape: tuple[int, ...]) -> Tiling:
+        return tile(
+            shape,
+            self.plan.window,
+            overlap=self.plan.overlap,
+            blend=self.plan.blend,
+            size_multiple=self.description.inputs.size_multiple,
         )
 
     def _time_point(
-        self, prepared: Prepared, tiling: Tiling, network: torch.nn.Module, results: list[Labels]
-    ) -> Iterator[Said | WindowDone]:
-        """Segment one time point, and append its labels on the native grid to ``results``."""
-        back = prepared.back
-        # Where the way back is exact, classes are final part by part and need no maps.
-        decided = self.outputs.kind == "classes" and not back.resampled
-        labels = np.zeros(tiling.shape, self.class_type) if decided else None
-        maps: FloatArray | None = None
-        for event in predict_parts(
-            prepared.array,
-            network,
-            tiling,
-            device=self.device,
-            spatial_dims=self.description.inputs.spatial_dims,
-            batch_size=self.settings.batch_size,
-            activation=self.outputs.activation,
-            flips=self.plan.flips,
-            precision=self.settings.precision,
-        ):
+        self,
+        index: int,
+        first_row: int,
+        prepared: Preparation,
+        tiling: Tiling,
+        networks: Sequence[torch.nn.Module],
+    ) -> Iterator[Event]:
+        """Segment one time point into the arrays of the run."""
+        returning = Returning(prepared.back)
+        rows = len(tiling.starts[0])
+        parts: Iterator[Said | Part] = iter(())
+        if first_row < rows:
+            empty = yield from self._empty(prepared)
+            parts = predict_parts(
+                prepared.array if isinstance(prepared, Prepared) else prepared,
+                networks,
+                tiling,
+                device=self.device,
+                spatial_dims=self.description.inputs.spatial_dims,
+                batch_size=self.settings.batch_size,
+                activation=self.outputs.activation,
+                flips=self.plan.flips,
+                spread=self.settings.uncertainty == "variance",
+                compiled=self.settings.compile,
+                precision=self.precision,
+                finish=lambda box, maps: self._finished(returning, box, maps),
+                empty=empty,
+                first_row=first_row,
+            )
+        for event in parts:
             if not isinstance(event, Part):
                 yield event
                 continue
-            preview = self._preview(event.values)
-            if labels is not None:
-                labels[event.box] = preview
-            else:
-                if maps is None:
-                    voxels = len(event.values) * int(np.prod(tiling.shape))
-                    _afford(4 * voxels, f"The prediction of {self.volume.name}")
-                    maps = np.empty((len(event.values), *tiling.shape), np.float32)
-                maps[(slice(None), *event.box)] = event.values
-            region, native = back.region(event.box, preview)
-            yield WindowDone(event.done, event.total, region, native)
-        if labels is not None:
-            results.append(back.labels(labels))
-        elif maps is not None:
-            results.append(self._finish(maps, prepared))
+            self.precision = event.precision
+            labels = self._keep(index, returning, prepared, event)
+            region: tuple[int | slice, ...] = returning.native(returning.region(event.box))
+            if "t" in self.volume.leading:
+                region = (index, *region)
+            done = index * tiling.total + event.done
+            yield WindowDone(done, tiling.total * self.volume.times, region, labels)
+            if event.done % tiling.per_row == 0:
+                self._save(index, event.done // tiling.per_row)
+        if self.instances:
+            yield from self._decode(index, prepared)
+        self._save(index + 1, 0)
 
-    def _finish(self, maps: FloatArray, prepared: Prepared) -> Labels:
-        """Return native labels from the maps of a whole time point."""
-        if self.outputs.kind == "classes":
-            return prepared.back.decided(maps, self._classes)
-        channels = self.outputs.channels
-        objects = decode(
-            maps[channels.index("foreground")],
-            maps[channels.index("distance")],
-            spacing=prepared.grid.spacing,
-            **self.plan.decoding,
-        )
-        return prepared.back.labels(objects)
+    def _finished(
+        self, returning: Returning, box: Box, maps: torch.Tensor
+    ) -> Sequence[torch.Tensor]:
+        """Return what is kept of finished maps: labels, and what else was asked for.
 
-    def _classes(self, channels: Iterable[FloatArray]) -> Labels:
-        """Return class numbers from activated outputs, given channel by channel."""
-        threshold = self.plan.threshold
-        each = iter(channels)
-        if not self.outputs.softmax:
-            order, best = strongest(each)
-            order += 1
-            order[best < (0.5 if threshold is None else threshold)] = 0
-        elif threshold is None:
-            order, _ = strongest(each)
+        In this order: labels, uncertainty, probabilities, each on the native grid; and, of
+        instances, the maps as they are.
+        """
+        settings, channels = self.settings, len(self.outputs.channels)
+
+        def make(maps: torch.Tensor) -> list[torch.Tensor]:
+            found = [self.decider.classes(maps[:channels])]
+            if settings.uncertainty == "variance":
+                found.append(maps[channels])
+            elif settings.uncertainty == "entropy":
+                found.append(self.decider.entropy(maps[:channels]))
+            if settings.probabilities:
+                found.append(self.decider.probabilities(maps[:channels]))
+            return found
+
+        results = returning.bring(box, maps, make)
+        return [*results, maps[:channels]] if self.instances else results
+
+    def _keep(
+        self, index: int, returning: Returning, prepared: Preparation, part: Part
+    ) -> npt.NDArray[Any]:
+        """Put the results of a part where they belong; return the labels in native order."""
+        results = list(part.results)
+        home = prepared.back.how.inverse()
+        region = returning.native(returning.region(part.box))
+        at = (index,) * ("t" in self.volume.leading)
+        if self.instances:
+            maps = self._maps(prepared)
+            maps[(slice(None), *part.box)] = results.pop()
+        labels = np.ascontiguousarray(home.apply(results.pop(0)))
+        if not self.instances:
+            self._array("labels")[(*at, *region)] = labels
+        if self.settings.uncertainty != "none":
+            self._array("uncertainty")[(*at, *region)] = home.apply(results.pop(0))
+        if self.settings.probabilities:
+            target = self._array("probabilities")
+            target[(*at, slice(None), *region)] = home.apply(results.pop(0))
+        return labels
+
+    def _decode(self, index: int, prepared: Preparation) -> Iterator[Event]:
+        """Make objects of the maps of a time point."""
+        maps, channels = self._maps(prepared), self.outputs.channels
+        foreground, distance = (channels.index(name) for name in ("foreground", "distance"))
+        spacing, voxels = prepared.grid.spacing, int(np.prod(prepared.grid.shape))
+        objects: Any
+        if self.scratch.folder is None or (8 + DECODING) * voxels < self.budget // 2:
+            objects = decode(
+                maps[foreground], maps[distance], spacing=spacing, **self.plan.decoding
+            )
         else:
-            inside = 1 - next(each)
-            order, _ = strongest(each)
-            order += 1
-            order[inside < threshold] = 0
-        return np.asarray(self.numbers[order])
+            objects = self.scratch.array("objects", prepared.grid.shape, np.int32)
+            yield Said("Telling objects apart, block by block.")
+            yield from decode_blocks(
+                _Channel(maps, foreground),
+                _Channel(maps, distance),
+                objects,
+                spacing=spacing,
+                memory=self.budget // 2,
+                scratch=self.scratch.folder,
+                **self.plan.decoding,
+            )
+        at = (index,) * ("t" in self.volume.leading)
+        target = self._array("labels")
+        for box, labels in bring_labels(prepared.back, objects):
+            target[(*at, *box)] = labels
+        self.scratch.drop("objects")
+        self.scratch.drop("maps")
 
-    def _preview(self, values: FloatArray) -> Labels:
-        if self.outputs.kind == "classes":
-            return self._classes(values)
-        foreground = values[self.outputs.channels.index("foreground")]
-        number = self.numbers[1]
-        return np.where(foreground >= self.plan.decoding.get("threshold", 0.5), number, 0).astype(
-            self.class_type
+    def _maps(self, prepared: Preparation) -> Any:
+        return self.scratch.array(
+            "maps", (len(self.outputs.channels), *prepared.grid.shape), np.float32
         )
 
-    def _labels(self, labels: Labels) -> LabelVolume:
-        """Return the result as labels on the input's grid."""
+    def _array(self, name: str) -> Any:
+        """Return one of the arrays of the result: on the native grid, time first."""
+        times = (self.volume.times,) * ("t" in self.volume.leading)
+        channels = (self._probable,) if name == "probabilities" else ()
+        shape = (*times, *channels, *self.volume.grid.shape)
+        return self.scratch.array(name, shape, self._array_type(name))
+
+    def _array_type(self, name: str) -> np.dtype[Any]:
+        if name != "labels":
+            return np.dtype(np.float32)
+        highest = max((c.number for c in self.description.labels), default=1)
+        return np.dtype(np.int32) if self.instances else np.min_scalar_type(highest)
+
+    @property
+    def _probable(self) -> int:
+        """Number of the channels that are probabilities."""
+        outputs = self.outputs
+        return len(outputs.channels) if outputs.softmax else len(self.decider.likely)
+
+    def _save(self, index: int, row: int) -> None:
+        precision = str(self.precision).removeprefix("torch.")
+        self.scratch.save({"time": index, "row": row, "precision": precision})
+
+    def _key(self) -> str:
+        """Return what has to be the same for a run to go on."""
+        if self.scratch.folder is None:
+            return ""
+        description = self.description
+        sums = [w.sha256 for w in description.weights]
+        told = self.settings.to_json()
+        told.pop("memory", None)  # changes how a run goes, and not what it gives
+        plan = dataclasses.asdict(self.plan)
+        return key_of(self.volume, description.to_json(), sums, told, plan, str(self.device))
+
+    def _empty(self, prepared: Preparation) -> Generator[Said, None, Empty | None]:
+        """Return which windows need not be run, as the user or the model says."""
+        raw = self.settings.skip_empty
+        if raw is None:
+            raw = self.description.inferer.empty
+        if raw is None:
+            return None
+        threshold = prepared.value_of(raw)
+        if threshold is None:
+            yield Said(f"All windows are run: {raw:g} cannot be told after preprocessing.")
+            return None
+        maps = background(self.outputs.activation, len(self.outputs.channels))
+        if self.settings.uncertainty == "variance":
+            maps = (*maps, 0.0)
+        return Empty(tuple(float(t) for t in threshold), maps)
+
+    def _segmented(self, seconds: float) -> Segmented:
+        """Return the result on the input's grid."""
         volume = self.volume
-        if self.outputs.kind == "instances":
+        labels = self._array("labels")
+        if self.instances and isinstance(labels, np.ndarray):
             most = int(labels.max(initial=0))
             labels = labels.astype(np.uint16 if most <= np.iinfo(np.uint16).max else np.int32)
-        return LabelVolume(
+        timed = "t" if "t" in volume.leading else ""
+        common: dict[str, Any] = {"time_step": volume.time_step, "meta": volume.meta}
+        result = LabelVolume(
             labels,
             volume.grid,
-            leading="t" if "t" in volume.leading else "",
+            leading=timed,
             name=f"{volume.name} {self.model.name}",
-            time_step=volume.time_step,
-            meta=volume.meta,
             classes=self.description.labels,
             kind=self.outputs.kind,
             made_by=Provenance("automatic", self.model.name, self.description.version),
+            **common,
         )
+        uncertainty = probabilities = None
+        if self.settings.uncertainty != "none":
+            uncertainty = Volume(
+                self._array("uncertainty"),
+                volume.grid,
+                leading=timed,
+                name=f"{volume.name} {self.settings.uncertainty}",
+                **common,
+            )
+        if self.settings.probabilities:
+            names = self.outputs.channels
+            if not self.outputs.softmax:
+                names = tuple(names[i] for i in self.decider.likely)
+            probabilities = Volume(
+                self._array("probabilities"),
+                volume.grid,
+                leading=f"{timed}c",
+                channel_names=names,
+                name=f"{volume.name} probabilities",
+                **common,
+            )
+        return Segmented(result, seconds, str(self.device), probabilities, uncertainty)
 
-    def _network(self) -> Generator[Said, None, torch.nn.Module]:
-        """Return the network on the device; on the CPU, and say so, where it does not fit."""
+    def _networks(self) -> Generator[Said, None, tuple[torch.nn.Module, ...]]:
+        """Return the networks on the device; on the CPU, and say so, where they do not fit."""
         model = self.model
-        sha256 = model.description.weights[0].sha256
-        key = (model.folder.resolve(), sha256, repr(model.description.network), self.device)
-        network = _recent.get(key)
-        if network is not None:
-            return network
-        _recent.clear()  # before the next one is loaded: both may not fit
-        network = model.load_network("cpu")
-        layout = memory_layout(network, self.description.inputs.spatial_dims)
-        network.to(memory_format=layout)  # type: ignore[call-overload]
+        sums = tuple(w.sha256 for w in model.description.weights)
+        key = (model.folder.resolve(), sums, repr(model.description.network), self.device)
+        networks = _recent.get(key)
+        if networks is not None:
+            return networks
+        _recent.clear()  # before the next ones are loaded: both may not fit
+        networks = model.load_networks("cpu")
+        for network in networks:
+            layout = memory_layout(network, self.description.inputs.spatial_dims)
+            network.to(memory_format=layout)  # type: ignore[call-overload]
         try:
-            network.to(self.device)
+            for network in networks:
+                network.to(self.device)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             name = device_name(self.device)
             self.device = torch.device("cpu")
             yield Said(f"{name} is out of memory: going on on the CPU, more slowly.", "warning")
-            return network.to(self.device)
-        _recent[key] = network
-        return network
+            return tuple(network.to(self.device) for network in networks)
+        _recent[key] = networks
+        return networks
 
 
-def _afford(needed: int, what: str) -> None:
-    """Raise OutOfMemoryError before the system runs dry: it may end the program instead."""
-    free = free_memory(torch.device("cpu"))
-    if needed > free:
-        raise OutOfMemoryError(
-            f"{what} needs {needed / 2**30:.1f} GiB of memory and {free / 2**30:.1f} are free: "
-            "crop the image, or close other programs."
-        )
+class _Channel:
+    """A channel of maps, which may lie on disk."""
+
+    def __init__(self, maps: Any, index: int) -> None:
+        self.maps = maps
+        self.index = index
+        self.shape: tuple[int, ...] = tuple(maps.shape[1:])
+
+    def __getitem__(self, box: Any, /) -> Any:
+        return self.maps[(self.index, *box)]

@@ -17,6 +17,7 @@ from .errors import SettingsError, did_you_mean
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Blend = Literal["gaussian", "constant"]
+Uncertainty = Literal["none", "entropy", "variance"]
 
 
 def option(
@@ -223,6 +224,28 @@ class InferenceSettings(Settings):
         minimum=0.0,
         step=10.0,
         label="Smallest object",
+    )
+    memory: float | None = option(
+        None,
+        "Most memory to use, in GiB: larger images are read and worked on in parts.",
+        minimum=0.1,
+        step=1.0,
+    )
+    compile: bool = option(
+        False, "Compile the network first, which takes a minute and pays in long runs."
+    )
+    skip_empty: float | None = option(
+        None,
+        "Intensity at or below which there is nothing: windows that hold no more are not run.",
+        label="Nothing up to",
+    )
+    probabilities: bool = option(
+        False, "Also return the probability of each class, as large as the image for each."
+    )
+    uncertainty: Uncertainty = option(
+        "none",
+        "Also return how unsure each voxel is: the entropy of the classes, or the variance "
+        "between mirrored copies and networks.",
     )
 
 

@@ -49,9 +49,19 @@ class Tiling:
     weights: tuple[tuple[Weights, ...], ...]
 
     @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
     def total(self) -> int:
         """Number of windows."""
         return int(np.prod([len(s) for s in self.starts]))
+
+    @property
+    def per_row(self) -> int:
+        """Number of windows with the same place along the first axis: they follow each other."""
+        return self.total // len(self.starts[0])
 
     @property
     def padded_shape(self) -> tuple[int, ...]:

@@ -94,13 +94,16 @@ class Inferer:
     """How the network runs over an image larger than a window.
 
     ``window`` is in voxels of the prepared image, ``overlap`` a part of the window; with
-    ``flips`` the predictions of mirrored windows are averaged.
+    ``flips`` the predictions of mirrored windows are averaged. Where the image itself is nowhere
+    above ``empty``, in its own intensities, a window holds nothing (air, camera background) and
+    is not run.
     """
 
     window: tuple[int, ...]
     overlap: float = 0.5
     blend: Blend = "gaussian"
     flips: bool = False
+    empty: float | None = None
 
     def __post_init__(self) -> None:
         if not self.window or min(self.window) < 1:

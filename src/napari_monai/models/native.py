@@ -24,14 +24,16 @@ from .store import DESCRIPTION_FILE, Model
 WEIGHTS_FILE = "weights.safetensors"
 
 
-def load_network(model: Model, device: str | torch.device = "cpu") -> torch.nn.Module:
+def load_network(
+    model: Model, device: str | torch.device = "cpu", *, fold: int = 0
+) -> torch.nn.Module:
     """Return a model's network on a device; see `Model.load_network`."""
-    tensors = read_weights(model)
+    tensors = read_weights(model, fold)
     try:
         network = _build(model.description)
     except ModelError as error:
         raise ModelError(f"{model.folder / DESCRIPTION_FILE}: {error}") from None
-    file = model.folder / model.description.weights[0].path
+    file = model.folder / model.description.weights[fold].path
     _check_tensors(tensors, network.state_dict(), file)
     network.load_state_dict(tensors)
     try:
@@ -41,13 +43,13 @@ def load_network(model: Model, device: str | torch.device = "cpu") -> torch.nn.M
         raise DeviceError(f"{model.name} does not go to {device} ({line}): try the CPU.") from None
 
 
-def read_weights(model: Model) -> dict[str, torch.Tensor]:
+def read_weights(model: Model, fold: int = 0) -> dict[str, torch.Tensor]:
     """Return the tensors of a model, floating point ones in float32, after checking the file.
 
     Raises ModelError if the file is missing, lies outside the model's folder, is not the one
     that the description names by its SHA-256, or is no safetensors file.
     """
-    weights = model.description.weights[0]
+    weights = model.description.weights[fold]
     file = model.folder / weights.path
     if not file.resolve().is_relative_to(model.folder.resolve()):
         raise ModelError(f"{file} is a link out of the model's folder: get the model again.")

@@ -36,12 +36,26 @@ class Model:
     def load_network(self, device: str | torch.device = "cpu") -> torch.nn.Module:
         """Return the network with its weights, in float32 and evaluation mode, on a device.
 
+        Of an ensemble it is the first one.
+
         Raises ModelError, naming the file or the tensor, where the weights are damaged or do not
         fit the network.
         """
+        return self.load_networks(device)[0]
+
+    def load_networks(self, device: str | torch.device = "cpu") -> tuple[torch.nn.Module, ...]:
+        """Return a network for each file of weights: the members of an ensemble, or the one.
+
+        Raises ModelError as `load_network`.
+        """
         from .native import load_network
 
-        return load_network(self, device)
+        return tuple(load_network(self, device, fold=i) for i in range(self.folds))
+
+    @property
+    def folds(self) -> int:
+        """Number of networks, whose outputs are averaged."""
+        return len(self.description.weights)
 
 
 @dataclass(frozen=True)
@@ -143,8 +157,8 @@ def read_model(folder: Path) -> Model:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{file} cannot be read ({error}): get the model again.") from None
     description = ModelDescription.from_text(text, source=str(file))
-    if len(description.weights) != 1:
-        raise ModelError(f"{file} names {len(description.weights)} weights files, not one.")
+    if not description.weights:
+        raise ModelError(f"{file} names no weights file: get the model again.")
     return Model(description, folder)
 
 

@@ -1,0 +1,141 @@
+"""Weighted sums of overlapping windows, holding no more than what later windows still touch.
+
+Windows come in the order of their numbers, the last axis fastest. The sum over a lattice of
+windows comes apart into one sum an axis: what a window shares with the next one along the last
+axis is carried over to it; what a finished run along the last axis shares with the next run along
+the axis before is carried over to that one; and so on. For windows of side ``w`` and overlap ``v``
+over a volume of ``n`` voxels an axis the carried parts hold ``v n^2 + w v n + w^2 v`` voxels a
+channel, where an accumulator of the whole volume holds ``n^3``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+
+from .devices import free_memory
+from .tiling import Box, Tiling
+
+# Bytes of what is carried from one row of windows to the next from which it is kept in half
+# precision, if it holds probabilities: they keep three digits.
+_LARGE = 2**30
+
+
+class Blender:
+    """Adds windows and hands out each part of the image when no later window can touch it.
+
+    Parameters
+    ----------
+    tiling
+        The windows.
+    channels
+        Number of channels of the values.
+    device
+        Where the windows' values are. What is carried over stays there as long as it takes no
+        more than a quarter of the memory that is free, and goes to the host otherwise.
+    probabilities
+        Whether all values lie between 0 and 1.
+    """
+
+    def __init__(
+        self,
+        tiling: Tiling,
+        channels: int,
+        device: torch.device,
+        *,
+        probabilities: bool = False,
+    ) -> None:
+        self.tiling = tiling
+        self.carried = [
+            _empty(size, device, probabilities=probabilities)
+            for size in carried_shapes(tiling, channels)
+        ]
+        self._weights = [
+            [torch.from_numpy(w).to(device).view(-1, *(1,) * (tiling.ndim - axis - 1)) for w in ws]
+            for axis, ws in enumerate(tiling.weights)
+        ]
+
+    def to(self, device: torch.device) -> None:
+        """Move all that is held to another device."""
+        self.carried = [None if c is None else c.to(device) for c in self.carried]
+        self._weights = [[w.to(device) for w in ws] for ws in self._weights]
+
+    @torch.inference_mode()
+    def add(self, index: int, values: torch.Tensor) -> tuple[Box, torch.Tensor]:
+        """Add a window; return the part of the image that it finishes, and the values there.
+
+        ``values`` of shape (channel, *window) are used up; the result is a view of them.
+        """
+        tiling, place = self.tiling, self.tiling.place(index)
+        cell = tiling.cell(index)
+        for axis, (starts, i) in enumerate(zip(tiling.starts, place, strict=True)):
+            if len(starts) > 1:
+                values *= self._weights[axis][i]
+        for axis in reversed(range(tiling.ndim)):
+            carried = self.carried[axis]
+            if carried is None:
+                continue
+            i, starts, side = place[axis], tiling.starts[axis], tiling.window[axis]
+            dim = axis + 1  # after the channels
+            there = carried[(slice(None),) * (dim + 1) + cell[axis + 1 :]]
+            if i > 0:
+                shared = side - (starts[i] - starts[i - 1])
+                before = there.narrow(dim, 0, shared)
+                values.narrow(dim, 0, shared).add_(before.to(values.device, values.dtype))
+            if i + 1 < len(starts):
+                step = starts[i + 1] - starts[i]
+                there.narrow(dim, 0, side - step).copy_(values.narrow(dim, step, side - step))
+                values = values.narrow(dim, 0, step)
+        return tiling.unpadded(cell), values[(slice(None), *_inner(cell, tiling))]
+
+
+def carried_shapes(tiling: Tiling, channels: int) -> list[tuple[int, ...] | None]:
+    """Return the shape of what is carried along each axis; ``None`` where there is one window."""
+    shapes: list[tuple[int, ...] | None] = []
+    for axis, starts in enumerate(tiling.starts):
+        side = tiling.window[axis]
+        steps = [b - a for a, b in pairwise(starts)]
+        if not steps or min(steps) == side:
+            shapes.append(None)
+            continue
+        later = tiling.padded_shape[axis + 1 :]
+        shapes.append((channels, *tiling.window[:axis], side - min(steps), *later))
+    return shapes
+
+
+def carried_bytes(tiling: Tiling, channels: int, *, probabilities: bool) -> int:
+    """Return the memory that a `Blender` holds."""
+    sizes = [_size(s, probabilities) for s in carried_shapes(tiling, channels) if s]
+    return sum(sizes)
+
+
+def _empty(
+    shape: Sequence[int] | None, device: torch.device, *, probabilities: bool
+) -> torch.Tensor | None:
+    if shape is None:
+        return None
+    if device.type != "cpu" and _size(shape, probabilities) > free_memory(device) // 4:
+        device = torch.device("cpu")
+    dtype = torch.float16 if _halved(shape, probabilities) else torch.float32
+    return torch.empty(tuple(shape), dtype=dtype, device=device)
+
+
+def _halved(shape: Sequence[int], probabilities: bool) -> bool:
+    # By the shape alone, so that the same image gives the same labels on every machine.
+    return probabilities and 4 * torch.Size(shape).numel() > _LARGE
+
+
+def _size(shape: Sequence[int], probabilities: bool) -> int:
+    return (2 if _halved(shape, probabilities) else 4) * torch.Size(shape).numel()
+
+
+def _inner(cell: Box, tiling: Tiling) -> Box:
+    """Return the part of a finished cell that is no padding, in the cell's own indices."""
+    inside = tiling.unpadded(cell)
+    starts = (
+        s.start + before - c.start
+        for s, c, (before, _) in zip(inside, cell, tiling.padding, strict=True)
+    )
+    return tuple(slice(a, a + s.stop - s.start) for a, s in zip(starts, inside, strict=True))

@@ -1,0 +1,77 @@
+"""What finished maps say of each voxel: its class, how sure that is, and a first preview."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from .models import ModelDescription
+
+
+class Decider:
+    """Turns activated maps, (channel, *box) on any device, into classes and uncertainty.
+
+    Parameters
+    ----------
+    description
+        The model whose outputs the maps are.
+    threshold
+        Probability from which a voxel is foreground; ``None``: the most probable class, or 0.5
+        where classes do not exclude each other.
+    """
+
+    def __init__(self, description: ModelDescription, threshold: float | None) -> None:
+        self.outputs = description.outputs
+        self.threshold = threshold
+        numbers = [0, *(label.number for label in description.labels)]
+        # torch counts in uint8 or int32, but not in uint16.
+        self.numbers = torch.tensor(numbers, dtype=torch.int32)
+        if max(numbers) <= 255:
+            self.numbers = self.numbers.to(torch.uint8)
+        likely = [name != "identity" for name in self.outputs.activation]
+        self.likely = [i for i, is_likely in enumerate(likely) if is_likely]
+
+    def classes(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return class numbers, of the shape of the box."""
+        if self.outputs.kind == "instances":
+            maps = maps[self.outputs.channels.index("foreground")][None]
+        threshold = self.threshold
+        if not self.outputs.softmax or self.outputs.kind == "instances":
+            best, order = maps.max(dim=0)
+            order += 1
+            order[best < (0.5 if threshold is None else threshold)] = 0
+        elif threshold is None:
+            order = maps.argmax(dim=0)
+        else:
+            order = 1 + maps[1:].argmax(dim=0)
+            order[1 - maps[0] < threshold] = 0
+        return self.numbers.to(order.device)[order]
+
+    def probabilities(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the maps that are probabilities."""
+        return maps if self.outputs.softmax else maps[self.likely]
+
+    def entropy(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return how far each voxel is from being decided: 0 for sure, 1 for all alike.
+
+        The entropy of the classes over that of as many equal ones (Shannon 1948); where classes
+        do not exclude each other, that of the least certain one.
+        """
+        p = self.probabilities(maps).clamp(0, 1)
+        if self.outputs.softmax:
+            return _entropy(p).sum(dim=0) / math.log(max(2, len(p)))
+        return (_entropy(p) + _entropy(1 - p)).amax(dim=0) / math.log(2)
+
+
+def _entropy(p: torch.Tensor) -> torch.Tensor:
+    terms: torch.Tensor = torch.special.entr(p)
+    return terms
+
+
+def background(activation: Sequence[str], channels: int) -> tuple[float, ...]:
+    """Return what a network would say of a place where there is nothing."""
+    if tuple(activation) == ("softmax",):
+        return (1.0, *(0.0,) * (channels - 1))
+    return (0.0,) * channels

@@ -1,0 +1,107 @@
+"""What a run will need of memory, worked out from shapes before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .errors import OutOfMemoryError
+
+GIB = 2**30
+
+# Bytes a voxel that decoding instances takes at its peak, beside the maps: depth, its
+# reconstruction, seeds, pieces, the watershed's labels and queue.
+DECODING = 44
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes of each part of a run, on the device and on the host.
+
+    Parameters
+    ----------
+    image
+        The prepared image, as far as it is held at once.
+    windows
+        The activations and outputs of a batch of windows, on the device.
+    carried
+        Sums of windows that later ones still touch.
+    results
+        Labels, maps and what else is kept until the end.
+    on_gpu
+        Whether windows and carried sums lie on a GPU.
+    """
+
+    image: int
+    windows: int
+    carried: int
+    results: int
+    on_gpu: bool = False
+
+    @property
+    def host(self) -> int:
+        """Bytes in the computer's own memory."""
+        return self.image + self.results + (0 if self.on_gpu else self.windows + self.carried)
+
+    @property
+    def device(self) -> int:
+        """Bytes in the GPU's memory."""
+        return self.windows + self.carried if self.on_gpu else 0
+
+    def line(self) -> str:
+        """Return what is needed, in words."""
+        parts = {
+            "image": self.image,
+            "windows": self.windows,
+            "overlaps": self.carried,
+            "result": self.results,
+        }
+        named = (f"{name} {_gib(size)}" for name, size in parts.items() if size >= GIB // 20)
+        where = " on the GPU and" if self.on_gpu else ""
+        total = f"{_gib(self.device)}{where} {_gib(self.host)}" if self.on_gpu else _gib(self.host)
+        return f"About {total} GiB of memory: {', '.join(named) or 'little'}."
+
+    def check(self, available: int, what: str, cure: str) -> None:
+        """Raise OutOfMemoryError, with the cure, where the host has less than is needed."""
+        if self.host > available:
+            raise OutOfMemoryError(
+                f"{what} needs {_gib(self.host)} GiB of memory and {_gib(available)} are free: "
+                f"{cure}."
+            )
+
+
+def activations(network: torch.nn.Module, batch: Sequence[int], dtype: torch.dtype) -> int:
+    """Return about how many bytes a network takes for a batch of a shape; 0 if it cannot be told.
+
+    The network runs on torch's device without memory, where only shapes are worked out. What
+    lives at the same time is taken to be the two largest results of a layer and a quarter of
+    all: those that skip connections hold.
+    """
+    sizes: list[int] = []
+
+    def note(_module: torch.nn.Module, _args: Any, out: Any) -> None:
+        if isinstance(out, torch.Tensor):
+            sizes.append(out.numel())
+
+    leaves = [m for m in network.modules() if not any(True for _ in m.children())]
+    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    meta = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
+    try:
+        with torch.inference_mode():
+            torch.func.functional_call(network, meta, (torch.empty(tuple(batch), device="meta"),))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
+        return 0
+    finally:
+        for hook in hooks:
+            hook.remove()
+    item = torch.empty((), dtype=dtype).element_size()
+    largest = sorted(sizes)[-2:]
+    return item * (sum(largest) + sum(sizes) // 4)
+
+
+def _gib(size: int) -> str:
+    return f"{size / GIB:.1f}"

@@ -1,0 +1,293 @@
+"""A network, or several as an ensemble, on a device: one batch of windows in, one mean out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from .devices import device_name, is_out_of_memory
+from .errors import ModelError, NapariMonaiError, OutOfMemoryError
+from .events import Said
+
+FloatArray = npt.NDArray[np.float32]
+
+# Largest part of the voxels that a faster way may label differently.
+TOLERATED = 1e-3
+
+# What the comparison of precisions said of a network, so that each is compared once.
+_is_safe: WeakKeyDictionary[torch.nn.Module, dict[torch.dtype, bool]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is made of the networks' outputs.
+
+    Parameters
+    ----------
+    activation
+        ``("softmax",)``, or ``"sigmoid"`` or ``"identity"`` for each channel; none leaves the
+        outputs as they are.
+    spread
+        Whether a last channel is added: how far the members (mirrored copies, networks) are
+        apart, the variance of each probability, summed over the channels.
+    """
+
+    activation: tuple[str, ...] = ()
+    spread: bool = False
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether all values lie between 0 and 1."""
+        return bool(self.activation) and "identity" not in self.activation
+
+    @property
+    def likely(self) -> slice | list[int]:
+        """Which channels are probabilities."""
+        if self.activation == ("softmax",):
+            return slice(None)
+        return [i for i, name in enumerate(self.activation) if name == "sigmoid"]
+
+
+class Runner:
+    """Networks on a device, which give way when memory or precision do not suffice.
+
+    Parameters
+    ----------
+    networks
+        Each from (batch, channel, *window) to (batch, output channel, *window); their outputs are
+        averaged. They are left as they are, whatever happens.
+    device, dtype
+        Where and in which number format they run.
+    outputs
+        What is made of what they give.
+    flips
+        Whether to average over all mirrored copies of each window.
+    spatial_dims
+        Spatial axes of the networks; 2-D ones take windows one voxel high.
+    compiled
+        Whether to compile the networks when they first run; where that fails they run as they
+        are.
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[torch.nn.Module],
+        device: torch.device,
+        dtype: torch.dtype,
+        outputs: Outputs,
+        *,
+        flips: bool,
+        spatial_dims: int,
+        compiled: bool = False,
+    ) -> None:
+        self.networks = tuple(networks)
+        self.plain: tuple[torch.nn.Module, ...] = ()
+        if compiled:
+            self.plain = self.networks
+            self.networks = tuple(_compiled(n) for n in networks)
+        self.device = device
+        self.dtype = dtype
+        self.outputs = outputs
+        axes = range(-spatial_dims, 0)
+        sets = range(2**spatial_dims if flips else 1)
+        self.mirrors = [tuple(a for i, a in enumerate(axes) if s >> i & 1) for s in sets]
+        self.spatial_dims = spatial_dims
+        self.layout = memory_layout(self.networks[0], spatial_dims)
+
+    @torch.inference_mode()
+    def run(self, windows: FloatArray) -> torch.Tensor:
+        """Return the activated outputs, float32 on the device, for (batch, channel, *window)."""
+        spatial = windows.shape[2:]
+        flat = torch.from_numpy(windows).reshape(
+            *windows.shape[:2], *spatial[len(spatial) - self.spatial_dims :]
+        )
+        if self.device.type == "cuda":
+            flat = flat.pin_memory()  # copied while the host goes on
+        batch = flat.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
+        mean: torch.Tensor | None = None
+        squares: torch.Tensor | None = None
+        likely = self.outputs.likely
+        for network in self.networks:
+            with evaluating(network):
+                for axes in self.mirrors:
+                    values = self._mirrored(network, batch, axes)
+                    if self.outputs.spread:
+                        square = values[:, likely].square().sum(1, keepdim=True)
+                        squares = square if squares is None else squares.add_(square)
+                    mean = values if mean is None else mean.add_(values)
+        assert mean is not None
+        members = len(self.networks) * len(self.mirrors)
+        if members > 1:
+            mean /= members
+        if squares is not None:
+            squares /= members
+            squares -= mean[:, likely].square().sum(1, keepdim=True)
+            mean = torch.cat([mean, squares.clamp_min_(0)], dim=1)
+        return mean.reshape(*mean.shape[:2], *spatial)
+
+    def _mirrored(
+        self, network: torch.nn.Module, batch: torch.Tensor, axes: tuple[int, ...]
+    ) -> torch.Tensor:
+        flipped = batch.flip(axes) if axes else batch
+        if self.dtype == torch.float32:
+            out = network(flipped)
+        else:
+            with torch.autocast(self.device.type, self.dtype):
+                out = network(flipped)
+        if isinstance(out, (list, tuple)):  # deep supervision: the full resolution comes first
+            out = out[0]
+        if out.shape[0] != batch.shape[0] or out.shape[2:] != batch.shape[2:]:
+            raise ModelError(
+                f"The network turns a batch of shape {tuple(batch.shape)} into "
+                f"{tuple(out.shape)}: one value a voxel is needed."
+            )
+        values = activated(out, self.outputs.activation)
+        return values.flip(axes) if axes else values
+
+    def attempt(self, windows: FloatArray) -> tuple[torch.Tensor | None, str]:
+        """Return the outputs; or none, and ``"memory"`` or ``"precision"`` that did not do."""
+        values, trouble = self.launch(windows)
+        if values is not None and not self.is_finite(values):
+            return None, "precision"
+        return values, trouble
+
+    def launch(self, windows: FloatArray) -> tuple[torch.Tensor | None, str]:
+        """Return the outputs, which a GPU may still be working on; or none, and ``"memory"``.
+
+        The reason is a word and not the exception, which would keep the batch's memory alive.
+        """
+        try:
+            return self.run(windows), ""
+        except NapariMonaiError:
+            raise
+        except (RuntimeError, MemoryError, ValueError, IndexError) as error:
+            if is_out_of_memory(error):
+                return None, "memory"
+            if self.plain:
+                return None, "compile"
+            raise ModelError(
+                f"The network fails on windows of shape {windows.shape[1:]}: "
+                f"{str(error).splitlines()[0]}"
+            ) from error
+
+    @staticmethod
+    def is_finite(values: torch.Tensor) -> bool:
+        """Whether all values are numbers; waits until they are there."""
+        return bool(values.sum().isfinite())  # a sum is a number only if every value is one
+
+    def relieve(self, trouble: str, size: int) -> tuple[int, str]:
+        """Make the next attempt easier; return its batch size and a line for the user."""
+        if trouble == "compile":
+            self.networks, self.plain = self.plain, ()
+            return size, "The network cannot be compiled here: going on without."
+        if trouble == "precision":
+            if self.dtype == torch.float32:
+                raise ModelError(
+                    "The network gives values that are no numbers: the model is damaged, or the "
+                    "image is far from what it was trained on."
+                )
+            line = f"Values overflow in {_name(self.dtype)}: going on in float32."
+            self.dtype = torch.float32
+            return size, line
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if size > 1:
+            return size // 2, f"Out of memory: going on with {size // 2} windows at once."
+        if self.device.type == "cpu":
+            raise OutOfMemoryError("One window does not fit into memory: choose a smaller window.")
+        line = f"{device_name(self.device)} is out of memory: going on on the CPU, more slowly."
+        # Copies: the caller's networks stay where they are.
+        self.networks = tuple(copy.deepcopy(n).to("cpu") for n in self.networks)
+        self.device = torch.device("cpu")
+        self.dtype = torch.float32
+        return 1, line
+
+    def settle(self, window: FloatArray) -> Iterator[Said]:
+        """Go back to float32 where the faster precision labels a window differently."""
+        if self.dtype == torch.float32:
+            return
+        known = _is_safe.setdefault(self.networks[0], {})
+        if self.dtype not in known:
+            plain = copy.copy(self)
+            plain.mirrors = [()]
+            plain.outputs = replace(self.outputs, spread=False)
+            fast, trouble = plain.attempt(window[np.newaxis])
+            if trouble == "memory":  # then float32 fits even less
+                return
+            plain.dtype = torch.float32
+            exact, _ = plain.attempt(window[np.newaxis])
+            known[self.dtype] = fast is not None and (
+                exact is None or differing(fast, exact, self.outputs.activation) <= TOLERATED
+            )
+        if not known[self.dtype]:
+            yield Said(f"{_name(self.dtype)} changes the result: going on in float32.")
+            self.dtype = torch.float32
+
+
+class evaluating:  # noqa: N801 (a context, named like contextlib's)
+    """Have a network in evaluation mode, and afterwards in the mode that it was in."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self.network = network
+
+    def __enter__(self) -> None:
+        self.was_training = self.network.training
+        if self.was_training:
+            self.network.eval()
+
+    def __exit__(self, *_: object) -> None:
+        if self.was_training:
+            self.network.train()
+
+
+def memory_layout(network: torch.nn.Module, spatial_dims: int) -> torch.memory_format:
+    """Return the layout of tensors in which a network is fastest.
+
+    Channels last saves a quarter of the time in 2-D, but instance norm works through each
+    channel by itself and then loses 40 %. In 3-D it makes no difference.
+    """
+    by_channel = any(isinstance(m, _InstanceNorm) for m in network.modules())
+    return torch.channels_last if spatial_dims == 2 and not by_channel else torch.contiguous_format
+
+
+def activated(out: torch.Tensor, activation: Sequence[str]) -> torch.Tensor:
+    """Return a network's outputs, (batch, channel, *window), activated, in float32 and no view."""
+    if tuple(activation) == ("softmax",):
+        return torch.softmax(out, dim=1, dtype=torch.float32)
+    values = out.to(torch.float32, copy=True)
+    if not activation:
+        return values
+    if len(activation) != values.shape[1]:
+        raise ModelError(
+            f"The network gives {values.shape[1]} channels, but {len(activation)} are described."
+        )
+    for i, name in enumerate(activation):
+        if name == "sigmoid":
+            values[:, i].sigmoid_()
+    return values
+
+
+def differing(first: torch.Tensor, second: torch.Tensor, activation: Sequence[str]) -> float:
+    """Return the part of the voxels that two outputs label differently."""
+    if "sigmoid" in activation:
+        kept = [i for i, name in enumerate(activation) if name == "sigmoid"]
+        differ = ((first[:, kept] >= 0.5) != (second[:, kept] >= 0.5)).any(dim=1)
+    else:
+        differ = first.argmax(dim=1) != second.argmax(dim=1)
+    return float(differ.float().mean())
+
+
+def _compiled(network: torch.nn.Module) -> torch.nn.Module:
+    made: torch.nn.Module = torch.compile(network)  # type: ignore[assignment]
+    return made
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
