@@ -22,7 +22,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
-from ..events import Event, FileDone, Said, Started, StepDone, WindowDone
+from ..events import BlockDone, Event, FileDone, Said, Started, StepDone, WindowDone
 
 Outcome = Literal["done", "cancelled", "failed"]
 Steps = Generator[Event, None, None]
@@ -101,7 +101,7 @@ class Job(QObject):
         elif isinstance(event, Started):
             self._pace.begin(event.total, event.what)
             self.progressed.emit(0, event.total, self._pace.words())
-        elif isinstance(event, WindowDone | StepDone | FileDone):
+        elif isinstance(event, WindowDone | StepDone | FileDone | BlockDone):
             done = event.step if isinstance(event, StepDone) else event.done
             self._pace.reach(done)
             self.progressed.emit(done, self._pace.total, self._pace.words())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 import traceback
 from collections.abc import Sequence
@@ -72,6 +73,7 @@ class Job:
     output: Path
     format: str | None
     tasks: tuple[Task, ...]
+    overwrite: bool = False
     debug: bool = False
 
 
@@ -125,7 +127,7 @@ def _job(args: argparse.Namespace) -> Job:
         raise SettingsError(f"{inputs[0]} holds no image. Known: {known}.")
     model = models.load_model(name)
     _compare_models(model, earlier)
-    return Job(model, settings, args.output, extension, tasks, args.debug)
+    return Job(model, settings, args.output, extension, tasks, args.overwrite, args.debug)
 
 
 def label_format(text: str | None) -> str | None:
@@ -153,7 +155,9 @@ def _own_outputs(folder: Path) -> set[str]:
     if not (folder / NAME).is_file():
         return set()
     earlier = read_run(folder / NAME, command="segment")
-    return {Path(row["output"]).name for row in earlier.get("written", ())}
+    kinds = ("output", "probabilities", "uncertainty")
+    rows = earlier.get("written", ())
+    return {Path(row[kind]).name for row in rows for kind in kinds if kind in row}
 
 
 # -- the work -------------------------------------------------------------------------------------
@@ -175,21 +179,79 @@ def _segment_all(job: Job, tally: Tally) -> None:
 
 
 def _segment_one(job: Job, tally: Tally, task: Task) -> None:
-    from .. import io
-
     start = time.perf_counter()
     volumes = task.read()
     for volume, target in zip(volumes, _targets(job, task, volumes), strict=True):
-        done = segment_volume(volume, job.model, job.settings, said=tally.said, position=1)
+        extras = _extras(job, volume, target)
         job.output.mkdir(parents=True, exist_ok=True)
-        io.write(target, done.labels)
+        scratch = _scratch(target)
+        try:
+            done = segment_volume(
+                volume, job.model, job.settings, scratch=scratch, said=tally.said, position=1
+            )
+            written = _write_results(done, target, extras)
+        except (NapariMonaiError, OSError):
+            _remove(scratch)  # a run that was killed leaves it, to go on from there
+            raise
         seconds = time.perf_counter() - start
         tally.device = done.device
         tally.written.append(
-            {"input": str(task.image), "output": str(target), "seconds": round(seconds, 3)}
+            {
+                "input": str(task.image),
+                "output": str(target),
+                **written,
+                "seconds": round(seconds, 3),
+            }
         )
         say(f"{target}: {_summary(done.labels)}, {seconds:.1f} s on {done.device}")
+        _remove(scratch)
         start = time.perf_counter()
+
+
+def _scratch(target: Path) -> Path | None:
+    """Return where the results grow of a format that is written piece by piece, beside it."""
+    from .. import io
+
+    streamed = io.format_of(target, writes=True).folder
+    return target.with_name(f".{target.name}.part") if streamed else None
+
+
+def _remove(scratch: Path | None) -> None:
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _extras(job: Job, volume: Volume, target: Path) -> dict[str, Path]:
+    """Return the files for what is wanted beside the labels; raise where one is someone else's."""
+    from .. import io
+
+    wanted = {
+        "probabilities": job.settings.probabilities,
+        "uncertainty": job.settings.uncertainty != "none",
+    }
+    ending = ".nii.gz" if volume.grid.anatomical else ".ome.tif"
+    stem = io.stem_of(target)
+    found = {n: target.with_name(f"{stem}_{n}{ending}") for n, is_on in wanted.items() if is_on}
+    ours = _own_outputs(job.output)
+    for path in found.values():
+        if path.exists() and not job.overwrite and path.name not in ours:
+            raise SettingsError(
+                f"{path} exists and no earlier run has written it: choose another --output, or "
+                "add --overwrite."
+            )
+    return found
+
+
+def _write_results(done: Segmented, target: Path, extras: dict[str, Path]) -> dict[str, str]:
+    """Write the labels and what else was asked for; return the names of the latter."""
+    from .. import io
+
+    io.write(target, done.labels)
+    for name, path in extras.items():
+        volume = done.probabilities if name == "probabilities" else done.uncertainty
+        if volume is not None:
+            io.write(path, volume)
+    return {name: str(path) for name, path in extras.items()}
 
 
 def _targets(job: Job, task: Task, volumes: Sequence[Volume]) -> Sequence[Path]:
@@ -207,18 +269,21 @@ def segment_volume(
     model: Model,
     settings: InferenceSettings,
     *,
+    scratch: Path | None = None,
     said: set[str] | None = None,
     **bar_options: Any,
 ) -> Segmented:
     """Segment an image under a progress bar, and return the last event of the job."""
-    from ..events import Segmented, Started, WindowDone
+    from ..events import BlockDone, Segmented, Started, WindowDone
     from ..inference import segment_steps
 
     with bar(None, "windows", desc=volume.name, **bar_options) as windows:
-        for event in follow(segment_steps(volume, model, settings=settings), said=said):
+        steps = segment_steps(volume, model, settings=settings, scratch=scratch)
+        for event in follow(steps, said=said):
             if isinstance(event, Started):
+                windows.unit = f" {event.what}"
                 windows.reset(event.total)
-            elif isinstance(event, WindowDone):
+            elif isinstance(event, WindowDone | BlockDone):
                 windows.update(event.done - windows.n)
             elif isinstance(event, Segmented):
                 return event
@@ -228,7 +293,11 @@ def segment_volume(
 def _summary(labels: LabelVolume) -> str:
     import numpy as np
 
-    found = int(np.count_nonzero(np.unique(labels.numpy())))
+    numbers: set[int] = set()
+    for time_point in (labels.at_time(t).data for t in range(labels.times)):
+        for index in range(time_point.shape[0]):  # one at a time: they may lie on disk
+            numbers.update(np.unique(np.asarray(time_point[index])).tolist())
+    found = len(numbers - {0})
     if labels.kind == "instances":
         return f"{found} object{'' if found == 1 else 's'}"
     return f"{found} of {max(len(labels.classes), found)} classes"
