@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ReadError
 from ..volume import ArrayLike, LabelVolume, Volume
+from .label_names import KEY
 from .lazy import LazyArray
 
 Array = npt.NDArray[Any]
@@ -68,7 +69,9 @@ def as_labels(volume: Volume) -> LabelVolume:
         parts["data"] = _whole(np.asarray(parts["data"][...]), where)
     elif volume.dtype.kind not in "iub":
         raise ReadError(f"{where} holds {volume.dtype}: labels are whole numbers.")
-    return LabelVolume(**parts)
+    classes, kind = volume.meta.get(KEY, ((), "classes"))
+    parts["meta"] = {k: v for k, v in volume.meta.items() if k != KEY}
+    return LabelVolume(**parts, classes=classes, kind=kind)
 
 
 def _one_channel(volume: Volume, where: object) -> Array:

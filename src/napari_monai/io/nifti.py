@@ -33,6 +33,7 @@ from .files import (
     scratch_array,
 )
 from .formats import ALL, stem_of
+from .label_names import CARET, KEY, from_caret
 from .lazy import LazyArray, blank
 
 Array = npt.NDArray[Any]
@@ -232,8 +233,18 @@ def _volume(path: Path, source: _Source, voxels: bool) -> Volume:
         name=stem_of(path),
         source=path,
         time_step=_time_step(header) if "t" in leading else None,
-        meta={META_KEY: stored},
+        meta={META_KEY: stored, **_named(source.header)},
     )
+
+
+def _named(header: Any) -> dict[str, Any]:
+    """Return the classes that an extension of the header names, for when it is read as labels."""
+    for extension in getattr(header, "extensions", ()):
+        if extension.get_code() == CARET:
+            found = from_caret(bytes(extension.content))
+            if found is not None:
+                return {KEY: found}
+    return {}
 
 
 def _leading(path: Path, raw: Array, shape: tuple[int, ...], colour: bool) -> tuple[Array, str]:

@@ -17,6 +17,7 @@ from ..grid import Grid, Reorientation
 from ..volume import LabelVolume, Volume
 from .convert import narrowed
 from .files import quiet
+from .label_names import CARET, to_caret
 from .nifti import META_KEY, NO_PATIENT, Stored
 
 Array = npt.NDArray[Any]
@@ -37,6 +38,10 @@ def write(path: Path, volume: Volume) -> None:
             image = _as_read(volume, stored)
         else:
             image = _from_grid(volume)
+        if isinstance(volume, LabelVolume):
+            table = to_caret(volume)
+            if table:
+                image.header.extensions.append(nib.nifti1.Nifti1Extension(CARET, table))
         if path.name.lower().endswith(".gz"):
             # No name and no date inside, so that the same labels make the same file.
             with (

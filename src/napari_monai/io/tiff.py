@@ -25,6 +25,7 @@ from ..volume import ArrayLike, Volume
 from . import tiff_space
 from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, quiet
 from .formats import ALL, stem_of
+from .label_names import KEY
 from .lazy import LazyArray, blank
 from .pillow import open_image
 from .tiff_check import check_complete
@@ -92,6 +93,7 @@ def _volume(
         name=label,
         source=path,
         time_step=space.time_step if "t" in layout.leading else None,
+        meta={} if space.labels is None else {KEY: space.labels},
     )
 
 

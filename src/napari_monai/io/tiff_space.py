@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 from ..errors import GridError, VolumeWarning
 from ..grid import millimetres, unit_name
 from .files import one_line
+from .label_names import Found, from_ome
 
 # Units that OME and ImageJ have beside ours: which of ours, and how many of it.
 _OTHER_UNITS = {
@@ -33,13 +34,14 @@ _PER_CM = {2: 1 / 2.54, 3: 1.0}
 
 @dataclass(frozen=True)
 class Space:
-    """Voxel size in (z, y, x) with its unit, seconds a time point, names."""
+    """Voxel size in (z, y, x) with its unit, seconds a time point, names, classes of labels."""
 
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     unit: str = "pixel"
     time_step: float | None = None
     channel_names: tuple[str, ...] = ()
     name: str = ""
+    labels: Found | None = None
 
 
 def space_of(path: Path, tif: Any, number: int, *, depth: int) -> Space:
@@ -47,10 +49,7 @@ def space_of(path: Path, tif: Any, number: int, *, depth: int) -> Space:
     space, sizes = _said(path, tif, number)
     x = sizes.get("x") or sizes.get("y")
     if not x:
-        return Space(
-            (sizes.get("z", 1.0), 1.0, 1.0), "pixel", space.time_step, space.channel_names,
-            space.name,
-        )  # fmt: skip
+        return replace(space, spacing=(sizes.get("z", 1.0), 1.0, 1.0), unit="pixel")
     z = sizes.get("z")
     if z is None and depth > 1:
         warnings.warn(
@@ -60,8 +59,7 @@ def space_of(path: Path, tif: Any, number: int, *, depth: int) -> Space:
             ),
             stacklevel=2,
         )
-    spacing = (z or x, sizes.get("y") or x, x)
-    return Space(spacing, space.unit, space.time_step, space.channel_names, space.name)
+    return replace(space, spacing=(z or x, sizes.get("y") or x, x))
 
 
 def _said(path: Path, tif: Any, number: int) -> tuple[Space, dict[str, float]]:
@@ -105,7 +103,8 @@ def _number(text: object) -> float:
 
 
 def _ome(tif: Any, number: int) -> tuple[Space, dict[str, float]]:
-    images = ElementTree.fromstring(tif.ome_metadata).findall("{*}Image")
+    root = ElementTree.fromstring(tif.ome_metadata)
+    images = root.findall("{*}Image")
     image = images[number if len(images) == len(tif.series) else 0]
     pixels = image.find("{*}Pixels")
     said: Mapping[str, str] = {} if pixels is None else pixels.attrib
@@ -126,6 +125,7 @@ def _ome(tif: Any, number: int) -> tuple[Space, dict[str, float]]:
         time_step=step * seconds if step > 0 and seconds else None,
         channel_names=tuple(names) if all(names) else (),
         name=image.get("Name", ""),
+        labels=from_ome(root),
     )
     return space, sizes
 

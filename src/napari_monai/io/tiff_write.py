@@ -16,6 +16,7 @@ from ..grid import millimetres
 from ..volume import LabelVolume, Volume
 from .convert import displayed, narrowed
 from .files import LAZY_FROM, quiet
+from .label_names import to_map
 
 Array = npt.NDArray[Any]
 
@@ -106,6 +107,8 @@ def _metadata(volume: Volume, axes: str) -> dict[str, Any]:
         said["TimeIncrementUnit"] = "s"
     if "c" in volume.leading and not volume.rgb:
         said["Channel"] = {"Name": list(volume.channel_names)}
+    if isinstance(volume, LabelVolume):
+        said.update(to_map(volume))
     return said
 
 
