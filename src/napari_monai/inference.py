@@ -144,7 +144,7 @@ class _Run:
         self.scratch = Scratch(scratch)
         self.precision: Precision | torch.dtype = settings.precision
         self.budget = int(_SHARE * free_memory(torch.device("cpu")))
-        if settings.memory is not None:
+        if settings.memory > 0:
             self.budget = min(self.budget, int(settings.memory * GIB))
 
     def steps(self) -> Iterator[Event]:

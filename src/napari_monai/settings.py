@@ -225,10 +225,11 @@ class InferenceSettings(Settings):
         step=10.0,
         label="Smallest object",
     )
-    memory: float | None = option(
-        None,
-        "Most memory to use, in GiB: larger images are read and worked on in parts.",
-        minimum=0.1,
+    memory: float = option(
+        0.0,
+        "Most memory to use, in GiB; 0 is nine tenths of what is free. Larger images are read and "
+        "worked on in parts.",
+        minimum=0.0,
         step=1.0,
     )
     compile: bool = option(

@@ -83,6 +83,31 @@ def test_volume_on_a_turned_layer(docked, qtbot, bright_3d) -> None:
     np.testing.assert_allclose(labels.rotate, viewer.layers[0].rotate)
 
 
+def test_probabilities_and_uncertainty_lie_on_the_image(docked, qtbot, bright, squares) -> None:
+    viewer, widget = docked(squares, scale=(0.5, 0.25), translate=(3, 4), units="um", name="cells")
+    widget.form.fields["probabilities"].widget.value = True
+    widget.form.fields["uncertainty"].widget.value = "entropy"
+    for _ in range(2):  # the second run replaces what the first one left
+        run(qtbot, widget)
+        image = viewer.layers["cells"]
+        (labels,) = labels_layers(viewer)
+        dark, light = (
+            viewer.layers[f"cells probability (bright): {name}"]
+            for name in ("background", "bright")
+        )
+        unsure = viewer.layers["cells entropy (bright)"]
+        assert len(viewer.layers) == 5
+    np.testing.assert_allclose(dark.data + light.data, 1, atol=1e-6)
+    np.testing.assert_array_equal(labels.data, light.data > 0.5)
+    assert unsure.data.shape == squares.shape
+    for layer in (dark, light, unsure):
+        assert tuple(layer.scale) == tuple(image.scale)
+        assert tuple(layer.translate) == tuple(image.translate)
+        assert not layer.visible
+        assert tuple(layer.contrast_limits) == (0, 1)
+    assert errors() == []
+
+
 def test_film_is_segmented_frame_by_frame(docked, qtbot, bright, squares) -> None:
     film = np.stack([squares, squares[::-1], squares[:, ::-1]])
     labels_t = ("t", "y", "x")

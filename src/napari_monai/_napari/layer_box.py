@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QWidget
 
+from .layers import MAP_OF
+
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 class LayerBox(QComboBox):
     """The layers of one type, by name; a layer that is selected in the viewer becomes the choice.
+
+    The maps that a run leaves are not among them.
 
     Parameters
     ----------
@@ -68,7 +72,12 @@ class LayerBox(QComboBox):
 
     def _refill(self, _event: object = None) -> None:
         before = self.layer
-        self._layers = [x for x in reversed(self._viewer.layers) if isinstance(x, self._kind)]
+        # Nobody wants to segment the probabilities that the last run left.
+        self._layers = [
+            x
+            for x in reversed(self._viewer.layers)
+            if isinstance(x, self._kind) and MAP_OF not in x.metadata
+        ]
         self.blockSignals(True)
         self.clear()
         self.addItems([x.name for x in self._layers])

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 LayerData = tuple[Any, dict[str, Any], str]
 
 
+# Metadata of layers that show what a run said of another layer: which layer and which model.
+MAP_OF = "napari-monai map"
+
+
 # -- volume -> layer --------------------------------------------------------------------------
 
 
@@ -81,6 +85,21 @@ def image_layers(volume: Volume, *, frames: Iterable[Frame] = ()) -> list[LayerD
             f"{volume.name}: {name}",
             **channel_look(volume, c),
         )
+        for c, name in enumerate(volume.channel_names)
+    ]
+
+
+def map_layers(volume: Volume, *, on: Placement, **look: Any) -> list[LayerData]:
+    """Return the layers of values between 0 and 1 on the voxels of an image, one a channel.
+
+    ``on`` is the placement of the image, whose layer they are put over exactly.
+    """
+    place = replace(on, volume=volume, channel=None)
+    settings = {"contrast_limits": (0.0, 1.0), **look}
+    if "c" not in volume.leading:
+        return [_image(volume, place, volume.name, **settings)]
+    return [
+        _image(volume, replace(place, channel=c), f"{volume.name}: {name}", **settings)
         for c, name in enumerate(volume.channel_names)
     ]
 

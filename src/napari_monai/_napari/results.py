@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
 from .jobs import span
-from .layers import LayerData, labels_layer, smallest_type
+from .layers import MAP_OF, LayerData, labels_layer, map_layers, smallest_type
 from .placement import Placement
 
 if TYPE_CHECKING:
@@ -32,10 +32,14 @@ _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 
 @dataclass(frozen=True)
 class Result(Event):
-    """The end of a segmentation as a layer, with a line on what was found."""
+    """The end of a segmentation as a layer, with a line on what was found.
+
+    ``maps`` are the layers of probabilities and uncertainty, where they were asked for.
+    """
 
     layer: LayerData
     summary: str
+    maps: Sequence[LayerData] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,26 @@ def result_of(event: Segmented, place: Placement, image: Image, model: ModelDesc
     data, settings, kind = labels_layer(labels, on=place)
     mark = Mark(image.unique_id, model.name, _checksum(data))
     settings["metadata"] = {**settings["metadata"], KEY: mark}
-    return Result((data, settings, kind), summary(labels, event.seconds, event.device))
+    maps = _maps_of(event, place, image, model)
+    return Result((data, settings, kind), summary(labels, event.seconds, event.device), maps)
+
+
+def _maps_of(
+    event: Segmented, place: Placement, image: Image, model: ModelDescription
+) -> list[LayerData]:
+    """Return the layers of probabilities and uncertainty, which are not shown at first."""
+    found: list[LayerData] = []
+    for volume, colours in ((event.probabilities, "viridis"), (event.uncertainty, "magma")):
+        if volume is None:
+            continue
+        what = "probability" if volume is event.probabilities else volume.name.split()[-1]
+        named = replace(volume, name=f"{image.name} {what} ({model.name})")
+        look = {"colormap": colours, "visible": False, "blending": "translucent"}
+        for data, settings, kind in map_layers(named, on=place, **look):
+            mark = (image.unique_id, model.name)
+            settings["metadata"] = {**settings["metadata"], MAP_OF: mark}
+            found.append((data, settings, kind))
+    return found
 
 
 def warm_up(model: ModelDescription) -> None:
@@ -94,6 +117,10 @@ def put(viewer: napari.viewer.Viewer, result: Result) -> Labels:
     data, settings, kind = result.layer
     mark = settings["metadata"][KEY]
     layer = Layer.create(data, settings, kind)
+    for stale in [x for x in viewer.layers if x.metadata.get(MAP_OF) == (mark.image, mark.model)]:
+        viewer.layers.remove(stale)
+    for map_layer in result.maps:
+        viewer.add_layer(Layer.create(*map_layer))
     old = find(viewer, mark.image, mark.model)
     if old is None or is_edited(old):
         if old is not None:
