@@ -183,12 +183,12 @@ def _segment_one(job: Job, tally: Tally, task: Task) -> None:
     volumes = task.read()
     for volume, target in zip(volumes, _targets(job, task, volumes), strict=True):
         extras = _extras(job, volume, target)
-        job.output.mkdir(parents=True, exist_ok=True)
         scratch = _scratch(target)
         try:
             done = segment_volume(
                 volume, job.model, job.settings, scratch=scratch, said=tally.said, position=1
             )
+            job.output.mkdir(parents=True, exist_ok=True)
             written = _write_results(done, target, extras)
         except (NapariMonaiError, OSError):
             _remove(scratch)  # a run that was killed leaves it, to go on from there
