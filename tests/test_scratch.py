@@ -62,7 +62,7 @@ def test_killed_while_resampled_between_time_points(tmp_path):
         tmp_path / "m",
         dims=3,
         inferer=Inferer((6, 6, 6), overlap=0.5),
-        preprocess=(Operation("spacing", {"spacing": [1.4, 0.8, 1.0], "unit": "µm"}),),
+        preprocess=(Operation("spacing", {"spacing": [1.4, 0.8, 1.0], "unit": "um"}),),
     )
     volume = _volume((3, 9, 8, 7), leading="t")
     whole = segment(volume, model, settings=EXACT).numpy()
@@ -79,6 +79,26 @@ def test_objects_go_on_too(tmp_path):
     volume = _volume()
     whole = segment(volume, model, settings=EXACT).numpy()
     _run(volume, model, tmp_path / "s", stop=20)
+    found = _run(volume, model, tmp_path / "s")[-1].labels
+    np.testing.assert_array_equal(found.numpy(), whole)
+
+
+def test_killed_while_maps_are_removed(tmp_path, monkeypatch):
+    """What the maps were needed for is on disk by then, and is not made of empty ones again."""
+    model = random_model(tmp_path / "m", dims=3, inferer=Inferer((8, 8, 8)), **INSTANCES)
+    volume = _volume()
+    whole = segment(volume, model, settings=EXACT).numpy()
+    assert whole.any()
+    drop = Scratch.drop
+
+    def killed(self, name):
+        drop(self, name)
+        if name == "maps":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Scratch, "drop", killed)
+        _run(volume, model, tmp_path / "s")
     found = _run(volume, model, tmp_path / "s")[-1].labels
     np.testing.assert_array_equal(found.numpy(), whole)
 

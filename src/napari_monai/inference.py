@@ -274,6 +274,9 @@ class _Run:
         if self.instances:
             yield from self._decode(index, prepared)
         self._save(index + 1, 0)
+        # Not before it is known that they are not needed again.
+        self.scratch.drop("objects")
+        self.scratch.drop("maps")
 
     def _finished(
         self, returning: Returning, box: Box, maps: torch.Tensor
@@ -345,8 +348,6 @@ class _Run:
         target = self._array("labels")
         for box, labels in bring_labels(prepared.back, objects):
             target[(*at, *box)] = labels
-        self.scratch.drop("objects")
-        self.scratch.drop("maps")
 
     def _maps(self, prepared: Preparation) -> Any:
         return self.scratch.array(

@@ -109,7 +109,7 @@ class Spacing:
                 "The pixel size is not known: the image is not resampled to the model's "
                 f"{self.unit}."
             )
-        factor = millimetres(self.unit) / millimetres(grid.unit)
+        factor = millimetres(unit_name(self.unit)) / millimetres(grid.unit)
         wanted = (None,) * (grid.ndim - len(self.spacing)) + self.spacing
         spacing = [
             here if step is None or abs(step * factor / here - 1) < _SAME_SPACING else step * factor
