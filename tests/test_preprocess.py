@@ -21,8 +21,7 @@ from napari_monai.errors import ModelError, OutOfMemoryError
 from napari_monai.grid import Grid
 from napari_monai.models import Inputs, Operation
 from napari_monai.preprocess import OPERATIONS, check_operations, prepare
-from napari_monai.resample import strongest
-from napari_monai.tiling import plan
+from napari_monai.returning import Returning, bring_labels
 from napari_monai.volume import Volume
 
 
@@ -50,7 +49,7 @@ def test_every_orientation_is_taken_as_it_is_shown(codes):
         prepared.array[0], sample(volume.data, volume.grid, prepared.grid, order=0)
     )
     assert not prepared.back.resampled
-    np.testing.assert_array_equal(prepared.back.labels(prepared.array[0]), volume.data)
+    np.testing.assert_array_equal(_labels_home(prepared.back, prepared.array[0]), volume.data)
 
 
 @pytest.mark.parametrize("shape", [(4, 5), (2, 4, 5)], ids=["picture", "stack"])
@@ -98,7 +97,7 @@ def test_two_orientations_lead_back_as_one(second):
     turns = [Operation("orientation", {"codes": codes}) for codes in ("AIL", second)]
     prepared = _prepared(volume, *turns)
     assert prepared.grid.orientation == second
-    np.testing.assert_array_equal(prepared.back.labels(prepared.array[0]), volume.data)
+    np.testing.assert_array_equal(_labels_home(prepared.back, prepared.array[0]), volume.data)
 
 
 def test_two_numbers_of_spacing_are_of_the_slices():
@@ -149,7 +148,7 @@ def test_labels_survive_a_zoom_and_back(factor):
     volume = _volume((13, 17))
     back = _prepared(volume, Operation("zoom", {"factor": factor})).back
     labels = np.random.default_rng(0).integers(0, 9, (13, 17))
-    np.testing.assert_array_equal(back.labels(back.prepare_labels(labels)), labels)
+    np.testing.assert_array_equal(_labels_home(back, back.prepare_labels(labels)), labels)
 
 
 def test_a_zoom_that_nobody_means_is_refused():
@@ -181,11 +180,19 @@ def resampled(draw: st.DrawFn):
     )
 
 
+def _labels_home(back, labels):
+    found = np.full(back.native.shape, -1, labels.dtype)
+    for box, part in bring_labels(back, labels):
+        assert (found[box] == -1).all()  # no voxel twice
+        found[box] = part
+    return found
+
+
 @given(resampled())
 def test_labels_come_back_through_the_world(drawn):
     volume, prepared = drawn
     labels = np.arange(np.prod(prepared.grid.shape)).reshape(prepared.grid.shape)
-    back = prepared.back.labels(labels)
+    back = _labels_home(prepared.back, labels)
     # Halfway between two voxels rounding decides: those are left out.
     index = np.stack(np.indices(volume.grid.shape), axis=-1)
     at = prepared.grid.world_to_index(volume.grid.index_to_world(index))
@@ -210,13 +217,21 @@ def test_labels_go_forth_through_the_world(drawn):
 def test_probabilities_are_interpolated_before_they_are_decided(drawn, seed):
     volume, prepared = drawn
     maps = np.random.default_rng(seed).random((2, *prepared.grid.shape), dtype=np.float32)
-    found = prepared.back.decided(maps, lambda channels: next(iter(channels)) * 100)
+    found = _decided(prepared.back, maps, lambda part: part[0] * 100)
     expected = sample(maps[0], prepared.grid, volume.grid) * 100
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def _ordered(channels):
-    return strongest(channels)[0]
+def _decided(back, maps, decide):
+    """Return what the way back makes of maps that are finished in one part."""
+    returning = Returning(back)
+    whole = tuple(slice(0, n) for n in back.prepared.shape)
+    (found,) = returning.bring(whole, torch.from_numpy(maps), lambda part: [decide(part)])
+    return np.ascontiguousarray(back.how.inverse().apply(found.numpy()))
+
+
+def _ordered(maps):
+    return maps.argmax(dim=0)
 
 
 @pytest.mark.parametrize("codes", ["IPL", "LSP", "RAS"])
@@ -224,26 +239,11 @@ def test_slabs_on_the_way_back_change_nothing(codes, monkeypatch):
     volume = _volume((9, 8, 7), grid((9, 8, 7), codes))
     prepared = _prepared(volume, Operation("spacing", {"spacing": [0.6, 1.7, 1.2]}))
     maps = np.random.default_rng(0).random((3, *prepared.grid.shape), dtype=np.float32)
-    whole = prepared.back.decided(maps, _ordered)
-    monkeypatch.setattr("napari_monai.resample._SLAB", 200)
-    found = prepared.back.decided(maps, _ordered)
+    whole = _decided(prepared.back, maps, _ordered)
+    monkeypatch.setattr("napari_monai.returning._SLAB", 200)
+    found = _decided(prepared.back, maps, _ordered)
     np.testing.assert_array_equal(found, whole)
     assert found.flags.c_contiguous
-
-
-@pytest.mark.parametrize("channels", [1, 2, 5])
-def test_the_strongest_channel_is_that_of_argmax(channels):
-    values = np.random.default_rng(channels).integers(0, 4, (channels, 5, 6)).astype(np.float32)
-    before = values.copy()
-    order, best = strongest(iter(values))
-    np.testing.assert_array_equal(order, values.argmax(axis=0))
-    np.testing.assert_array_equal(best, values.max(axis=0))
-    np.testing.assert_array_equal(values, before)
-
-
-def test_the_strongest_of_no_channel_is_refused():
-    with pytest.raises(ValueError, match="no channel"):
-        strongest(())
 
 
 @pytest.mark.parametrize("codes", ["RAS", "LPS", "SRA"])
@@ -264,23 +264,8 @@ def test_the_way_back_is_that_of_monai(codes, tilt):
     second, first = np.sort(back, axis=0)[-2:]
     clear = first - second > 1e-4
     assert clear.mean() > 0.99
-    found = prepared.back.decided(maps, _ordered)
+    found = _decided(prepared.back, maps, _ordered)
     np.testing.assert_array_equal(found[clear], back.argmax(axis=0)[clear])
-
-
-@given(resampled())
-def test_regions_of_boxes_tile_the_image_and_carry_its_labels(drawn):
-    volume, prepared = drawn
-    labels = np.arange(np.prod(prepared.grid.shape)).reshape(prepared.grid.shape)
-    tiling = plan(prepared.grid.shape, (3, 2, 4))
-    found = np.full(volume.grid.shape, -1)
-    for index in range(tiling.total):
-        box = tiling.unpadded(tiling.cell(index))
-        region, part = prepared.back.region(box, labels[box])
-        assert (found[region] == -1).all()
-        assert found[region].shape == part.shape
-        found[region] = part
-    np.testing.assert_array_equal(found, prepared.back.labels(labels))
 
 
 # -- values ----------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@ Spacing changes axis by axis, so every resampling here is separable: a list of p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +16,6 @@ from .grid import Grid, Reorientation
 FloatArray = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.float64]
 Box = tuple[slice, ...]
-
-# Voxels of a slab on the way back: small enough for the processor's cache.
-_SLAB = 2**20
 
 
 def positions(source: Grid, target: Grid) -> list[Positions]:
@@ -71,34 +67,6 @@ class _Line:
         above *= self.part[side].reshape(-1, *(1,) * (array.ndim - axis - 1))
         above += below
         return above
-
-
-def interpolate(array: FloatArray, at: Sequence[Positions]) -> FloatArray:
-    """Sample the last axes of an array linearly at the outer product of positions.
-
-    Beyond the outermost voxel centres the value of the nearest one holds.
-    """
-    lead = array.ndim - len(at)
-    for axis, where in enumerate(at, start=lead):
-        array = _Line.of(where, array.shape[axis]).sample(array, axis)
-    return array
-
-
-def strongest(channels: Iterable[FloatArray]) -> tuple[npt.NDArray[np.uint16], FloatArray]:
-    """Return the number of the greatest channel, voxel by voxel, and its value.
-
-    As ``argmax`` and ``max`` over the channels, which need not be there all at once.
-    """
-    order: npt.NDArray[np.uint16] | None = None
-    for number, values in enumerate(channels):
-        if order is None:
-            order, best = np.zeros(values.shape, np.uint16), values.copy()
-            continue
-        np.copyto(order, np.uint16(number), where=values > best)
-        np.maximum(best, values, out=best)
-    if order is None:
-        raise ValueError("There is no channel to choose from.")
-    return order, best
 
 
 class Sampling:
@@ -159,61 +127,8 @@ class WayBack:
             self.prepared.spacing, self.oriented.spacing, rtol=1e-9
         )
 
-    def labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return labels on the prepared grid as labels on the native one: the nearest voxel's."""
-        return np.ascontiguousarray(
-            self.how.inverse().apply(labels[np.ix_(*nearest(self.prepared, self.oriented))])
-        )
-
     def prepare_labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return labels on the native grid as labels on the prepared one: the nearest voxel's."""
         oriented = self.how.apply(labels)
         index = nearest(self.oriented, self.prepared)
         return np.ascontiguousarray(oriented[np.ix_(*index)])
-
-    def decided(
-        self,
-        maps: FloatArray,
-        decide: Callable[[Iterable[FloatArray]], npt.NDArray[Any]],
-    ) -> npt.NDArray[Any]:
-        """Return labels on the native grid from maps on the prepared one, (channel, *spatial).
-
-        Probabilities are interpolated, then decided: smoother borders than the nearest label.
-        Slab by slab and channel by channel, so that beside the labels no more exists on the
-        native grid than a few slabs of one channel.
-
-        Parameters
-        ----------
-        decide
-            Turns the channels of a slab, which it is given one after the other, into labels.
-        """
-        at = positions(self.prepared, self.oriented)
-        planes, *within = self.oriented.shape
-        rows = max(1, _SLAB // int(np.prod(within)))
-        labels: npt.NDArray[Any] | None = None
-        for start in range(0, planes, rows):
-            here = (at[0][start : start + rows], *at[1:])
-            slab = decide(interpolate(channel, here) for channel in maps)
-            if labels is None:
-                labels = np.empty(self.native.shape, slab.dtype)
-            self.how.apply(labels)[start : start + rows] = slab
-        assert labels is not None  # a grid has voxels
-        return labels
-
-    def region(self, box: Box, labels: npt.NDArray[Any]) -> tuple[Box, npt.NDArray[Any]]:
-        """Return where a box of the prepared grid lies on the native one, and its labels there.
-
-        Boxes that tile the prepared grid give regions that tile the native one; a region may be
-        empty where the native grid is the coarser one.
-        """
-        index, parts = [], []
-        for near, side in zip(nearest(self.prepared, self.oriented), box, strict=True):
-            first, last = np.searchsorted(near, (side.start, side.stop))
-            index.append(near[first:last] - side.start)
-            parts.append((int(first), int(last)))
-        back = self.how.inverse()
-        native = []
-        for axis, flip in zip(back.axes, back.flips, strict=True):
-            (first, last), n = parts[axis], self.oriented.shape[axis]
-            native.append(slice(n - last, n - first) if flip else slice(first, last))
-        return tuple(native), np.ascontiguousarray(back.apply(labels[np.ix_(*index)]))

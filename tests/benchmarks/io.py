@@ -161,7 +161,7 @@ def zarr_streaming(folder: Path) -> Job:
 
 # -- the way back ---------------------------------------------------------------------------------
 
-PREPARED, NATIVE, CLASSES = (75, 75, 75), (256, 256, 150), 12
+PREPARED, NATIVE, CLASSES, PART = (75, 75, 75), (256, 256, 150), 12, 40
 
 
 def _maps() -> tuple[Any, Any]:
@@ -178,13 +178,28 @@ def _maps() -> tuple[Any, Any]:
 
 
 def our_way_back(_folder: Path) -> Job:
-    """Probabilities to labels on the native grid, slab by slab with a running argmax."""
+    """Probabilities to labels on the native grid as inference does it, part by part."""
     import numpy as np
+    import torch
 
-    from napari_monai.resample import strongest
+    from napari_monai.returning import Returning
+    from napari_monai.sliding import tile
 
     maps, back = _maps()
-    return lambda: back.decided(maps, lambda c: strongest(c)[0].astype(np.uint8))
+    parts = tile(PREPARED, (PART,) * 3, overlap=0.0)
+
+    def run() -> object:
+        returning = Returning(back)
+        labels = np.zeros(NATIVE, np.uint8)
+        for index in range(parts.total):
+            box = parts.unpadded(parts.cell(index))
+            values = torch.from_numpy(maps[(slice(None), *box)])
+            (found,) = returning.bring(box, values, lambda v: [v.argmax(0).to(torch.uint8)])
+            region = returning.native(returning.region(box))
+            labels[region] = back.how.inverse().apply(found.numpy())
+        return labels
+
+    return run
 
 
 def monai_way_back(_folder: Path) -> Job:
