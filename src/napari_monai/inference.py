@@ -13,16 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from .blending import carried_bytes
-from .deciding import Decider, background
+from .deciding import background
 from .devices import device_name, free_memory, is_out_of_memory, pick_device, pick_precision
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Event, Said, Segmented, Started, WindowDone
-from .instance_blocks import decode_blocks
-from .instances import decode
 from .models import Model
 from .preflight import DECODING, GIB, Estimate, activations
 from .preprocess import (
@@ -33,14 +30,15 @@ from .preprocess import (
     prepare_bytes,
     prepare_lazily,
 )
-from .returning import Returning, bring_labels
+from .results import Results
+from .returning import Returning
 from .run_plan import RunPlan
 from .runner import memory_layout
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
 from .sliding import Part, predict, predict_parts, tile
-from .tiling import Box, Tiling
-from .volume import LabelVolume, Provenance, Volume
+from .tiling import Tiling
+from .volume import LabelVolume, Volume
 from .windows import STRIP, Empty
 
 __all__ = ["predict", "segment", "segment_steps"]
@@ -134,18 +132,14 @@ class _Run:
         self.settings = settings
         self.description = model.description
         self.outputs = model.description.outputs
-        self.instances = self.outputs.kind == "instances"
         self.plan = RunPlan.of(model.description, settings)
-        threshold = self.plan.threshold
-        if self.instances:
-            threshold = self.plan.decoding.get("threshold", threshold)
-        self.decider = Decider(model.description, threshold)
         self.device = pick_device(settings.device)
         self.scratch = Scratch(scratch)
         self.precision: Precision | torch.dtype = settings.precision
         self.budget = int(_SHARE * free_memory(torch.device("cpu")))
         if settings.memory > 0:
             self.budget = min(self.budget, int(settings.memory * GIB))
+        self.results = Results(volume, model, settings, self.plan, self.scratch, budget=self.budget)
 
     def steps(self) -> Iterator[Event]:
         """Yield the events of the run."""
@@ -176,7 +170,8 @@ class _Run:
                 yield Started(tiling.total * self.volume.times, "windows")
             row = done.get("row", 0) if index == done.get("time", 0) else 0
             yield from self._time_point(index, row, prepared, tiling, networks)
-        yield self._segmented(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        yield self.results.segmented(seconds, self.device)
 
     def _prepared(self, index: int) -> Preparation:
         """Return a time point as the model takes it: in memory if it fits well, else in parts."""
@@ -202,11 +197,8 @@ class _Run:
         voxels = int(np.prod(self.volume.grid.shape)) * self.volume.times
         results = 0
         if self.scratch.folder is None:
-            each = self._array_type("labels").itemsize
-            each += 4 * (settings.uncertainty != "none")
-            each += 4 * self._probable * settings.probabilities
-            results = voxels * each
-            results += (8 + DECODING) * prepared_voxels if self.instances else 0
+            results = voxels * self.results.voxel_bytes
+            results += (8 + DECODING) * prepared_voxels if self.results.instances else 0
         image = 4 * prepared.channels * prepared_voxels
         return Estimate(
             image=min(image, STRIP) if isinstance(prepared, LazilyPrepared) else image,
@@ -254,7 +246,7 @@ class _Run:
                 spread=self.settings.uncertainty == "variance",
                 compiled=self.settings.compile,
                 precision=self.precision,
-                finish=lambda box, maps: self._finished(returning, box, maps),
+                finish=lambda box, maps: self.results.finished(returning, box, maps),
                 empty=empty,
                 first_row=first_row,
             )
@@ -263,7 +255,7 @@ class _Run:
                 yield event
                 continue
             self.precision = event.precision
-            labels = self._keep(index, returning, prepared, event)
+            labels = self.results.keep(index, returning, prepared, event)
             region: tuple[int | slice, ...] = returning.native(returning.region(event.box))
             if "t" in self.volume.leading:
                 region = (index, *region)
@@ -271,107 +263,12 @@ class _Run:
             yield WindowDone(done, tiling.total * self.volume.times, region, labels)
             if event.done % tiling.per_row == 0:
                 self._save(index, event.done // tiling.per_row)
-        if self.instances:
-            yield from self._decode(index, prepared)
+        if self.results.instances:
+            yield from self.results.decode(index, prepared)
         self._save(index + 1, 0)
         # Not before it is known that they are not needed again.
         self.scratch.drop("objects")
         self.scratch.drop("maps")
-
-    def _finished(
-        self, returning: Returning, box: Box, maps: torch.Tensor
-    ) -> Sequence[torch.Tensor]:
-        """Return what is kept of finished maps: labels, and what else was asked for.
-
-        In this order: labels, uncertainty, probabilities, each on the native grid; and, of
-        instances, the maps as they are.
-        """
-        settings, channels = self.settings, len(self.outputs.channels)
-
-        def make(maps: torch.Tensor) -> list[torch.Tensor]:
-            found = [self.decider.classes(maps[:channels])]
-            if settings.uncertainty == "variance":
-                found.append(maps[channels])
-            elif settings.uncertainty == "entropy":
-                found.append(self.decider.entropy(maps[:channels]))
-            if settings.probabilities:
-                found.append(self.decider.probabilities(maps[:channels]))
-            return found
-
-        results = returning.bring(box, maps, make)
-        return [*results, maps[:channels]] if self.instances else results
-
-    def _keep(
-        self, index: int, returning: Returning, prepared: Preparation, part: Part
-    ) -> npt.NDArray[Any]:
-        """Put the results of a part where they belong; return the labels in native order."""
-        results = list(part.results)
-        home = prepared.back.how.inverse()
-        region = returning.native(returning.region(part.box))
-        at = (index,) * ("t" in self.volume.leading)
-        if self.instances:
-            maps = self._maps(prepared)
-            maps[(slice(None), *part.box)] = results.pop()
-        labels = np.ascontiguousarray(home.apply(results.pop(0)))
-        if not self.instances:
-            self._array("labels")[(*at, *region)] = labels
-        if self.settings.uncertainty != "none":
-            self._array("uncertainty")[(*at, *region)] = home.apply(results.pop(0))
-        if self.settings.probabilities:
-            target = self._array("probabilities")
-            target[(*at, slice(None), *region)] = home.apply(results.pop(0))
-        return labels
-
-    def _decode(self, index: int, prepared: Preparation) -> Iterator[Event]:
-        """Make objects of the maps of a time point."""
-        maps, channels = self._maps(prepared), self.outputs.channels
-        foreground, distance = (channels.index(name) for name in ("foreground", "distance"))
-        spacing, voxels = prepared.grid.spacing, int(np.prod(prepared.grid.shape))
-        objects: Any
-        if self.scratch.folder is None or (8 + DECODING) * voxels < self.budget // 2:
-            objects = decode(
-                maps[foreground], maps[distance], spacing=spacing, **self.plan.decoding
-            )
-        else:
-            objects = self.scratch.array("objects", prepared.grid.shape, np.int32)
-            yield Said("Telling objects apart, block by block.")
-            yield from decode_blocks(
-                _Channel(maps, foreground),
-                _Channel(maps, distance),
-                objects,
-                spacing=spacing,
-                memory=self.budget // 2,
-                scratch=self.scratch.folder,
-                **self.plan.decoding,
-            )
-        at = (index,) * ("t" in self.volume.leading)
-        target = self._array("labels")
-        for box, labels in bring_labels(prepared.back, objects):
-            target[(*at, *box)] = labels
-
-    def _maps(self, prepared: Preparation) -> Any:
-        return self.scratch.array(
-            "maps", (len(self.outputs.channels), *prepared.grid.shape), np.float32
-        )
-
-    def _array(self, name: str) -> Any:
-        """Return one of the arrays of the result: on the native grid, time first."""
-        times = (self.volume.times,) * ("t" in self.volume.leading)
-        channels = (self._probable,) if name == "probabilities" else ()
-        shape = (*times, *channels, *self.volume.grid.shape)
-        return self.scratch.array(name, shape, self._array_type(name))
-
-    def _array_type(self, name: str) -> np.dtype[Any]:
-        if name != "labels":
-            return np.dtype(np.float32)
-        highest = max((c.number for c in self.description.labels), default=1)
-        return np.dtype(np.int32) if self.instances else np.min_scalar_type(highest)
-
-    @property
-    def _probable(self) -> int:
-        """Number of the channels that are probabilities."""
-        outputs = self.outputs
-        return len(outputs.channels) if outputs.softmax else len(self.decider.likely)
 
     def _save(self, index: int, row: int) -> None:
         precision = str(self.precision).removeprefix("torch.")
@@ -404,48 +301,6 @@ class _Run:
             maps = (*maps, 0.0)
         return Empty(tuple(float(t) for t in threshold), maps)
 
-    def _segmented(self, seconds: float) -> Segmented:
-        """Return the result on the input's grid."""
-        volume = self.volume
-        labels = self._array("labels")
-        if self.instances and isinstance(labels, np.ndarray):
-            most = int(labels.max(initial=0))
-            labels = labels.astype(np.uint16 if most <= np.iinfo(np.uint16).max else np.int32)
-        timed = "t" if "t" in volume.leading else ""
-        common: dict[str, Any] = {"time_step": volume.time_step, "meta": volume.meta}
-        result = LabelVolume(
-            labels,
-            volume.grid,
-            leading=timed,
-            name=f"{volume.name} {self.model.name}",
-            classes=self.description.labels,
-            kind=self.outputs.kind,
-            made_by=Provenance("automatic", self.model.name, self.description.version),
-            **common,
-        )
-        uncertainty = probabilities = None
-        if self.settings.uncertainty != "none":
-            uncertainty = Volume(
-                self._array("uncertainty"),
-                volume.grid,
-                leading=timed,
-                name=f"{volume.name} {self.settings.uncertainty}",
-                **common,
-            )
-        if self.settings.probabilities:
-            names = self.outputs.channels
-            if not self.outputs.softmax:
-                names = tuple(names[i] for i in self.decider.likely)
-            probabilities = Volume(
-                self._array("probabilities"),
-                volume.grid,
-                leading=f"{timed}c",
-                channel_names=names,
-                name=f"{volume.name} probabilities",
-                **common,
-            )
-        return Segmented(result, seconds, str(self.device), probabilities, uncertainty)
-
     def _networks(self) -> Generator[Said, None, tuple[torch.nn.Module, ...]]:
         """Return the networks on the device; on the CPU, and say so, where they do not fit."""
         model = self.model
@@ -471,15 +326,3 @@ class _Run:
             return tuple(network.to(self.device) for network in networks)
         _recent[key] = networks
         return networks
-
-
-class _Channel:
-    """A channel of maps, which may lie on disk."""
-
-    def __init__(self, maps: Any, index: int) -> None:
-        self.maps = maps
-        self.index = index
-        self.shape: tuple[int, ...] = tuple(maps.shape[1:])
-
-    def __getitem__(self, box: Any, /) -> Any:
-        return self.maps[(self.index, *box)]
