@@ -280,7 +280,7 @@ def differing(first: torch.Tensor, second: torch.Tensor, activation: Sequence[st
         kept = [i for i, name in enumerate(activation) if name == "sigmoid"]
         differ = ((first[:, kept] >= 0.5) != (second[:, kept] >= 0.5)).any(dim=1)
     else:
-        differ = first.argmax(dim=1) != second.argmax(dim=1)
+        differ = first.max(dim=1).indices != second.max(dim=1).indices
     return float(differ.float().mean())
 
 
