@@ -70,25 +70,56 @@ class Blender:
         """
         tiling, place = self.tiling, self.tiling.place(index)
         cell = tiling.cell(index)
-        for axis, (starts, i) in enumerate(zip(tiling.starts, place, strict=True)):
-            if len(starts) > 1:
-                values *= self._weights[axis][i]
+        # Along each axis the sum over its windows comes first and the weights of the axes before
+        # after it: what a window finishes along the last axis is all that they are put on.
         for axis in reversed(range(tiling.ndim)):
             carried = self.carried[axis]
             if carried is None:
                 continue
             i, starts, side = place[axis], tiling.starts[axis], tiling.window[axis]
-            dim = axis + 1  # after the channels
-            there = carried[(slice(None),) * (dim + 1) + cell[axis + 1 :]]
-            if i > 0:
-                shared = side - (starts[i] - starts[i - 1])
-                before = there.narrow(dim, 0, shared)
-                values.narrow(dim, 0, shared).add_(before.to(values.device, values.dtype))
-            if i + 1 < len(starts):
-                step = starts[i + 1] - starts[i]
-                there.narrow(dim, 0, side - step).copy_(values.narrow(dim, step, side - step))
-                values = values.narrow(dim, 0, step)
+            there = carried[(slice(None),) * (axis + 2) + cell[axis + 1 :]]
+            shared = side - (starts[i] - starts[i - 1]) if i > 0 else 0
+            step = starts[i + 1] - starts[i] if i + 1 < len(starts) else side
+            values = _summed(values, self._weights[axis][i], there, axis + 1, shared, step)
         return tiling.unpadded(cell), values[(slice(None), *_inner(cell, tiling))]
+
+
+def _summed(
+    values: torch.Tensor,
+    weights: torch.Tensor,
+    carried: torch.Tensor,
+    dim: int,
+    shared: int,
+    step: int,
+) -> torch.Tensor:
+    """Return the part of a window that it finishes along an axis, and carry the rest over.
+
+    The first ``shared`` voxels are added to what is carried, those from ``step`` on are carried
+    to the next window. Each voxel is read and written once.
+    """
+    side = values.shape[dim]
+    if shared:
+        first = values.narrow(dim, 0, shared)
+        before = carried.narrow(dim, 0, shared).to(values.device, values.dtype)
+        torch.addcmul(before, first, weights.narrow(0, 0, shared), out=first)
+    straight = max(shared, step) if carried.dtype == values.dtype else side
+    if straight > shared:
+        values.narrow(dim, shared, straight - shared).mul_(
+            weights.narrow(0, shared, straight - shared)
+        )
+    if step < straight:
+        carried.narrow(dim, 0, straight - step).copy_(values.narrow(dim, step, straight - step))
+    if straight < side:  # never summed with anything yet: no need to go through the window
+        rest = carried.narrow(dim, straight - step, side - straight)
+        product = (
+            values.narrow(dim, straight, side - straight),
+            weights.narrow(0, straight, side - straight),
+        )
+        if carried.device == values.device:
+            torch.mul(*product, out=rest)
+        else:
+            rest.copy_(torch.mul(*product))
+    return values.narrow(dim, 0, step)
 
 
 def carried_shapes(tiling: Tiling, channels: int) -> list[tuple[int, ...] | None]:

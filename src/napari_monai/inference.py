@@ -33,12 +33,12 @@ from .preprocess import (
 from .results import Results
 from .returning import Returning
 from .run_plan import RunPlan
-from .runner import memory_layout
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
 from .sliding import Part, predict, predict_parts, tile
 from .tiling import Tiling
 from .volume import LabelVolume, Volume
+from .ways import Way
 from .windows import STRIP, Empty
 
 __all__ = ["predict", "segment", "segment_steps"]
@@ -135,7 +135,7 @@ class _Run:
         self.plan = RunPlan.of(model.description, settings)
         self.device = pick_device(settings.device)
         self.scratch = Scratch(scratch)
-        self.precision: Precision | torch.dtype = settings.precision
+        self.precision: Precision | Way = settings.precision
         self.budget = int(_SHARE * free_memory(torch.device("cpu")))
         if settings.memory > 0:
             self.budget = min(self.budget, int(settings.memory * GIB))
@@ -150,7 +150,7 @@ class _Run:
         yield Said(f"Running {self.model.name} on {device_name(self.device)}.")
         done = self.scratch.begin(self._key())
         if done:
-            self.precision = getattr(torch, done["precision"])
+            self.precision = Way.of(done["way"])
             yield Said("Going on where an earlier run stopped.")
         said: set[str] = set()
         for index in range(self.volume.times):
@@ -187,9 +187,8 @@ class _Run:
         description, settings = self.description, self.settings
         channels = len(self.outputs.channels) + (settings.uncertainty == "variance")
         window = tiling.window[tiling.ndim - description.inputs.spatial_dims :]
-        dtype = self.precision
-        if not isinstance(dtype, torch.dtype):
-            dtype = pick_precision(self.device, dtype)
+        way = self.precision
+        dtype = way.dtype if isinstance(way, Way) else pick_precision(self.device, way)
         batch = settings.batch_size or 1
         values = channels * int(np.prod(window))
         shape = (batch, prepared.channels, *window)
@@ -254,7 +253,7 @@ class _Run:
             if not isinstance(event, Part):
                 yield event
                 continue
-            self.precision = event.precision
+            self.precision = event.way
             labels = self.results.keep(index, returning, prepared, event)
             region: tuple[int | slice, ...] = returning.native(returning.region(event.box))
             if "t" in self.volume.leading:
@@ -271,8 +270,7 @@ class _Run:
         self.scratch.drop("maps")
 
     def _save(self, index: int, row: int) -> None:
-        precision = str(self.precision).removeprefix("torch.")
-        self.scratch.save({"time": index, "row": row, "precision": precision})
+        self.scratch.save({"time": index, "row": row, "way": str(self.precision)})
 
     def _key(self) -> str:
         """Return what has to be the same for a run to go on."""
@@ -311,9 +309,6 @@ class _Run:
             return networks
         _recent.clear()  # before the next ones are loaded: both may not fit
         networks = model.load_networks("cpu")
-        for network in networks:
-            layout = memory_layout(network, self.description.inputs.spatial_dims)
-            network.to(memory_format=layout)  # type: ignore[call-overload]
         try:
             for network in networks:
                 network.to(self.device)

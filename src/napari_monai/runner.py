@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .devices import device_name, is_out_of_memory
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Said
+from .ways import Way, candidates, formed, key_of, remember, remembered, usual
 
 FloatArray = npt.NDArray[np.float32]
 
 # Largest part of the voxels that a faster way may label differently.
 TOLERATED = 1e-3
 
-# What the comparison of precisions said of a network, so that each is compared once.
-_is_safe: WeakKeyDictionary[torch.nn.Module, dict[torch.dtype, bool]] = WeakKeyDictionary()
+# Forward passes from which it pays to find out which way is the fastest: that takes about eight.
+_WORTH_SEARCHING = 24
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ class Runner:
     networks
         Each from (batch, channel, *window) to (batch, output channel, *window); their outputs are
         averaged. They are left as they are, whatever happens.
-    device, dtype
-        Where and in which number format they run.
+    device, way
+        Where and how they run; a number format alone is run in its usual way.
     outputs
         What is made of what they give.
     flips
@@ -80,7 +80,7 @@ class Runner:
         self,
         networks: Sequence[torch.nn.Module],
         device: torch.device,
-        dtype: torch.dtype,
+        way: Way | torch.dtype,
         outputs: Outputs,
         *,
         flips: bool,
@@ -88,18 +88,23 @@ class Runner:
         compiled: bool = False,
     ) -> None:
         self.networks = tuple(networks)
-        self.plain: tuple[torch.nn.Module, ...] = ()
-        if compiled:
-            self.plain = self.networks
-            self.networks = tuple(_compiled(n) for n in networks)
         self.device = device
-        self.dtype = dtype
         self.outputs = outputs
+        self.compiled = compiled
         axes = range(-spatial_dims, 0)
         sets = range(2**spatial_dims if flips else 1)
         self.mirrors = [tuple(a for i, a in enumerate(axes) if s >> i & 1) for s in sets]
         self.spatial_dims = spatial_dims
-        self.layout = memory_layout(self.networks[0], spatial_dims)
+        self.way = Way()
+        self.forms: tuple[torch.nn.Module, ...] = ()
+        self.take(way if isinstance(way, Way) else usual(self.networks[0], way))
+
+    def take(self, way: Way) -> None:
+        """Run in another way from now on."""
+        self.way = way
+        self.forms = tuple(formed(n, way, self.spatial_dims) for n in self.networks)
+        if self.compiled:
+            self.forms = tuple(_compiled(n) for n in self.forms)
 
     @torch.inference_mode()
     def run(self, windows: FloatArray) -> torch.Tensor:
@@ -110,11 +115,12 @@ class Runner:
         )
         if self.device.type == "cuda":
             flat = flat.pin_memory()  # copied while the host goes on
-        batch = flat.to(self.device, non_blocking=True).contiguous(memory_format=self.layout)
+        layout = self.way.layout(self.spatial_dims)
+        batch = flat.to(self.device, non_blocking=True).contiguous(memory_format=layout)
         mean: torch.Tensor | None = None
         squares: torch.Tensor | None = None
         likely = self.outputs.likely
-        for network in self.networks:
+        for network in self.forms:
             with evaluating(network):
                 for axes in self.mirrors:
                     values = self._mirrored(network, batch, axes)
@@ -136,10 +142,10 @@ class Runner:
         self, network: torch.nn.Module, batch: torch.Tensor, axes: tuple[int, ...]
     ) -> torch.Tensor:
         flipped = batch.flip(axes) if axes else batch
-        if self.dtype == torch.float32:
+        if self.way.dtype == torch.float32:
             out = network(flipped)
         else:
-            with torch.autocast(self.device.type, self.dtype):
+            with torch.autocast(self.device.type, self.way.dtype):
                 out = network(flipped)
         if isinstance(out, (list, tuple)):  # deep supervision: the full resolution comes first
             out = out[0]
@@ -170,7 +176,7 @@ class Runner:
         except (RuntimeError, MemoryError, ValueError, IndexError) as error:
             if is_out_of_memory(error):
                 return None, "memory"
-            if self.plain:
+            if self.compiled:
                 return None, "compile"
             raise ModelError(
                 f"The network fails on windows of shape {windows.shape[1:]}: "
@@ -185,16 +191,17 @@ class Runner:
     def relieve(self, trouble: str, size: int) -> tuple[int, str]:
         """Make the next attempt easier; return its batch size and a line for the user."""
         if trouble == "compile":
-            self.networks, self.plain = self.plain, ()
+            self.compiled = False
+            self.take(self.way)
             return size, "The network cannot be compiled here: going on without."
         if trouble == "precision":
-            if self.dtype == torch.float32:
+            if self.way.dtype == torch.float32:
                 raise ModelError(
                     "The network gives values that are no numbers: the model is damaged, or the "
                     "image is far from what it was trained on."
                 )
-            line = f"Values overflow in {_name(self.dtype)}: going on in float32."
-            self.dtype = torch.float32
+            line = f"Values overflow in {self.way.precision}: going on in float32."
+            self.take(usual(self.networks[0], torch.float32))
             return size, line
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -206,29 +213,61 @@ class Runner:
         # Copies: the caller's networks stay where they are.
         self.networks = tuple(copy.deepcopy(n).to("cpu") for n in self.networks)
         self.device = torch.device("cpu")
-        self.dtype = torch.float32
+        self.take(usual(self.networks[0], torch.float32))
         return 1, line
 
-    def settle(self, window: FloatArray) -> Iterator[Said]:
-        """Go back to float32 where the faster precision labels a window differently."""
-        if self.dtype == torch.float32:
+    def settle(self, window: FloatArray, forwards: int) -> Iterator[Said]:
+        """Take the fastest way that labels a window as float32 does.
+
+        Where a run of so many ``forwards`` is worth it, the ways are timed, and the fastest one
+        is remembered for these weights, this machine and this shape of window.
+        """
+        search, wanted = forwards >= _WORTH_SEARCHING, self.way.dtype
+        if wanted == torch.float32 and not search:
             return
-        known = _is_safe.setdefault(self.networks[0], {})
-        if self.dtype not in known:
-            plain = copy.copy(self)
-            plain.mirrors = [()]
-            plain.outputs = replace(self.outputs, spread=False)
-            fast, trouble = plain.attempt(window[np.newaxis])
-            if trouble == "memory":  # then float32 fits even less
-                return
-            plain.dtype = torch.float32
-            exact, _ = plain.attempt(window[np.newaxis])
-            known[self.dtype] = fast is not None and (
-                exact is None or differing(fast, exact, self.outputs.activation) <= TOLERATED
+        key = key_of(self.networks, self.device, window.shape, wanted) if search else ""
+        found = remembered(key) if search else None
+        if found is not None:
+            self.take(found)
+            return
+        trial = copy.copy(self)
+        trial.compiled, trial.mirrors = False, [()]
+        trial.outputs = replace(self.outputs, spread=False)
+        trial.take(usual(self.networks[0], torch.float32))
+        seconds, exact = trial._timed(window, search)
+        if exact is None:  # then a faster way is all there may be
+            return
+        best, least = trial.way, seconds
+        first = self.networks[0]
+        tried = candidates(first, wanted) if search else [usual(first, wanted)]
+        for way in tried:
+            if way == trial.way:
+                continue
+            trial.take(way)
+            seconds, values = trial._timed(window, search)
+            same = values is not None and (
+                differing(values, exact, self.outputs.activation) <= TOLERATED
             )
-        if not known[self.dtype]:
-            yield Said(f"{_name(self.dtype)} changes the result: going on in float32.")
-            self.dtype = torch.float32
+            if not same and way == tried[0]:
+                yield Said(f"{way.precision} changes the result: going on in float32.")
+            if same and (seconds < least or not search):
+                best, least = way, seconds
+        self.take(best)
+        if search:
+            remember(key, best)
+            yield Said(f"Fastest here: {best}, {_duration(least)} a window.")
+
+    def _timed(self, window: FloatArray, search: bool) -> tuple[float, torch.Tensor | None]:
+        """Return the seconds that a window takes, and the outputs, if there are any."""
+        values, _ = self.attempt(window[np.newaxis])
+        if values is None or not search:
+            return np.inf, values
+        times = []
+        for _ in range(2):
+            start = time.perf_counter()
+            values, _ = self.attempt(window[np.newaxis])
+            times.append(time.perf_counter() - start)
+        return min(times), values
 
 
 class evaluating:  # noqa: N801 (a context, named like contextlib's)
@@ -245,16 +284,6 @@ class evaluating:  # noqa: N801 (a context, named like contextlib's)
     def __exit__(self, *_: object) -> None:
         if self.was_training:
             self.network.train()
-
-
-def memory_layout(network: torch.nn.Module, spatial_dims: int) -> torch.memory_format:
-    """Return the layout of tensors in which a network is fastest.
-
-    Channels last saves a quarter of the time in 2-D, but instance norm works through each
-    channel by itself and then loses 40 %. In 3-D it makes no difference.
-    """
-    by_channel = any(isinstance(m, _InstanceNorm) for m in network.modules())
-    return torch.channels_last if spatial_dims == 2 and not by_channel else torch.contiguous_format
 
 
 def activated(out: torch.Tensor, activation: Sequence[str]) -> torch.Tensor:
@@ -289,5 +318,5 @@ def _compiled(network: torch.nn.Module) -> torch.nn.Module:
     return made
 
 
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"

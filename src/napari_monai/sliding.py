@@ -7,7 +7,7 @@ computes the next batch, so that a caller needs to keep no more than it wants.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
 from .settings import Blend, Precision
 from .tiling import Box, Tiling, plan
+from .ways import Way
 from .windows import Empty, Source, Windows
 
 # Voxels of a batch where nobody asks for a batch size. A CPU gains nothing from larger ones.
@@ -35,15 +36,15 @@ class Part:
 
     ``done`` of ``total`` windows are through. The maps are final in ``box``, a part of the array's
     space; the boxes of all parts tile the array. ``results`` is what was made of the maps there:
-    by default the maps themselves, float32 of shape (channel, *box). ``precision`` is the number
-    format that the networks ran in.
+    by default the maps themselves, float32 of shape (channel, *box). ``way`` is how the networks
+    ran.
     """
 
     done: int
     total: int
     box: Box
     results: tuple[npt.NDArray[Any], ...]
-    precision: torch.dtype = torch.float32
+    way: Way = field(default_factory=Way)
 
     @property
     def values(self) -> FloatArray:
@@ -81,7 +82,7 @@ def predict_parts(
     activation: Sequence[str] = (),
     flips: bool = False,
     spread: bool = False,
-    precision: Precision | torch.dtype = "float32",
+    precision: Precision | torch.dtype | Way = "float32",
     compiled: bool = False,
     finish: Finish | None = None,
     empty: Empty | None = None,
@@ -111,8 +112,8 @@ def predict_parts(
         Whether to add a channel that says how far mirrored copies and networks are apart, see
         `Outputs`.
     precision
-        By name or as torch's type; ``"auto"`` takes the fastest one, and compares it with float32
-        first.
+        By name, as torch's type, or as the way of an earlier run; ``"auto"`` takes the fastest
+        way, and compares it with float32 first.
     compiled
         Whether to compile the network first.
     finish
@@ -138,19 +139,20 @@ def predict_parts(
     """
     windows = Windows(source, tiling)
     networks = (network,) if isinstance(network, torch.nn.Module) else tuple(network)
-    dtype = precision if isinstance(precision, torch.dtype) else pick_precision(device, precision)
+    way = pick_precision(device, precision) if isinstance(precision, str) else precision
     outputs = Outputs(tuple(activation), spread)
     runner = Runner(
         networks,
         device,
-        dtype,
+        way,
         outputs,
         flips=flips,
         spatial_dims=spatial_dims,
         compiled=compiled,
     )
     if precision == "auto":
-        yield from runner.settle(windows.busiest())
+        forwards = tiling.total * len(runner.mirrors) * len(networks)
+        yield from runner.settle(windows.busiest(), forwards)
     size = batch_size or _batch_size(runner, windows)
     run = _Run(windows, tiling, runner, finish=finish or _as_it_is, size=size, empty=empty)
     yield from run.parts(first_row)
@@ -204,7 +206,7 @@ def _batch_size(runner: Runner, windows: Windows) -> int:
     size = max(1, _BATCH_VOXELS.get(runner.device.type, 2**18) // int(np.prod(window)))
     if runner.device.type == "cuda" and size > 1:
         shape = (1, windows.channels, *window[len(window) - runner.spatial_dims :])
-        each = activations(runner.networks[0], shape, runner.dtype)
+        each = activations(runner.networks[0], shape, runner.way.dtype)
         size = max(1, min(size, free_memory(runner.device) // 2 // max(1, each)))
     return size
 
@@ -306,7 +308,7 @@ class _Run:
                 )
             box, part = self.blender.add(index, window)
             results = self.finish(box, part)
-            yield _Pending(index + 1, self.tiling.total, box, results, self.runner.dtype)
+            yield _Pending(index + 1, self.tiling.total, box, results, self.runner.way)
 
 
 class _Pending:
@@ -318,9 +320,9 @@ class _Pending:
         total: int,
         box: Box,
         results: Sequence[torch.Tensor],
-        precision: torch.dtype,
+        way: Way,
     ) -> None:
-        self.done, self.total, self.box, self.precision = done, total, box, precision
+        self.done, self.total, self.box, self.way = done, total, box, way
         self.results = [_on_host(r) for r in results]
         self.event: torch.cuda.Event | None = None
         if any(r.is_cuda for r in results):
@@ -331,7 +333,7 @@ class _Pending:
         if self.event is not None:
             self.event.synchronize()
         arrays = tuple(r.numpy() for r in self.results)
-        return Part(self.done, self.total, self.box, arrays, self.precision)
+        return Part(self.done, self.total, self.box, arrays, self.way)
 
 
 def _on_host(result: torch.Tensor) -> torch.Tensor:

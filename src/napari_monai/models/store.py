@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
-
 from ..errors import ModelError, ModelNotFoundError, did_you_mean
+from ..folders import data_folder
 from .description import ModelDescription
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ def shipped_folder() -> Path:
 
 def user_folder() -> Path:
     """Return the folder of the user's own models; it may not exist yet."""
-    home = os.environ.get("NAPARI_MONAI_HOME")
-    base = Path(home).expanduser() if home else Path(platformdirs.user_data_dir("napari-monai"))
-    return base / "models"
+    return data_folder() / "models"
 
 
 def catalogue() -> Catalogue:

@@ -1,0 +1,29 @@
+"""Where the program keeps what is the user's: models, choices, and what it has measured.
+
+``NAPARI_MONAI_HOME`` names one folder for all of it in place of the platform's own.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+_NAME = "napari-monai"
+
+
+def data_folder() -> Path:
+    """Return the folder of the user's models; it may not exist yet."""
+    return _home() or Path(platformdirs.user_data_dir(_NAME))
+
+
+def cache_folder() -> Path:
+    """Return the folder of what can be found out again; it may not exist yet."""
+    home = _home()
+    return home / "cache" if home else Path(platformdirs.user_cache_dir(_NAME))
+
+
+def _home() -> Path | None:
+    home = os.environ.get("NAPARI_MONAI_HOME")
+    return Path(home).expanduser() if home else None
