@@ -49,6 +49,10 @@ class ModelError(NapariMonaiError, ValueError):
     """A model that is damaged, incomplete, or does not fit the image."""
 
 
+class TrustError(ModelError):
+    """A model that brings code of its own, which the user has not agreed to run."""
+
+
 class ModelNotFoundError(NapariMonaiError, LookupError):
     """A model name that is not in the store."""
 

@@ -35,9 +35,10 @@ class RunPlan:
                 f"{dims}."
             )
         notes: tuple[str, ...] = ()
-        multiple = description.inputs.size_multiple
-        if any(n % multiple for n in window):
-            notes = (f"Window sides grow to multiples of {multiple}, as {description.name} needs.",)
+        multiples = description.inputs.multiples
+        if any(n % m for n, m in zip(window, multiples, strict=True)):
+            told = " x ".join(map(str, multiples if len(set(multiples)) > 1 else multiples[:1]))
+            notes = (f"Window sides grow to multiples of {told}, as {description.name} needs.",)
         decoding = _decoding(description)
         for name in ("threshold", "seed_threshold", "min_size"):
             value = getattr(settings, name)

@@ -58,16 +58,18 @@ def tile(
     *,
     overlap: float = 0.5,
     blend: Blend = "gaussian",
-    size_multiple: int = 1,
+    size_multiple: int | Sequence[int] = 1,
 ) -> Tiling:
     """Return the windows over the space of an array; a 2-D window runs over a volume's slices."""
     slices = len(shape) - len(window)
+    if isinstance(size_multiple, int):
+        size_multiple = (size_multiple,) * len(window)
     return plan(
         shape,
         (1,) * slices + tuple(window),
         overlap=overlap,
         blend=blend,
-        multiple=(1,) * slices + (size_multiple,) * len(window),
+        multiple=(1,) * slices + tuple(size_multiple),
     )
 
 
@@ -166,7 +168,7 @@ def predict(
     window: Sequence[int],
     overlap: float = 0.5,
     blend: Blend = "gaussian",
-    size_multiple: int = 1,
+    size_multiple: int | Sequence[int] = 1,
     batch_size: int | None = None,
     activation: Sequence[str] = (),
     flips: bool = False,

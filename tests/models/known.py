@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from napari_monai.models import (
     NetworkSpec,
     Operation,
     Outputs,
+    WeightsFile,
     save_model,
 )
 from napari_monai.networks import build_network
@@ -109,3 +111,17 @@ def random_model(
         description(dims, **{"network": spec, "inputs": inputs, **changes}),
         network.state_dict(),
     )
+
+
+def with_checkpoint(
+    model: Model, held: Any, *, key: str = "", prefix: str = "", loader: Any = "torch"
+) -> Model:
+    """Return a model whose weights are a checkpoint of ``torch.save``, or its very bytes."""
+    file = model.folder / "checkpoint.pth"
+    if isinstance(held, bytes):
+        file.write_bytes(held)
+    else:
+        torch.save(held, file)
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    weights = WeightsFile(file.name, sha256, loader, key, prefix)
+    return replace(model, description=replace(model.description, weights=(weights,)))

@@ -11,7 +11,16 @@ import pytest
 from tests.models.known import INSTANCES, description
 
 from napari_monai.errors import ModelError
-from napari_monai.models import Inferer, ModelDescription, Operation, WeightsFile
+from napari_monai.models import (
+    Inferer,
+    Inputs,
+    ModelDescription,
+    NetworkSpec,
+    Operation,
+    Outputs,
+    TestTensor,
+    WeightsFile,
+)
 from napari_monai.volume import LabelClass
 
 SHA = "0" * 64
@@ -34,7 +43,31 @@ FULL = description(
 )
 
 
-@pytest.mark.parametrize("told", [description(), FULL, description(3, **INSTANCES)])
+# What came with the exchange formats.
+EXCHANGED = description(
+    network=NetworkSpec("torchscript", {}, "torchscript"),
+    weights=(WeightsFile("fold_0.pt", SHA, "torchscript"), WeightsFile("1.pt", SHA, "torchscript")),
+    inputs=Inputs(("CT",), 2, size_multiple=(16, 32), fixed_size=True, modality="CT"),
+    inferer=Inferer(
+        (64, 64), flips=True, kind="simple", steps="nnunet", average="logits", mirror_axes=(1,),
+        padding="zeros",
+    ),
+    outputs=Outputs(
+        "classes", ("tumour", "core"), ("sigmoid",) * 2, "logits", select=(2, 0), regions=(1, 3)
+    ),
+    labels=(LabelClass(3, "core"), LabelClass(1, "tumour")),
+    trust="native_code",
+    blockers=("It needs prompts.",),
+    tests=(TestTensor("tests/in.npy", "tests/out.npy", 1e-3),),
+)  # fmt: skip
+CHECKPOINT = description(
+    weights=(WeightsFile("a.pth", SHA, "torch", key="network_weights", prefix="module."),)
+)
+
+
+@pytest.mark.parametrize(
+    "told", [description(), FULL, description(3, **INSTANCES), EXCHANGED, CHECKPOINT]
+)
 def test_round_trip_through_text(told):
     text = json.dumps(told.to_json(), ensure_ascii=False)
     assert ModelDescription.from_text(text) == told
@@ -154,6 +187,77 @@ def test_other_texts_are_refused(text, message):
         ModelDescription.from_text(text, source="x.json")
     assert str(caught.value).startswith("x.json")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        pytest.param("network.name", "unet", "the name 'torchscript'", id="source-name"),
+        pytest.param("network.source", "tabel", "Did you mean 'table'?", id="source"),
+        pytest.param("network.arguments", {"a": 1}, "no arguments", id="source-arguments"),
+        pytest.param("weights.0.loader", "torch", "the loader torchscript", id="loader"),
+        pytest.param("weights.0.key", "a", "key is for the loader torch", id="key"),
+        pytest.param("weights.0.prefix", "a", "prefix is for tensors", id="prefix"),
+        pytest.param("inputs.size_multiple", [8], "1 numbers for 2 dimensions", id="multiples"),
+        pytest.param("inputs.size_multiple", [8, 0], "1 or more, not 0", id="multiple-0"),
+        pytest.param("inputs.size_multiple", "8", "size_multiple needs a whole", id="multiple"),
+        pytest.param("inferer.mirror_axes", [2], "axes from 0 to 1", id="mirror"),
+        pytest.param("inferer.mirror_axes", [1, 0], "in order", id="mirror-order"),
+        pytest.param("inferer.steps", "nnuent", "Did you mean 'nnunet'?", id="steps"),
+        pytest.param("inferer.kind", "slide", "Did you mean 'sliding'?", id="inferer-kind"),
+        pytest.param("outputs.select", [1], "for each of 2 channels", id="select"),
+        pytest.param("outputs.select", [-1, 0], "from 0 up", id="select-negative"),
+        pytest.param("outputs.regions", [1], "for each of 2 channels", id="regions"),
+        pytest.param("outputs.regions", [1, 2], "but outputs.regions write", id="regions-labels"),
+        pytest.param("outputs.home", "logit", "Did you mean 'logits'?", id="home"),
+        pytest.param("trust", "data_only", "TorchScript file, which is code", id="trust"),
+        pytest.param("blockers", "x", "blockers needs a list", id="blockers"),
+        pytest.param("tests.0.input", "../x", "leaves the model's folder", id="test-path"),
+        pytest.param("tests.0.tolerance", -1, "tolerance is 0 or more", id="tolerance"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_exchanged_model_is_named(path, value, message):
+    values = copy.deepcopy(EXCHANGED.to_json())
+    _put(values, path, value)
+    with pytest.raises(ModelError) as caught:
+        ModelDescription.from_json(values, source="folder/model.json")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_description_from_before_the_exchange_formats_means_the_same():
+    values = FULL.to_json()
+    for key, fields in {
+        "network": ["source"],
+        "inputs": ["fixed_size", "modality"],
+        "inferer": ["kind", "steps", "average", "mirror_axes", "padding"],
+        "outputs": ["home", "select", "regions"],
+    }.items():
+        for name in fields:
+            del values[key][name]
+    for name in ("trust", "blockers", "tests"):
+        del values[name]
+    for name in ("loader", "key", "prefix"):
+        del values["weights"][0][name]
+    assert ModelDescription.from_json(values) == FULL
+
+
+def test_selected_channels_lie_in_the_network():
+    with pytest.raises(ModelError, match="takes channel 2 of a network of 2"):
+        description(outputs=replace(description().outputs, select=(0, 2)))
+    swapped = description(outputs=replace(description().outputs, select=(1, 0)))
+    assert swapped.outputs.select == (1, 0)
+
+
+@pytest.mark.parametrize("changes", [{"home": "logits"}, {"regions": (1, 2)}])
+def test_instances_come_home_as_probabilities(changes):
+    with pytest.raises(ModelError, match=r"outputs\.(home|regions)"):
+        replace(INSTANCES["outputs"], **changes)
+
+
+def test_one_multiple_is_that_of_all_axes():
+    assert Inputs(("a",), 3, size_multiple=8).multiples == (8, 8, 8)
+    assert Inputs(("a",), 2, size_multiple=(8, 4)).multiples == (8, 4)
 
 
 def test_sigmoid_classes_need_a_label_for_each_channel():

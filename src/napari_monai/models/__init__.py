@@ -6,14 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..preprocess import Operation
-from .description import (
-    Inferer,
-    Inputs,
-    ModelDescription,
-    NetworkSpec,
-    Outputs,
-    WeightsFile,
-)
+from .description import ModelDescription
+from .native import read as read_model
+from .parts import Inferer, Inputs, NetworkSpec, Outputs, TestTensor, WeightsFile
 from .store import (
     Catalogue,
     Model,
@@ -21,13 +16,12 @@ from .store import (
     find,
     list_models,
     load_model,
-    read_model,
     shipped_folder,
     user_folder,
 )
 
 if TYPE_CHECKING:
-    from .native import save_model
+    from .weights import save_model
 
 __all__ = [
     "Catalogue",
@@ -38,6 +32,7 @@ __all__ = [
     "NetworkSpec",
     "Operation",
     "Outputs",
+    "TestTensor",
     "WeightsFile",
     "catalogue",
     "find",
@@ -53,4 +48,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "save_model":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(".native", __name__).save_model
+    return importlib.import_module(".weights", __name__).save_model

@@ -8,24 +8,28 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError, ModelNotFoundError, did_you_mean
 from ..folders import data_folder
+from . import formats, native, trust
 from .description import ModelDescription
+from .native import DESCRIPTION_FILE
 
 if TYPE_CHECKING:
     import torch
 
-DESCRIPTION_FILE = "model.json"
-
 
 @dataclass(frozen=True)
 class Model:
-    """A description and the folder that holds the weights it names."""
+    """A description and the folder that holds the weights it names.
+
+    ``origin`` is the name of the format that it was read from.
+    """
 
     description: ModelDescription
     folder: Path
+    origin: str = "native"
 
     @property
     def name(self) -> str:
@@ -38,18 +42,29 @@ class Model:
         Of an ensemble it is the first one.
 
         Raises ModelError, naming the file or the tensor, where the weights are damaged or do not
-        fit the network.
+        fit the network, or with the first reason why the model cannot run at all; TrustError
+        where it brings code that the user has not agreed to run.
         """
-        return self.load_networks(device)[0]
+        from .weights import load_network
+
+        self.check_runs()
+        return load_network(self, device)
 
     def load_networks(self, device: str | torch.device = "cpu") -> tuple[torch.nn.Module, ...]:
         """Return a network for each file of weights: the members of an ensemble, or the one.
 
         Raises ModelError as `load_network`.
         """
-        from .native import load_network
+        from .weights import load_network
 
+        self.check_runs()
         return tuple(load_network(self, device, fold=i) for i in range(self.folds))
+
+    def check_runs(self) -> None:
+        """Raise ModelError if the model cannot run, TrustError if it may not."""
+        if self.description.blockers:
+            raise ModelError(self.description.blockers[0])
+        trust.require(self)
 
     @property
     def folds(self) -> int:
@@ -85,7 +100,7 @@ def catalogue() -> Catalogue:
     problems: list[ModelError] = []
     for folder in _model_folders():
         try:
-            model = read_model(folder)
+            model = native.read(folder)
         except ModelError as error:
             problems.append(error)
             continue
@@ -120,14 +135,26 @@ def find(name: str) -> Model:
         return models[name]
     for folder in _model_folders():
         if folder.name == name:
-            return read_model(folder)
+            return native.read(folder)
     raise ModelNotFoundError(f"No model named {name!r}. {did_you_mean(name, models)}")
 
 
-def load_model(name_or_path: str | os.PathLike[str]) -> Model:
-    """Return a model by its name in the store, or by the path of its folder or ``model.json``.
+def load_model(name_or_path: str | os.PathLike[str], **options: Any) -> Model:
+    """Return a model by its name in the store, or by the path of any format that can be read.
 
-    Raises ModelNotFoundError where there is none, ModelError where it is damaged.
+    Parameters
+    ----------
+    name_or_path
+        A name, a folder, or a file; see `napari_monai.models.formats`.
+    **options
+        What the format asks for, such as the ``architecture`` of a bare state dict.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If there is none.
+    ModelError
+        If it is damaged, or of no known format.
     """
     path = Path(name_or_path).expanduser()
     text = os.fspath(name_or_path)
@@ -141,22 +168,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> Model:
                 raise
     if not path.exists():
         raise ModelNotFoundError(f"No model at {path}: choose the folder of its model.json.")
-    return read_model(path.parent if path.name == DESCRIPTION_FILE else path)
-
-
-def read_model(folder: Path) -> Model:
-    """Return the model in a folder; reads its description only, not its weights."""
-    file = folder / DESCRIPTION_FILE
-    try:
-        text = file.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise ModelError(f"{folder} is no model: it has no {DESCRIPTION_FILE}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{file} cannot be read ({error}): get the model again.") from None
-    description = ModelDescription.from_text(text, source=str(file))
-    if not description.weights:
-        raise ModelError(f"{file} names no weights file: get the model again.")
-    return Model(description, folder)
+    return formats.read(path, **options)
 
 
 def _model_folders() -> list[Path]:

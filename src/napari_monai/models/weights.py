@@ -1,0 +1,195 @@
+"""Weights: read after a check of their sum, fitted to a network, and written as safetensors."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from ..errors import DeviceError, ModelError, NetworkError, WriteError
+from ..networks import build_network
+from .checkpoints import read_checkpoint, select_tensors
+from .description import ModelDescription
+from .native import DESCRIPTION_FILE
+from .parts import WeightsFile
+from .store import Model
+
+WEIGHTS_FILE = "weights.safetensors"
+
+
+def load_network(
+    model: Model, device: str | torch.device = "cpu", *, fold: int = 0
+) -> torch.nn.Module:
+    """Return a model's network on a device; see `Model.load_network`."""
+    source = model.description.network.source
+    if source != "table":  # the network stands in the weights file: its format loads it
+        module = importlib.import_module(f".{source}", __package__)
+        network: torch.nn.Module = module.load_network(model, device, fold=fold)
+        return network
+    tensors = read_weights(model, fold)
+    try:
+        network = _build(model.description)
+    except ModelError as error:
+        raise ModelError(f"{model.folder / DESCRIPTION_FILE}: {error}") from None
+    file = model.folder / model.description.weights[fold].path
+    _check_tensors(tensors, network.state_dict(), file)
+    network.load_state_dict(tensors)
+    try:
+        return network.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts that CUDA was compiled in
+        line = str(error).splitlines()[0]
+        raise DeviceError(f"{model.name} does not go to {device} ({line}): try the CPU.") from None
+
+
+def read_weights(model: Model, fold: int = 0) -> dict[str, torch.Tensor]:
+    """Return the tensors of a model, floating point ones in float32, after checking the file.
+
+    Raises ModelError if the file is missing, lies outside the model's folder, is not the one
+    that the description names by its SHA-256, or holds anything but tensors.
+    """
+    weights = model.description.weights[fold]
+    file = model.folder / weights.path
+    content = checked_content(model, fold)
+    if weights.loader == "torch":
+        held = read_checkpoint(content, file)
+    else:
+        held = _read_safetensors(content, file)
+    tensors = select_tensors(held, key=weights.key, prefix=weights.prefix, file=file)
+    return {k: t.float() if t.is_floating_point() else t for k, t in tensors.items()}
+
+
+def checked_content(model: Model, fold: int = 0) -> bytes:
+    """Return the bytes of a file of weights, those that its SHA-256 was worked out of.
+
+    Raises ModelError if the file is missing, lies outside the model's folder, or is not the one
+    that the description names by its SHA-256.
+    """
+    weights = model.description.weights[fold]
+    file = model.folder / weights.path
+    if not file.resolve().is_relative_to(model.folder.resolve()):
+        raise ModelError(f"{file} is a link out of the model's folder: get the model again.")
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise ModelError(f"{file} cannot be read ({reason}): get the model again.") from None
+    if hashlib.sha256(content).hexdigest() != weights.sha256:
+        raise ModelError(
+            f"{file} is damaged or not the one that {DESCRIPTION_FILE} names (its sha256 differs): "
+            "get the model again."
+        )
+    return content
+
+
+def _read_safetensors(content: bytes, file: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_safetensors(content)
+    except (SafetensorError, ValueError, KeyError) as error:
+        line = str(error).splitlines()[0]
+        raise ModelError(f"{file} is no safetensors file ({line}): get the model again.") from None
+
+
+def _build(description: ModelDescription) -> torch.nn.Module:
+    """Return the network that a description names, with random weights."""
+    try:
+        with torch.random.fork_rng(devices=[]):  # drawn in vain: others' random numbers stay
+            return build_network(description.network.name, description.network.arguments)
+    except NetworkError as error:
+        raise ModelError(f"network: {error}") from None
+
+
+def _check_tensors(
+    found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor], file: Path
+) -> None:
+    """Raise ModelError for the first tensor that is missing, left over or of another shape."""
+    cure = "get the model again."
+    for name, tensor in wanted.items():
+        if name not in found:
+            raise ModelError(f"{file} lacks tensor {name}: {cure}")
+        if found[name].shape != tensor.shape:
+            raise ModelError(
+                f"{file} has tensor {name} of shape {tuple(found[name].shape)}, the network needs "
+                f"{tuple(tensor.shape)}: {cure}"
+            )
+    for name in found:
+        if name not in wanted:
+            raise ModelError(f"{file} has tensor {name}, which the network lacks: {cure}")
+
+
+def save_model(
+    folder: str | os.PathLike[str],
+    description: ModelDescription,
+    state_dict: Mapping[str, torch.Tensor],
+    *,
+    half: bool = False,
+) -> Model:
+    """Write a model's folder and return the model as written.
+
+    Everything is written beside the folder first and then moved in, so that an interrupted run
+    leaves no half a model. Other files in the folder, such as a model card, stay.
+
+    Parameters
+    ----------
+    folder
+        Folder to make, or to replace the model in.
+    description
+        What the model is; its ``weights`` are filled in here.
+    state_dict
+        Tensors of the network that the description names.
+    half
+        Whether to store the weights in float16: half the size, read back as float32. Tensors
+        that do not fit its range stay in float32.
+
+    Raises
+    ------
+    ModelError
+        If the tensors do not fit the network.
+    WriteError
+        If the folder cannot be written.
+    """
+    target = Path(folder)
+    _check_tensors(state_dict, _build(description).state_dict(), target / WEIGHTS_FILE)
+    content = save_safetensors({k: _storable(t, half) for k, t in state_dict.items()})
+    weights = WeightsFile(WEIGHTS_FILE, hashlib.sha256(content).hexdigest())
+    written = dataclasses.replace(description, weights=(weights,))
+    text = json.dumps(written.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        _write(target, {WEIGHTS_FILE: content, DESCRIPTION_FILE: text.encode()})
+    except OSError as error:
+        reason = error.strerror or error
+        raise WriteError(f"{target} cannot be written ({reason}): choose another folder.") from None
+    return Model(written, target)
+
+
+def _storable(tensor: torch.Tensor, half: bool) -> torch.Tensor:
+    """Return a tensor of its own memory on the CPU, in float16 where asked for and possible."""
+    plain = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    if not (half and plain.is_floating_point()):
+        return plain
+    halved = plain.half()
+    return halved if bool(torch.isfinite(halved).all()) else plain
+
+
+def _write(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write files beside the target folder, then move them in."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
+    try:
+        for name, content in files.items():
+            (stage / name).write_bytes(content)
+        target.mkdir(exist_ok=True)
+        for name in files:
+            os.replace(stage / name, target / name)
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
