@@ -10,7 +10,11 @@ one of its networks is asked for. Every module of the table offers
     the network, a ``torch.nn.Module`` from ``(batch, in_channels, *spatial)`` to
     ``(batch, out_channels, *spatial)`` that gives logits;
 ``size_multiple(options)``
-    what the spatial sizes of its input have to be multiples of, 1 for any size.
+    what the spatial sizes of its input have to be multiples of, 1 for any size;
+``presets(spatial_dims)``
+    its options by size, see `SIZES`;
+``fixed_size(options)``
+    only where windows of one size alone make sense: that size.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NetworkError, did_you_mean
+from .monai_names import from_monai
 from .options import NetworkOptions, read_options, write_options
 
 if TYPE_CHECKING:
@@ -28,10 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NETWORKS",
+    "SIZES",
     "NetworkInfo",
     "build_network",
+    "fixed_size",
+    "from_monai",
     "network_arguments",
     "network_info",
+    "presets",
     "size_multiple",
 ]
 
@@ -58,20 +67,84 @@ class NetworkInfo:
     summary: str
 
 
-_ALL = (
-    NetworkInfo(
-        "unet",
-        "napari_monai.networks.unet",
-        dims=(2, 3),
-        summary="The first choice: small, fast, sharp at borders, good with few training images.",
-    ),
-    NetworkInfo(
-        "deeplabv3plus",
-        "napari_monai.networks.deeplab",
-        dims=(2, 3),
-        summary="For structures of very different sizes that need a wide view to be told apart.",
-    ),
+# Name, module, when to choose it.
+_ALL = tuple(
+    NetworkInfo(name, f"napari_monai.networks.{module}", (2, 3), summary)
+    for name, module, summary in (
+        (
+            "unet",
+            "unet",
+            "The first choice: small, fast, sharp at borders, good with few training images.",
+        ),
+        (
+            "residual_unet",
+            "residual_unet",
+            "The U-Net with wider residual units: when there are some hundred training images.",
+        ),
+        (
+            "basic_unet",
+            "basic_unet",
+            "The plain U-Net of the paper: for comparison, and for weights that were made for it.",
+        ),
+        (
+            "basic_unetplusplus",
+            "basic_unetplusplus",
+            "Nested ways up: for small structures at the price of twice the work of a U-Net.",
+        ),
+        (
+            "attention_unet",
+            "attention_unet",
+            "For a small organ in a large image, where most of the image has to be ignored.",
+        ),
+        (
+            "dynunet",
+            "dynunet",
+            "nnU-Net's network with MONAI's names: strong on CT and MR, with kernels and strides "
+            "for thick slices.",
+        ),
+        (
+            "segresnet",
+            "segresnet",
+            "Little memory for large 3D windows: for tumours and organs in MR and CT.",
+        ),
+        (
+            "segresnet_ds",
+            "segresnet_ds",
+            "The SegResNet of Auto3DSeg: as segresnet, also for slices much thicker than pixels.",
+        ),
+        (
+            "vnet",
+            "vnet",
+            "Wide 5x5 kernels: for smooth organs in volumes with voxels of equal sides.",
+        ),
+        (
+            "flexible_unet",
+            "flexible_unet",
+            "A U-Net on a classifier's encoder, which may start from published weights: for few "
+            "training images in colour.",
+        ),
+        (
+            "unetr",
+            "unetr",
+            "A transformer that sees a whole window of one size: with thousands of training "
+            "images or pre-trained weights.",
+        ),
+        (
+            "swin_unetr",
+            "swin_unetr",
+            "A transformer with shifting windows: for CT and MR with a large GPU and pre-trained "
+            "weights.",
+        ),
+        (
+            "deeplabv3plus",
+            "deeplab",
+            "For structures of very different sizes that need a wide view to be told apart.",
+        ),
+    )
 )
+
+# What presets are called.
+SIZES = ("small", "base", "large")
 
 NETWORKS: dict[str, NetworkInfo] = {info.name: info for info in _ALL}
 
@@ -157,14 +230,47 @@ def size_multiple(name: str, arguments: Mapping[str, Any]) -> int:
     return int(module.size_multiple(options))
 
 
+def fixed_size(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Return the one size of windows that a network was made for; None where it takes any.
+
+    Smaller images are padded within, larger ones refused.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    module, options = _read(name, arguments)
+    return module.fixed_size(options) if hasattr(module, "fixed_size") else None
+
+
+def presets(name: str, spatial_dims: int) -> dict[str, dict[str, Any]]:
+    """Return the options of a network by size: ``"small"``, ``"base"``, ``"large"``.
+
+    They are completed by ``spatial_dims``, ``in_channels`` and ``out_channels``.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or a number of dimensions that it does not come in.
+    """
+    info = network_info(name)
+    _require_dims(info, spatial_dims)
+    return dict(importlib.import_module(info.module).presets(spatial_dims))
+
+
 def _read(name: str, arguments: Mapping[str, Any]) -> tuple[Any, NetworkOptions]:
     """Return the module of a network and its checked options."""
     info = network_info(name)
     module = importlib.import_module(info.module)
     options = read_options(module.Options, arguments, name=name)
-    if options.spatial_dims not in info.dims:
+    _require_dims(info, options.spatial_dims)
+    return module, options
+
+
+def _require_dims(info: NetworkInfo, spatial_dims: int) -> None:
+    if spatial_dims not in info.dims:
         known = " or ".join(map(str, info.dims))
         raise NetworkError(
-            f"The network {name!r} has no {options.spatial_dims}D form: give spatial_dims {known}."
+            f"The network {info.name!r} has no {spatial_dims}D form: give spatial_dims {known}."
         )
-    return module, options

@@ -229,3 +229,20 @@ def build(**arguments: Any) -> DeepLabV3Plus:
 def size_multiple(options: Options) -> int:
     """Return 1: the network pads within."""
     return 1
+
+
+def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
+    """Return options by size; the large one in 2D is that of the paper but for its norm."""
+    # 3D windows are small: rates that reach beyond them would see nothing.
+    rates = {"atrous_rates": [6, 12, 18] if spatial_dims == 2 else [1, 2, 3]}
+    narrow = {"aspp_channels": 128, "decoder_channels": 128}
+    return {
+        "small": {**rates, **narrow, "channels": [16, 32, 64, 128]},
+        "base": {**rates, "channels": [32, 64, 128, 256]},
+        "large": {
+            **rates,
+            "block": "bottleneck",
+            "depths": [3, 4, 23, 3] if spatial_dims == 2 else [3, 4, 6, 3],
+            "channels": [64, 128, 256, 512],
+        },
+    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -47,9 +48,47 @@ def require(fits: bool, name: str, value: object, wanted: str) -> None:
         raise NetworkError(f"The network option {name} is {show(value)}: give {wanted}.")
 
 
-def require_dropout(value: float) -> None:
+def require_dropout(value: float, name: str = "dropout") -> None:
     """Refuse a dropout probability outside 0 to 1."""
-    require(0 <= value < 1, "dropout", value, "a probability from 0 up to, not including, 1")
+    require(0 <= value < 1, name, value, "a probability from 0 up to, not including, 1")
+
+
+def require_whole(name: str, *values: int, least: int = 1) -> None:
+    """Refuse numbers below the least."""
+    for value in values:
+        require(value >= least, name, value, f"{least} or more")
+
+
+def require_list(name: str, values: Sequence[object], length: int) -> None:
+    """Refuse a list of another length."""
+    require(len(values) == length, name, values, f"a list of {length}")
+
+
+def require_axes(
+    name: str, value: int | tuple[int, ...], spatial_dims: int, *, odd: bool = False
+) -> None:
+    """Refuse what is not one size of 1 or more, odd where asked for, or one for each axis."""
+    sizes = (value,) if isinstance(value, int) else value
+    fits = isinstance(value, int) or len(value) == spatial_dims
+    fits = fits and all(size >= 1 and (size % 2 == 1 or not odd) for size in sizes)
+    kind = "odd number" if odd else "number of 1 or more"
+    require(fits, name, value, f"one {kind}, or one for each of the {spatial_dims} axes")
+
+
+def per_axis(value: int | Sequence[int], spatial_dims: int) -> tuple[int, ...]:
+    """Return one size for each axis."""
+    return (value,) * spatial_dims if isinstance(value, int) else tuple(value)
+
+
+def total_stride(strides: Sequence[int | Sequence[int]], spatial_dims: int) -> tuple[int, ...]:
+    """Return by how much each axis shrinks in all, from the strides of the levels."""
+    steps = zip(*(per_axis(stride, spatial_dims) for stride in strides), strict=True)
+    return tuple(math.prod(each) for each in steps)
+
+
+def as_arguments(options: NetworkOptions) -> dict[str, Any]:
+    """Return options as keyword arguments, copied, as MONAI changes mappings in place."""
+    return copy.deepcopy(vars(options))
 
 
 def read_options(cls: type[OptionsT], arguments: Mapping[str, Any], *, name: str) -> OptionsT:

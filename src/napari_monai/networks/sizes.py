@@ -3,9 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
+
+
+class PaddedWithin(nn.Module):
+    """What makes one of MONAI's networks take images of any size from 1 up.
+
+    To stand before MONAI's class among the bases. The state dict is MONAI's own, and so are the
+    logits wherever MONAI takes the image.
+
+    Parameters
+    ----------
+    total_stride : tuple of int
+        By how much the network shrinks each axis.
+    **arguments
+        Those of MONAI's class.
+    """
+
+    def __init__(self, *, total_stride: tuple[int, ...], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.total_stride = total_stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(batch, out_channels, *spatial)`` of any image size from 1 up."""
+        return crop_to(super().forward(self.pad(x)), x.shape[2:])
+
+    def pad(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the image with the sizes that MONAI's network takes."""
+        return pad_to_stride(x, self.total_stride)
 
 
 def pad_to_stride(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
@@ -26,11 +55,28 @@ def pad_to_stride(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
     torch.Tensor
         The image, padded at the high side of each axis; the image itself when it fits.
     """
-    sizes = image.shape[2:]
-    positions = [-(-size // step) for size, step in zip(sizes, stride, strict=True)]
+    positions = [-(-size // step) for size, step in zip(image.shape[2:], stride, strict=True)]
     if max(positions) == 1:
         positions[-1] = 2
-    gaps = [count * step - size for count, step, size in zip(positions, stride, sizes, strict=True)]
+    return pad_to(image, [count * step for count, step in zip(positions, stride, strict=True)])
+
+
+def pad_to_least(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
+    """Repeat the last row of each axis until a network that rounds down has something left.
+
+    For networks that drop the rows which do not fill a stride and put them back themselves.
+    As in `pad_to_stride`, images that would end as a single position get a second one.
+    """
+    positions = [max(1, size // step) for size, step in zip(image.shape[2:], stride, strict=True)]
+    least = list(stride)
+    if max(positions) == 1:
+        least[-1] *= 2
+    return pad_to(image, [max(*pair) for pair in zip(image.shape[2:], least, strict=True)])
+
+
+def pad_to(image: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
+    """Repeat the last row of each axis up to these spatial sizes, none less than the image's."""
+    gaps = [wanted - size for wanted, size in zip(sizes, image.shape[2:], strict=True)]
     if not any(gaps):
         return image
     # F.pad counts axes from the last one; replicate, as reflection needs more than one row.

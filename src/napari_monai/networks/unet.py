@@ -7,15 +7,22 @@ STACOM 2018.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from monai.networks.nets.unet import UNet as MonaiUNet
 
-from .options import Layer, NetworkOptions, require, require_dropout
-from .sizes import crop_to, pad_to_stride
+from .options import (
+    Layer,
+    NetworkOptions,
+    as_arguments,
+    require,
+    require_axes,
+    require_dropout,
+    require_list,
+    total_stride,
+)
+from .sizes import PaddedWithin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +71,11 @@ class Options(NetworkOptions):
             self.channels,
             "two or more whole numbers of 1 or more",
         )
-        levels = len(self.channels) - 1
-        require(len(self.strides) == levels, "strides", self.strides, f"a list of {levels}")
+        require_list("strides", self.strides, len(self.channels) - 1)
         for stride in self.strides:
-            self._require_axes("strides", stride, odd=False)
-        self._require_axes("kernel_size", self.kernel_size, odd=True)
-        self._require_axes("up_kernel_size", self.up_kernel_size, odd=True)
+            require_axes("strides", stride, self.spatial_dims)
+        require_axes("kernel_size", self.kernel_size, self.spatial_dims, odd=True)
+        require_axes("up_kernel_size", self.up_kernel_size, self.spatial_dims, odd=True)
         require(self.num_res_units >= 0, "num_res_units", self.num_res_units, "0 or more")
         require_dropout(self.dropout)
         require(
@@ -79,46 +85,47 @@ class Options(NetworkOptions):
             "letters of A, D and N, each at most once",
         )
 
-    def _require_axes(self, name: str, value: int | tuple[int, ...], *, odd: bool) -> None:
-        sizes = (value,) if isinstance(value, int) else value
-        fits = isinstance(value, int) or len(value) == self.spatial_dims
-        fits = fits and all(size >= 1 and (size % 2 == 1 or not odd) for size in sizes)
-        kind = "odd number" if odd else "number of 1 or more"
-        require(fits, name, value, f"one {kind}, or one for each of the {self.spatial_dims} axes")
-
     @property
     def total_stride(self) -> tuple[int, ...]:
         """By how much the deepest level is smaller than the image, for each axis."""
-        per_axis = [
-            (stride,) * self.spatial_dims if isinstance(stride, int) else stride
-            for stride in self.strides
-        ]
-        return tuple(math.prod(steps) for steps in zip(*per_axis, strict=True))
+        return total_stride(self.strides, self.spatial_dims)
 
 
-class UNet(MonaiUNet):  # type: ignore[misc]  # MONAI is untyped
-    """MONAI's U-Net, padded within to the sizes it can take.
-
-    The state dict is that of :class:`monai.networks.nets.UNet` with the same arguments, and so
-    are the logits wherever that one takes the image.
-    """
-
-    def __init__(self, *, total_stride: tuple[int, ...], **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.total_stride = total_stride
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return logits ``(batch, out_channels, *spatial)`` of any image size from 1 up."""
-        padded = pad_to_stride(x, self.total_stride)
-        return crop_to(super().forward(padded), x.shape[2:])
+class UNet(PaddedWithin, MonaiUNet):  # type: ignore[misc]  # MONAI is untyped
+    """MONAI's U-Net, padded within to the sizes it can take."""
 
 
 def build(**arguments: Any) -> UNet:
     """Build a U-Net with random weights from the arguments of :class:`Options`."""
     options = Options(**arguments)
-    return UNet(total_stride=options.total_stride, **vars(options))
+    return UNet(total_stride=options.total_stride, **as_arguments(options))
 
 
 def size_multiple(options: Options) -> int:
     """Return 1: the network pads within."""
     return 1
+
+
+def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
+    """Return options by size; a level at full resolution keeps objects of a few voxels apart."""
+    widths = {
+        2: {
+            "small": [16, 32, 64, 128, 128],
+            "base": [16, 32, 64, 128, 192, 256],
+            "large": [32, 64, 128, 256, 384, 512],
+        },
+        3: {
+            "small": [8, 16, 32, 64, 128],
+            "base": [16, 32, 64, 128, 192],
+            "large": [32, 64, 128, 256, 384],
+        },
+    }
+    return {
+        size: {
+            "channels": channels,
+            "strides": [1, *[2] * (len(channels) - 2)],
+            "num_res_units": 2,
+            "norm": "batch" if spatial_dims == 2 else "instance",
+        }
+        for size, channels in widths[spatial_dims].items()
+    }
