@@ -49,9 +49,13 @@ class Blender:
     ) -> None:
         self.tiling = tiling
         self.carried = [
-            _empty(size, device, probabilities=probabilities)
+            _empty(size, device, probabilities=probabilities and tiling.importance is None)
             for size in carried_shapes(tiling, channels)
         ]
+        # Where weights do not come apart into axes, their sum is carried as a last channel.
+        self._importance: torch.Tensor | None = None
+        if tiling.importance is not None:
+            self._importance = torch.from_numpy(tiling.importance).to(device)
         self._weights = [
             [torch.from_numpy(w).to(device).view(-1, *(1,) * (tiling.ndim - axis - 1)) for w in ws]
             for axis, ws in enumerate(tiling.weights)
@@ -61,6 +65,8 @@ class Blender:
         """Move all that is held to another device."""
         self.carried = [None if c is None else c.to(device) for c in self.carried]
         self._weights = [[w.to(device) for w in ws] for ws in self._weights]
+        if self._importance is not None:
+            self._importance = self._importance.to(device)
 
     @torch.inference_mode()
     def add(self, index: int, values: torch.Tensor) -> tuple[Box, torch.Tensor]:
@@ -70,6 +76,8 @@ class Blender:
         """
         tiling, place = self.tiling, self.tiling.place(index)
         cell = tiling.cell(index)
+        if self._importance is not None:
+            values = torch.cat([values.mul_(self._importance), self._importance[None]])
         # Along each axis the sum over its windows comes first and the weights of the axes before
         # after it: what a window finishes along the last axis is all that they are put on.
         for axis in reversed(range(tiling.ndim)):
@@ -81,7 +89,10 @@ class Blender:
             shared = side - (starts[i] - starts[i - 1]) if i > 0 else 0
             step = starts[i + 1] - starts[i] if i + 1 < len(starts) else side
             values = _summed(values, self._weights[axis][i], there, axis + 1, shared, step)
-        return tiling.unpadded(cell), values[(slice(None), *_inner(cell, tiling))]
+        values = values[(slice(None), *_inner(cell, tiling))]
+        if self._importance is not None:
+            values = values[:-1].div_(values[-1:])
+        return tiling.unpadded(cell), values
 
 
 def _summed(
@@ -124,6 +135,7 @@ def _summed(
 
 def carried_shapes(tiling: Tiling, channels: int) -> list[tuple[int, ...] | None]:
     """Return the shape of what is carried along each axis; ``None`` where there is one window."""
+    channels += tiling.importance is not None
     shapes: list[tuple[int, ...] | None] = []
     for axis, starts in enumerate(tiling.starts):
         side = tiling.window[axis]
@@ -138,6 +150,7 @@ def carried_shapes(tiling: Tiling, channels: int) -> list[tuple[int, ...] | None
 
 def carried_bytes(tiling: Tiling, channels: int, *, probabilities: bool) -> int:
     """Return the memory that a `Blender` holds."""
+    probabilities = probabilities and tiling.importance is None
     sizes = [_size(s, probabilities) for s in carried_shapes(tiling, channels) if s]
     return sum(sizes)
 

@@ -37,15 +37,21 @@ class Outputs:
     spread
         Whether a last channel is added: how far the members (mirrored copies, networks) are
         apart, the variance of each probability, summed over the channels.
+    raw
+        Whether members and windows are averaged as they are, and activated later.
+    select
+        Which of the networks' channels are taken, in this order; none stands for all.
     """
 
     activation: tuple[str, ...] = ()
     spread: bool = False
+    raw: bool = False
+    select: tuple[int, ...] = ()
 
     @property
     def probabilities(self) -> bool:
         """Whether all values lie between 0 and 1."""
-        return bool(self.activation) and "identity" not in self.activation
+        return not self.raw and bool(self.activation) and "identity" not in self.activation
 
     @property
     def likely(self) -> slice | list[int]:
@@ -68,7 +74,8 @@ class Runner:
     outputs
         What is made of what they give.
     flips
-        Whether to average over all mirrored copies of each window.
+        Whether to average over all mirrored copies of each window; or the spatial axes, counted
+        from 0, that they are mirrored along.
     spatial_dims
         Spatial axes of the networks; 2-D ones take windows one voxel high.
     compiled
@@ -83,7 +90,7 @@ class Runner:
         way: Way | torch.dtype,
         outputs: Outputs,
         *,
-        flips: bool,
+        flips: bool | Sequence[int],
         spatial_dims: int,
         compiled: bool = False,
     ) -> None:
@@ -91,8 +98,9 @@ class Runner:
         self.device = device
         self.outputs = outputs
         self.compiled = compiled
-        axes = range(-spatial_dims, 0)
-        sets = range(2**spatial_dims if flips else 1)
+        along = range(spatial_dims * flips) if isinstance(flips, bool) else flips
+        axes = [a - spatial_dims for a in along]
+        sets = range(2 ** len(axes))
         self.mirrors = [tuple(a for i, a in enumerate(axes) if s >> i & 1) for s in sets]
         self.spatial_dims = spatial_dims
         self.way = Way()
@@ -108,7 +116,7 @@ class Runner:
 
     @torch.inference_mode()
     def run(self, windows: FloatArray) -> torch.Tensor:
-        """Return the activated outputs, float32 on the device, for (batch, channel, *window)."""
+        """Return the means over members, float32 on the device, for (batch, channel, *window)."""
         spatial = windows.shape[2:]
         flat = torch.from_numpy(windows).reshape(
             *windows.shape[:2], *spatial[len(spatial) - self.spatial_dims :]
@@ -118,24 +126,20 @@ class Runner:
         layout = self.way.layout(self.spatial_dims)
         batch = flat.to(self.device, non_blocking=True).contiguous(memory_format=layout)
         mean: torch.Tensor | None = None
-        squares: torch.Tensor | None = None
-        likely = self.outputs.likely
+        apart = _Apart(self.outputs)
         for network in self.forms:
             with evaluating(network):
                 for axes in self.mirrors:
                     values = self._mirrored(network, batch, axes)
                     if self.outputs.spread:
-                        square = values[:, likely].square().sum(1, keepdim=True)
-                        squares = square if squares is None else squares.add_(square)
+                        apart.add(values)
                     mean = values if mean is None else mean.add_(values)
         assert mean is not None
         members = len(self.networks) * len(self.mirrors)
         if members > 1:
             mean /= members
-        if squares is not None:
-            squares /= members
-            squares -= mean[:, likely].square().sum(1, keepdim=True)
-            mean = torch.cat([mean, squares.clamp_min_(0)], dim=1)
+        if self.outputs.spread:
+            mean = torch.cat([mean, apart.variance(mean, members)], dim=1)
         return mean.reshape(*mean.shape[:2], *spatial)
 
     def _mirrored(
@@ -154,7 +158,9 @@ class Runner:
                 f"The network turns a batch of shape {tuple(batch.shape)} into "
                 f"{tuple(out.shape)}: one value a voxel is needed."
             )
-        values = activated(out, self.outputs.activation)
+        if self.outputs.select:
+            out = out[:, self.outputs.select]
+        values = activated(out, () if self.outputs.raw else self.outputs.activation)
         return values.flip(axes) if axes else values
 
     def attempt(self, windows: FloatArray) -> tuple[torch.Tensor | None, str]:
@@ -241,9 +247,7 @@ class Runner:
                 continue
             trial = self._trial(way)
             values, _ = trial.attempt(window[np.newaxis])
-            if values is not None and (
-                differing(values, exact, self.outputs.activation) <= TOLERATED
-            ):
+            if values is not None and differing(values, exact, self.outputs) <= TOLERATED:
                 safe.append(trial)
             elif way == ways[0]:
                 yield Said(f"{way.precision} changes the result: going on in float32.")
@@ -281,6 +285,31 @@ def _fastest(runners: Sequence[Runner], window: FloatArray) -> tuple[Runner, flo
     return runners[best], least[best]
 
 
+class _Apart:
+    """How far the probabilities of members are apart: their variance, summed over the channels."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+        self.squares: torch.Tensor | None = None
+        self.total: torch.Tensor | None = None  # where the mean is not one of probabilities
+
+    def add(self, values: torch.Tensor) -> None:
+        """Add a member's values, (batch, channel, *window)."""
+        if self.outputs.raw:
+            values = activated(values, self.outputs.activation)
+        values = values[:, self.outputs.likely]
+        square = values.square().sum(1, keepdim=True)
+        self.squares = square if self.squares is None else self.squares.add_(square)
+        if self.outputs.raw:
+            self.total = values if self.total is None else self.total.add_(values)
+
+    def variance(self, mean: torch.Tensor, members: int) -> torch.Tensor:
+        """Return it, (batch, 1, *window), from the mean over so many members."""
+        assert self.squares is not None, "there is at least one member"
+        centre = mean[:, self.outputs.likely] if self.total is None else self.total / members
+        return (self.squares / members - centre.square().sum(1, keepdim=True)).clamp_min_(0)
+
+
 class evaluating:  # noqa: N801 (a context, named like contextlib's)
     """Have a network in evaluation mode, and afterwards in the mode that it was in."""
 
@@ -314,11 +343,11 @@ def activated(out: torch.Tensor, activation: Sequence[str]) -> torch.Tensor:
     return values
 
 
-def differing(first: torch.Tensor, second: torch.Tensor, activation: Sequence[str]) -> float:
+def differing(first: torch.Tensor, second: torch.Tensor, outputs: Outputs) -> float:
     """Return the part of the voxels that two outputs label differently."""
-    if "sigmoid" in activation:
-        kept = [i for i, name in enumerate(activation) if name == "sigmoid"]
-        differ = ((first[:, kept] >= 0.5) != (second[:, kept] >= 0.5)).any(dim=1)
+    if "sigmoid" in outputs.activation:
+        kept, middle = outputs.likely, 0 if outputs.raw else 0.5
+        differ = ((first[:, kept] >= middle) != (second[:, kept] >= middle)).any(dim=1)
     else:
         differ = first.max(dim=1).indices != second.max(dim=1).indices
     return float(differ.float().mean())

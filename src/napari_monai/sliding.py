@@ -20,7 +20,7 @@ from .events import Said
 from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
 from .settings import Blend, Precision
-from .tiling import Box, Tiling, plan
+from .tiling import Box, Padding, Steps, Tiling, plan
 from .ways import Way
 from .windows import Empty, Source, Windows
 
@@ -59,18 +59,44 @@ def tile(
     overlap: float = 0.5,
     blend: Blend = "gaussian",
     size_multiple: int | Sequence[int] = 1,
+    steps: Steps = "even",
+    padding: Padding = "mirror",
 ) -> Tiling:
-    """Return the windows over the space of an array; a 2-D window runs over a volume's slices."""
+    """Return the windows over the space of an array; a 2-D window runs over a volume's slices.
+
+    See `napari_monai.tiling.plan` for the parameters.
+    """
     slices = len(shape) - len(window)
-    if isinstance(size_multiple, int):
-        size_multiple = (size_multiple,) * len(window)
     return plan(
         shape,
         (1,) * slices + tuple(window),
         overlap=overlap,
         blend=blend,
-        multiple=(1,) * slices + tuple(size_multiple),
+        multiple=multiples(size_multiple, len(shape), len(window)),
+        steps=steps,
+        padding=padding,
     )
+
+
+def tile_whole(
+    shape: Sequence[int],
+    dims: int,
+    *,
+    size_multiple: int | Sequence[int] = 1,
+    padding: Padding = "mirror",
+) -> Tiling:
+    """Return the windows that take all of an image at once, or all of each slice of a volume."""
+    multiple = multiples(size_multiple, len(shape), dims)
+    window = tuple(-(-n // m) * m for n, m in zip(shape[-dims:], multiple[-dims:], strict=True))
+    return tile(
+        shape, window, overlap=0, blend="constant", size_multiple=size_multiple, padding=padding
+    )
+
+
+def multiples(size_multiple: int | Sequence[int], ndim: int, dims: int) -> tuple[int, ...]:
+    """Return what each side of a window must be a multiple of, for all axes of an array."""
+    each = (size_multiple,) * dims if isinstance(size_multiple, int) else tuple(size_multiple)
+    return (1,) * (ndim - dims) + each
 
 
 def predict_parts(
@@ -82,8 +108,10 @@ def predict_parts(
     spatial_dims: int,
     batch_size: int | None = None,
     activation: Sequence[str] = (),
-    flips: bool = False,
+    flips: bool | Sequence[int] = False,
     spread: bool = False,
+    raw: bool = False,
+    select: tuple[int, ...] = (),
     precision: Precision | torch.dtype | Way = "float32",
     compiled: bool = False,
     finish: Finish | None = None,
@@ -109,10 +137,16 @@ def predict_parts(
         ``("softmax",)``, or ``"sigmoid"`` or ``"identity"`` for each output channel; none leaves
         the outputs as they are. Windows, flips and networks are averaged after it.
     flips
-        Whether to average over all mirrored copies of each window.
+        Whether to average over all mirrored copies of each window; or along which of the
+        network's axes, counted from 0, they are mirrored.
     spread
         Whether to add a channel that says how far mirrored copies and networks are apart, see
         `Outputs`.
+    raw
+        Whether windows, flips and networks are averaged before the activation, which is left to
+        ``finish``.
+    select
+        Which of the network's channels are taken, in this order; none stands for all.
     precision
         By name, as torch's type, or as the way of an earlier run; ``"auto"`` takes the fastest
         way, and compares it with float32 first.
@@ -142,7 +176,7 @@ def predict_parts(
     windows = Windows(source, tiling)
     networks = (network,) if isinstance(network, torch.nn.Module) else tuple(network)
     way = pick_precision(device, precision) if isinstance(precision, str) else precision
-    outputs = Outputs(tuple(activation), spread)
+    outputs = Outputs(tuple(activation), spread, raw, select)
     runner = Runner(
         networks,
         device,
@@ -169,18 +203,26 @@ def predict(
     overlap: float = 0.5,
     blend: Blend = "gaussian",
     size_multiple: int | Sequence[int] = 1,
+    steps: Steps = "even",
+    padding: Padding = "mirror",
     batch_size: int | None = None,
     activation: Sequence[str] = (),
-    flips: bool = False,
+    flips: bool | Sequence[int] = False,
     precision: Precision | torch.dtype = "float32",
 ) -> FloatArray:
     """Run a network over an array and return its maps, float32 of shape (channel, *spatial).
 
-    A window of two numbers on an array of three spatial axes runs slice by slice. See
+    A window of two numbers on an array of three spatial axes runs slice by slice. See `tile` and
     `predict_parts` for the parameters.
     """
     tiling = tile(
-        array.shape[1:], window, overlap=overlap, blend=blend, size_multiple=size_multiple
+        array.shape[1:],
+        window,
+        overlap=overlap,
+        blend=blend,
+        size_multiple=size_multiple,
+        steps=steps,
+        padding=padding,
     )
     maps: FloatArray | None = None
     for event in predict_parts(
