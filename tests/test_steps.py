@@ -1,4 +1,4 @@
-"""Windows as MONAI and nnU-Net lay and weigh them: against MONAI's own run and nnU-Net's formulas."""
+"""Windows as MONAI and nnU-Net lay and weigh them: against MONAI and nnU-Net's formulas."""
 
 from __future__ import annotations
 

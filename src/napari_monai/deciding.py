@@ -8,10 +8,16 @@ from collections.abc import Sequence
 import torch
 
 from .models import ModelDescription
+from .runner import activated
+
+# A logit that leaves no doubt.
+_SURE = 20.0
 
 
 class Decider:
-    """Turns activated maps, (channel, *box) on any device, into classes and uncertainty.
+    """Turns maps, (channel, *box) on any device, into classes and uncertainty.
+
+    Maps are activated, but where something else is said.
 
     Parameters
     ----------
@@ -33,8 +39,22 @@ class Decider:
         likely = [name != "identity" for name in self.outputs.activation]
         self.likely = [i for i, is_likely in enumerate(likely) if is_likely]
 
+    @property
+    def ranks(self) -> bool:
+        """Whether the largest channel decides, so that classes can be told before activation."""
+        return self.outputs.softmax and self.outputs.kind == "classes" and self.threshold is None
+
+    def activated(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the networks' outputs activated; channels behind them stay as they are."""
+        channels = len(self.outputs.channels)
+        return torch.cat(
+            [activated(maps[None, :channels], self.outputs.activation)[0], maps[channels:]]
+        )
+
     def classes(self, maps: torch.Tensor) -> torch.Tensor:
         """Return class numbers, of the shape of the box."""
+        if self.outputs.regions:
+            return self._regions(maps)
         if self.outputs.kind == "instances":
             maps = maps[self.outputs.channels.index("foreground")][None]
         threshold = self.threshold
@@ -48,6 +68,14 @@ class Decider:
             order = 1 + maps[1:].max(dim=0).indices
             order[1 - maps[0] < threshold] = 0
         return self.numbers.to(order.device)[order]
+
+    def _regions(self, maps: torch.Tensor) -> torch.Tensor:
+        """Return the number of the last region over each voxel."""
+        threshold = 0.5 if self.threshold is None else self.threshold
+        found = torch.zeros(maps.shape[1:], dtype=self.numbers.dtype, device=maps.device)
+        for values, number in zip(maps, self.outputs.regions, strict=True):
+            found[values >= threshold] = number
+        return found
 
     def probabilities(self, maps: torch.Tensor) -> torch.Tensor:
         """Return the maps that are probabilities."""
@@ -70,8 +98,8 @@ def _entropy(p: torch.Tensor) -> torch.Tensor:
     return terms
 
 
-def background(activation: Sequence[str], channels: int) -> tuple[float, ...]:
-    """Return what a network would say of a place where there is nothing."""
+def background(activation: Sequence[str], channels: int, *, raw: bool = False) -> tuple[float, ...]:
+    """Return what a network would say of a place where there is nothing; ``raw``: as logits."""
     if tuple(activation) == ("softmax",):
-        return (1.0, *(0.0,) * (channels - 1))
-    return (0.0,) * channels
+        return (_SURE if raw else 1.0, *(0.0,) * (channels - 1))
+    return tuple(-_SURE if raw and name == "sigmoid" else 0.0 for name in activation)

@@ -35,7 +35,7 @@ from .returning import Returning
 from .run_plan import RunPlan
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
-from .sliding import Part, predict, predict_parts, tile
+from .sliding import Part, predict, predict_parts, tile, tile_whole
 from .tiling import Tiling
 from .volume import LabelVolume, Volume
 from .ways import Way
@@ -204,19 +204,28 @@ class _Run:
             # Activations, logits and probabilities.
             windows=activations(networks[0], shape, dtype) + 3 * 4 * batch * values,
             carried=carried_bytes(
-                tiling, channels, probabilities="identity" not in self.outputs.activation
+                tiling,
+                channels,
+                probabilities=not self.plan.raw and "identity" not in self.outputs.activation,
             ),
             results=results,
             on_gpu=self.device.type != "cpu",
         )
 
     def _tiling(self, shape: tuple[int, ...]) -> Tiling:
+        plan, inputs = self.plan, self.description.inputs
+        if plan.whole:
+            return tile_whole(
+                shape, inputs.spatial_dims, size_multiple=inputs.multiples, padding=plan.padding
+            )
         return tile(
             shape,
-            self.plan.window,
-            overlap=self.plan.overlap,
-            blend=self.plan.blend,
-            size_multiple=self.description.inputs.size_multiple,
+            plan.window,
+            overlap=plan.overlap,
+            blend=plan.blend,
+            size_multiple=inputs.multiples,
+            steps=plan.steps,
+            padding=plan.padding,
         )
 
     def _time_point(
@@ -228,7 +237,8 @@ class _Run:
         networks: Sequence[torch.nn.Module],
     ) -> Iterator[Event]:
         """Segment one time point into the arrays of the run."""
-        returning = Returning(prepared.back)
+        returning = Returning(prepared.back, nearest=self.outputs.home == "labels")
+        self.results.begin(index, prepared)
         rows = len(tiling.starts[0])
         parts: Iterator[Said | Part] = iter(())
         if first_row < rows:
@@ -241,8 +251,10 @@ class _Run:
                 spatial_dims=self.description.inputs.spatial_dims,
                 batch_size=self.settings.batch_size,
                 activation=self.outputs.activation,
-                flips=self.plan.flips,
+                flips=self.plan.mirror_axes,
                 spread=self.settings.uncertainty == "variance",
+                raw=self.plan.raw,
+                select=self.outputs.select,
                 compiled=self.settings.compile,
                 precision=self.precision,
                 finish=lambda box, maps: self.results.finished(returning, box, maps),
@@ -294,7 +306,7 @@ class _Run:
         if threshold is None:
             yield Said(f"All windows are run: {raw:g} cannot be told after preprocessing.")
             return None
-        maps = background(self.outputs.activation, len(self.outputs.channels))
+        maps = background(self.outputs.activation, len(self.outputs.channels), raw=self.plan.raw)
         if self.settings.uncertainty == "variance":
             maps = (*maps, 0.0)
         return Empty(tuple(float(t) for t in threshold), maps)

@@ -71,9 +71,18 @@ class Results:
         instances, the maps as they are.
         """
         settings, channels = self.settings, len(self.outputs.channels)
+        late = self.plan.raw and self.outputs.home == "logits"
+        if self.plan.raw and not late:
+            maps = self.decider.activated(maps)
+        # The most probable class is that of the largest logit.
+        ranked = late and self.decider.ranks
 
         def make(maps: torch.Tensor) -> list[torch.Tensor]:
-            found = [self.decider.classes(maps[:channels])]
+            found = [self.decider.classes(maps[:channels])] if ranked else []
+            if late and not (ranked and self._labels_only):
+                maps = self.decider.activated(maps)
+            if not ranked:
+                found.append(self.decider.classes(maps[:channels]))
             if settings.uncertainty == "variance":
                 found.append(maps[channels])
             elif settings.uncertainty == "entropy":
@@ -84,6 +93,14 @@ class Results:
 
         results = returning.bring(box, maps, make)
         return [*results, maps[:channels]] if self.instances else results
+
+    def begin(self, index: int, prepared: Preparation) -> None:
+        """Put what is known of a time point before its windows: background outside of the crop."""
+        if not (self.settings.probabilities and self.outputs.softmax):
+            return  # all arrays are 0 at first
+        at = (index,) * ("t" in self.volume.leading)
+        for box in prepared.back.outside:
+            self._array("probabilities")[(*at, 0, *prepared.back.to_native(box))] = 1
 
     def keep(
         self, index: int, returning: Returning, prepared: Preparation, part: Part
@@ -150,6 +167,10 @@ class Results:
             return np.dtype(np.float32)
         highest = max((c.number for c in self.description.labels), default=1)
         return np.dtype(np.int32) if self.instances else np.min_scalar_type(highest)
+
+    @property
+    def _labels_only(self) -> bool:
+        return self.settings.uncertainty != "entropy" and not self.settings.probabilities
 
     @property
     def voxel_bytes(self) -> int:

@@ -10,16 +10,39 @@ from .errors import ModelError, SettingsError, did_you_mean
 from .instances import decode
 from .models import ModelDescription
 from .settings import Blend, InferenceSettings
+from .tiling import Padding, Steps
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The model's description with the settings of the run put in."""
+    """The model's description with the settings of the run put in.
+
+    Attributes
+    ----------
+    window, overlap, blend, steps, padding
+        See `napari_monai.tiling.plan`.
+    whole
+        Whether the image, or each slice, is run at once and not in windows.
+    mirror_axes
+        Axes of the network along which mirrored copies are averaged.
+    raw
+        Whether windows, copies and networks are averaged before the activation.
+    threshold
+        Probability from which a voxel is foreground.
+    decoding
+        How maps become objects.
+    notes
+        Lines for the user.
+    """
 
     window: tuple[int, ...]
     overlap: float
     blend: Blend
-    flips: bool
+    steps: Steps
+    padding: Padding
+    whole: bool
+    mirror_axes: tuple[int, ...]
+    raw: bool
     threshold: float | None
     decoding: dict[str, Any]
     notes: tuple[str, ...]
@@ -34,9 +57,21 @@ class RunPlan:
                 f"Window {tuple(window)} has {len(window)} numbers, but {description.name} needs "
                 f"{dims}."
             )
+        if description.outputs.home == "logits" and inferer.average != "logits":
+            raise ModelError(
+                f"{description.name} brings logits home, so inferer.average is logits too, not "
+                f"{inferer.average}."
+            )
+        if description.inputs.fixed_size and window != inferer.window:
+            raise SettingsError(
+                f"{description.name} takes windows of {inferer.window} only: leave the window out."
+            )
         notes: tuple[str, ...] = ()
+        whole = inferer.kind == "simple"
+        if whole and settings.window is not None:
+            notes = (f"{description.name} takes the whole image at once: the window is not used.",)
         multiples = description.inputs.multiples
-        if any(n % m for n, m in zip(window, multiples, strict=True)):
+        if not whole and any(n % m for n, m in zip(window, multiples, strict=True)):
             told = " x ".join(map(str, multiples if len(set(multiples)) > 1 else multiples[:1]))
             notes = (f"Window sides grow to multiples of {told}, as {description.name} needs.",)
         decoding = _decoding(description)
@@ -51,11 +86,19 @@ class RunPlan:
             elif name != "threshold":
                 label = next(o.label for o in settings.options() if o.name == name)
                 notes = (*notes, f"{label} is for models of objects: it does nothing here.")
+        flips = inferer.flips if settings.flips is None else settings.flips
+        axes = tuple(range(dims)) if inferer.mirror_axes is None else inferer.mirror_axes
+        if flips and not axes:
+            notes = (*notes, f"{description.name} was not made for mirrored copies: none is run.")
         return cls(
             window=tuple(window),
             overlap=inferer.overlap if settings.overlap is None else settings.overlap,
             blend=inferer.blend if settings.blend is None else settings.blend,
-            flips=inferer.flips if settings.flips is None else settings.flips,
+            steps=inferer.steps,
+            padding=inferer.padding,
+            whole=whole,
+            mirror_axes=axes if flips else (),
+            raw=inferer.average == "logits",
             threshold=settings.threshold,
             decoding=decoding,
             notes=notes,

@@ -267,8 +267,9 @@ def _nnunet_importance(sides: Sequence[int]) -> Weights:
     product = reduce(np.multiply.outer, lines)
     product /= product.max() / 10
     # By way of float32, as torch does it.
-    rounded = product.astype(np.float32).astype(np.float16).astype(np.float32)
-    return np.maximum(rounded, rounded[rounded > 0].min())
+    rounded: Weights = product.astype(np.float32).astype(np.float16).astype(np.float32)
+    least: np.float32 = rounded[rounded > 0].min()
+    return np.maximum(rounded, least)
 
 
 _IMPORTANCE: Mapping[str, Callable[[Sequence[int]], Weights]] = {
