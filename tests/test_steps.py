@@ -66,6 +66,16 @@ def test_logits_and_labels_are_those_of_monai(drawn, overlap, blend):
     np.testing.assert_array_equal(ours.argmax(0), expected.argmax(0))
 
 
+def test_borders_are_repeated_as_monai_repeats_them():
+    array = np.random.default_rng(0).normal(size=(1, 5, 11, 3)).astype(np.float32)
+    told = {"overlap": 0.5, "mode": "gaussian", "padding_mode": "replicate"}
+    with torch.inference_mode():
+        inputs = torch.from_numpy(array)[None]
+        expected = sliding_window_inference(inputs, (8, 6, 8), 3, NETWORKS[3], **told)[0]
+    ours = predict(array, NETWORKS[3], device=CPU, window=(8, 6, 8), steps="monai", padding="edge")
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
+
+
 def _nnunet(array: np.ndarray, network: nn.Module, window: tuple[int, ...], step: float):
     """Return the mean of windows over all of an image, as nnU-Net's predictor has it.
 

@@ -174,7 +174,7 @@ class Inferer:
     steps: Literal["even", "monai", "nnunet"] = "even"
     average: Literal["probabilities", "logits"] = "probabilities"
     mirror_axes: tuple[int, ...] | None = None
-    padding: Literal["mirror", "zeros"] = "mirror"
+    padding: Literal["mirror", "zeros", "edge"] = "mirror"
 
     def __post_init__(self) -> None:
         if not self.window or min(self.window) < 1:
