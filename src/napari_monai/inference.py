@@ -238,7 +238,6 @@ class _Run:
     ) -> Iterator[Event]:
         """Segment one time point into the arrays of the run."""
         returning = Returning(prepared.back, nearest=self.outputs.home == "labels")
-        self.results.begin(index, prepared)
         rows = len(tiling.starts[0])
         parts: Iterator[Said | Part] = iter(())
         if first_row < rows:

@@ -1,4 +1,4 @@
-"""Linear and nearest resampling between grids of the same axes, and the way back.
+"""Linear and nearest resampling between grids of the same axes and centre, and the way back.
 
 Spacing changes axis by axis, so every resampling here is separable: a list of positions an axis.
 """
@@ -21,12 +21,13 @@ Box = tuple[slice, ...]
 def positions(source: Grid, target: Grid) -> list[Positions]:
     """Return where the voxels of ``target`` lie, axis by axis, in indices of ``source``.
 
-    Both have the same axis directions; one may be a part of the other.
+    Both have the same axis directions and the same centre.
     """
-    centres = np.round(source.world_to_index(target.centre), 9)
-    sizes = zip(centres, target.shape, source.spacing, target.spacing, strict=True)
+    sizes = zip(source.shape, target.shape, source.spacing, target.spacing, strict=True)
     # Rounded, so that a voxel that lies on another one is not blended with its neighbour.
-    return [np.round((np.arange(m) - (m - 1) / 2) * (t / s) + c, 9) for c, m, s, t in sizes]
+    return [
+        np.round((np.arange(m) - (m - 1) / 2) * (t / s) + (n - 1) / 2, 9) for n, m, s, t in sizes
+    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,24 +107,13 @@ def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:
 class WayBack:
     """How a prepared grid lies on the grid that it was made from.
 
-    ``oriented`` is the native grid after ``how``; ``prepared`` has the same axes, and maybe
-    another spacing, or a part of the space.
-
-    Attributes
-    ----------
-    inside
-        The box of the oriented grid that was prepared, where that is not all: what lies outside
-        is background.
-    nearest
-        Whether a voxel takes the nearest prepared one's values along each axis; none stands for
-        no axis.
+    ``oriented`` is the native grid after ``how``; ``prepared`` has the same axes and centre, and
+    maybe another spacing.
     """
 
     native: Grid
     how: Reorientation
     prepared: Grid
-    inside: Box | None = None
-    nearest: tuple[bool, ...] = ()
 
     @property
     def oriented(self) -> Grid:
@@ -131,39 +121,14 @@ class WayBack:
         return self.native.reoriented(self.how)
 
     @property
-    def box(self) -> Box:
-        """The box of the oriented grid that was prepared."""
-        return self.inside or tuple(slice(0, n) for n in self.oriented.shape)
-
-    @property
-    def outside(self) -> tuple[Box, ...]:
-        """Boxes that tile the rest of the oriented grid."""
-        boxes: list[Box] = []
-        shape, box = self.oriented.shape, self.box
-        for axis, (side, n) in enumerate(zip(box, shape, strict=True)):
-            later = tuple(slice(0, m) for m in shape[axis + 1 :])
-            for part in (slice(0, side.start), slice(side.stop, n)):
-                if part.start < part.stop:
-                    boxes.append((*box[:axis], part, *later))
-        return tuple(boxes)
-
-    def to_native(self, box: Box) -> Box:
-        """Return a box of the oriented grid as a box of the native one, in its axis order."""
-        return self.how.inverse().box(box, self.oriented.shape)
-
-    @property
     def resampled(self) -> bool:
         """Whether the spacing was changed, so that the way back is not exact."""
-        return not np.allclose(self.prepared.spacing, self.oriented.spacing, rtol=1e-9)
+        return self.prepared.shape != self.oriented.shape or not np.allclose(
+            self.prepared.spacing, self.oriented.spacing, rtol=1e-9
+        )
 
     def prepare_labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return labels on the native grid as labels on the prepared one: the nearest voxel's.
-
-        Beyond the native grid there is background.
-        """
+        """Return labels on the native grid as labels on the prepared one: the nearest voxel's."""
         oriented = self.how.apply(labels)
-        result = np.ascontiguousarray(oriented[np.ix_(*nearest(self.oriented, self.prepared))])
-        at = zip(positions(self.oriented, self.prepared), self.oriented.shape, strict=True)
-        for axis, (where, n) in enumerate(at):
-            np.moveaxis(result, axis, 0)[(where < -0.5) | (where > n - 0.5)] = 0
-        return result
+        index = nearest(self.oriented, self.prepared)
+        return np.ascontiguousarray(oriented[np.ix_(*index)])

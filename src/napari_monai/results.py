@@ -94,14 +94,6 @@ class Results:
         results = returning.bring(box, maps, make)
         return [*results, maps[:channels]] if self.instances else results
 
-    def begin(self, index: int, prepared: Preparation) -> None:
-        """Put what is known of a time point before its windows: background outside of the crop."""
-        if not (self.settings.probabilities and self.outputs.softmax):
-            return  # all arrays are 0 at first
-        at = (index,) * ("t" in self.volume.leading)
-        for box in prepared.back.outside:
-            self._array("probabilities")[(*at, 0, *prepared.back.to_native(box))] = 1
-
     def keep(
         self, index: int, returning: Returning, prepared: Preparation, part: Part
     ) -> npt.NDArray[Any]:

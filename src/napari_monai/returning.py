@@ -32,19 +32,15 @@ class Returning:
     back
         How the prepared grid lies on the native one.
     nearest
-        Whether a voxel takes the values of the nearest one along all axes, instead of
-        interpolated ones.
+        Whether a voxel takes the values of the nearest one, instead of interpolated ones.
     """
 
     def __init__(self, back: WayBack, *, nearest: bool = False) -> None:
         self.back = back
         self.shape = back.prepared.shape
-        near = (True,) * len(self.shape) if nearest else back.nearest or (False,) * len(self.shape)
-        places = positions(back.prepared, back.oriented)
-        #: Where the voxels inside lie, axis by axis, in indices of the prepared grid.
         self.at = [
-            np.clip(np.floor(where[side] + 0.5) if take else where[side], 0, n - 1)
-            for where, side, take, n in zip(places, back.box, near, self.shape, strict=True)
+            np.clip(np.floor(where + 0.5) if nearest else where, 0, n - 1)
+            for where, n in zip(positions(back.prepared, back.oriented), self.shape, strict=True)
         ]
         #: Whether the voxels of an axis are those of the native grid.
         self.same = [
@@ -61,16 +57,8 @@ class Returning:
     def region(self, box: Box) -> Box:
         """Return the box of the oriented native grid that is decided when a part is finished.
 
-        These boxes tile what of that grid was prepared. They may be empty, where it is the
-        coarser one.
+        These boxes tile that grid. They may be empty, where it is the coarser one.
         """
-        return tuple(
-            slice(side.start + all_.start, side.stop + all_.start)
-            for side, all_ in zip(self._decided(box), self.back.box, strict=True)
-        )
-
-    def _decided(self, box: Box) -> Box:
-        """Return the box of the voxels inside that is decided when a part is finished."""
         sides = []
         for where, side, n in zip(self.at, box, self.shape, strict=True):
             first = 0 if side.start == 0 else np.searchsorted(where, side.start - 1, "right")
@@ -80,7 +68,7 @@ class Returning:
 
     def native(self, region: Box) -> Box:
         """Return a box of the oriented grid as a box of the native one, in its axis order."""
-        return self.back.to_native(region)
+        return self.back.how.inverse().box(region, self.back.oriented.shape)
 
     @torch.inference_mode()
     def bring(
@@ -102,7 +90,7 @@ class Returning:
         at = [
             where[side.start : side.stop] - (part.stop - size)
             for where, side, part, size in zip(
-                self.at, self._decided(box), box, wide.shape[1:], strict=True
+                self.at, self.region(box), box, wide.shape[1:], strict=True
             )
         ]
         rows = max(1, _SLAB // max(1, len(maps) * int(np.prod([len(a) for a in at[1:]]))))
@@ -131,22 +119,20 @@ class Returning:
 
 
 def bring_labels(back: WayBack, labels: Any) -> Iterator[tuple[Box, npt.NDArray[Any]]]:
-    """Yield labels on the native grid, the nearest voxel's, in boxes that tile what was prepared.
+    """Yield labels on the native grid, the nearest voxel's, in boxes that tile it.
 
     ``labels`` lie on the prepared grid, in memory or on disk; a slab of them is held at once.
     """
-    home = back.how.inverse()
-    whole, *others = back.box
-    near, *nears = nearest(back.prepared, back.oriented)
-    nears = [n[side] for n, side in zip(nears, others, strict=True)]
-    rows = max(1, _SLAB // int(np.prod([len(n) for n in nears])))
-    for start in range(whole.start, whole.stop, rows):
-        stop = min(start + rows, whole.stop)
-        first = near[start:stop]
+    home, shape = back.how.inverse(), back.oriented.shape
+    near = nearest(back.prepared, back.oriented)
+    rows = max(1, _SLAB // int(np.prod(shape[1:])))
+    for start in range(0, shape[0], rows):
+        stop = min(start + rows, shape[0])
+        first, *others = near[0][start:stop], *near[1:]
         low = int(first[0])
-        slab = np.asarray(labels[low : int(first[-1]) + 1])[np.ix_(first - low, *nears)]
-        box = (slice(start, stop), *others)
-        yield back.to_native(box), np.ascontiguousarray(home.apply(slab))
+        slab = np.asarray(labels[low : int(first[-1]) + 1])[np.ix_(first - low, *others)]
+        box = (slice(start, stop), *(slice(0, n) for n in shape[1:]))
+        yield home.box(box, shape), np.ascontiguousarray(home.apply(slab))
 
 
 class _Planes:
