@@ -35,6 +35,7 @@ from .returning import Returning
 from .run_plan import RunPlan
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
+from .settling import most_lanes
 from .sliding import Part, predict, predict_parts, tile, tile_whole
 from .tiling import Tiling
 from .volume import LabelVolume, Volume
@@ -199,10 +200,11 @@ class _Run:
             results = voxels * self.results.voxel_bytes
             results += (8 + DECODING) * prepared_voxels if self.results.instances else 0
         image = 4 * prepared.channels * prepared_voxels
+        lanes = 1 if way == "float32" else most_lanes(networks[0], (1, *shape[1:]), self.device)
         return Estimate(
             image=min(image, STRIP) if isinstance(prepared, LazilyPrepared) else image,
             # Activations, logits and probabilities.
-            windows=activations(networks[0], shape, dtype) + 3 * 4 * batch * values,
+            windows=lanes * (activations(networks[0], shape, dtype) + 3 * 4 * batch * values),
             carried=carried_bytes(
                 tiling,
                 channels,

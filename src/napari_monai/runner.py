@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,16 +12,9 @@ import torch
 
 from .devices import device_name, is_out_of_memory
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError
-from .events import Said
-from .ways import Way, candidates, formed, key_of, remember, remembered, usual
+from .ways import Way, formed, replica, usual
 
 FloatArray = npt.NDArray[np.float32]
-
-# Largest part of the voxels that a faster way may label differently.
-TOLERATED = 1e-3
-
-# Forward passes from which it pays to find out which way is the fastest: that takes about ten.
-_WORTH_SEARCHING = 24
 
 
 @dataclass(frozen=True)
@@ -222,67 +214,11 @@ class Runner:
         self.take(usual(self.networks[0], torch.float32))
         return 1, line
 
-    def settle(self, window: FloatArray, forwards: int) -> Iterator[Said]:
-        """Take the fastest way that labels a window as float32 does.
-
-        Where a run of so many ``forwards`` is worth it, the ways are timed, and the fastest one
-        is remembered for these weights, this machine and this shape of window.
-        """
-        search, wanted = forwards >= _WORTH_SEARCHING, self.way.dtype
-        if wanted == torch.float32 and not search:
-            return
-        key = key_of(self.networks, self.device, window.shape, wanted) if search else ""
-        found = remembered(key) if search else None
-        if found is not None:
-            self.take(found)
-            return
-        plain = self._trial(usual(self.networks[0], torch.float32))
-        exact, _ = plain.attempt(window[np.newaxis])
-        if exact is None:  # then a faster way is all there may be
-            return
-        ways = candidates(self.networks[0], wanted)
-        safe = [plain]
-        for way in ways if search else ways[:1]:
-            if way == plain.way:
-                continue
-            trial = self._trial(way)
-            values, _ = trial.attempt(window[np.newaxis])
-            if values is not None and differing(values, exact, self.outputs) <= TOLERATED:
-                safe.append(trial)
-            elif way == ways[0]:
-                yield Said(f"{way.precision} changes the result: going on in float32.")
-        if not search:
-            self.take(safe[-1].way)
-            return
-        best, seconds = _fastest(safe, window)
-        self.take(best.way)
-        remember(key, best.way)
-        yield Said(f"Fastest here: {best.way}, {_duration(seconds)} a window.")
-
-    def _trial(self, way: Way) -> Runner:
-        """Return a runner of the same networks for one window as it is, in some way."""
-        trial = copy.copy(self)
-        trial.compiled, trial.mirrors = False, [()]
-        trial.outputs = replace(self.outputs, spread=False)
-        trial.take(way)
-        return trial
-
-
-def _fastest(runners: Sequence[Runner], window: FloatArray) -> tuple[Runner, float]:
-    """Return the fastest of some runners that have run before, and its seconds a window.
-
-    They take turns, so that what else the machine does hits all of them alike.
-    """
-    least = dict.fromkeys(range(len(runners)), np.inf)
-    for _ in range(3):
-        for i in least:
-            start = time.perf_counter()
-            runners[i].attempt(window[np.newaxis])
-            least[i] = min(least[i], time.perf_counter() - start)
-        hopeless = 1.5 * min(least.values())
-        least = {i: seconds for i, seconds in least.items() if seconds <= hopeless}
-    best = min(least, key=lambda i: least[i])
-    return runners[best], least[best]
+    def twin(self) -> Runner:
+        """Return one that may run at the same time: of layers of its own, with the same weights."""
+        twin = copy.copy(self)
+        twin.forms = tuple(replica(form) for form in self.forms)
+        return twin
 
 
 class _Apart:
@@ -343,20 +279,6 @@ def activated(out: torch.Tensor, activation: Sequence[str]) -> torch.Tensor:
     return values
 
 
-def differing(first: torch.Tensor, second: torch.Tensor, outputs: Outputs) -> float:
-    """Return the part of the voxels that two outputs label differently."""
-    if "sigmoid" in outputs.activation:
-        kept, middle = outputs.likely, 0 if outputs.raw else 0.5
-        differ = ((first[:, kept] >= middle) != (second[:, kept] >= middle)).any(dim=1)
-    else:
-        differ = first.max(dim=1).indices != second.max(dim=1).indices
-    return float(differ.float().mean())
-
-
 def _compiled(network: torch.nn.Module) -> torch.nn.Module:
     made: torch.nn.Module = torch.compile(network)  # type: ignore[assignment]
     return made
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.2g} s" if seconds >= 1 else f"{1000 * seconds:.0f} ms"

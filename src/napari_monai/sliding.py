@@ -6,50 +6,26 @@ computes the next batch, so that a caller needs to keep no more than it wants.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from .blending import Blender
 from .devices import free_memory, pick_precision
 from .events import Said
 from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
 from .settings import Blend, Precision
-from .tiling import Box, Padding, Steps, Tiling, plan
+from .settling import settle
+from .streaming import Finish, Part, Stream, as_it_is
+from .tiling import Padding, Steps, Tiling, plan
 from .ways import Way
 from .windows import Empty, Source, Windows
 
+__all__ = ["Part", "multiples", "predict", "predict_parts", "tile", "tile_whole"]
+
 # Voxels of a batch where nobody asks for a batch size. A CPU gains nothing from larger ones.
 _BATCH_VOXELS = {"cpu": 2**18, "mps": 2**20, "cuda": 2**22}
-
-Finish = Callable[[Box, torch.Tensor], Sequence[torch.Tensor]]
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A finished part of the maps.
-
-    ``done`` of ``total`` windows are through. The maps are final in ``box``, a part of the array's
-    space; the boxes of all parts tile the array. ``results`` is what was made of the maps there:
-    by default the maps themselves, float32 of shape (channel, *box). ``way`` is how the networks
-    ran.
-    """
-
-    done: int
-    total: int
-    box: Box
-    results: tuple[npt.NDArray[Any], ...]
-    way: Way = field(default_factory=Way)
-
-    @property
-    def values(self) -> FloatArray:
-        """The first of the results: the maps in the box, where nothing else was asked for."""
-        return self.results[0]
 
 
 def tile(
@@ -188,9 +164,9 @@ def predict_parts(
     )
     if precision == "auto":
         forwards = tiling.total * len(runner.mirrors) * len(networks)
-        yield from runner.settle(windows.busiest(), forwards)
+        yield from settle(runner, windows.busiest(), forwards)
     size = batch_size or _batch_size(runner, windows)
-    run = _Run(windows, tiling, runner, finish=finish or _as_it_is, size=size, empty=empty)
+    run = Stream(windows, tiling, runner, finish=finish or as_it_is, size=size, empty=empty)
     yield from run.parts(first_row)
 
 
@@ -253,136 +229,3 @@ def _batch_size(runner: Runner, windows: Windows) -> int:
         each = activations(runner.networks[0], shape, runner.way.dtype)
         size = max(1, min(size, free_memory(runner.device) // 2 // max(1, each)))
     return size
-
-
-def _as_it_is(_box: Box, values: torch.Tensor) -> Sequence[torch.Tensor]:
-    return (values,)
-
-
-class _Run:
-    """The windows of one array going through the runner, and what is held between them."""
-
-    def __init__(
-        self,
-        windows: Windows,
-        tiling: Tiling,
-        runner: Runner,
-        *,
-        finish: Finish,
-        size: int,
-        empty: Empty | None,
-    ) -> None:
-        self.windows = windows
-        self.tiling = tiling
-        self.runner = runner
-        self.finish = finish
-        self.size = size
-        self.empty = empty
-        self.blender: Blender | None = None
-
-    def parts(self, first_row: int) -> Iterator[Said | Part]:
-        """Yield the parts from a row of windows on."""
-        starts, side = self.tiling.starts[0], self.tiling.window[0]
-        # Batches never go beyond some rows, so that a run that begins later has the same ones,
-        # and the same rounding in them. Rows of slices do not overlap, and share batches.
-        at_once = max(1, self.size // self.tiling.per_row) if side == 1 else 1
-        first_row -= first_row % at_once
-        reach = starts[first_row] - side
-        before = next(row for row, start in enumerate(starts) if row == first_row or start > reach)
-        waiting: list[_Pending] = []
-        for row in range(before, len(starts), at_once):
-            for event in self._rows(row, min(row + at_once, len(starts)), waiting):
-                if row >= first_row or isinstance(event, Said):
-                    yield event
-            if row < first_row:
-                waiting.clear()
-        yield from (pending.part() for pending in waiting)
-
-    def _rows(self, first: int, last: int, waiting: list[_Pending]) -> Iterator[Said | Part]:
-        """Run the windows of some rows."""
-        at, end = first * self.tiling.per_row, last * self.tiling.per_row
-        while at < end:
-            indices, full = self._batch(at, end)
-            values, trouble = None, ""
-            if full:
-                values, trouble = self.runner.launch(np.stack(list(full.values())))
-                # While a GPU computes, the parts before are worked on.
-                while waiting:
-                    yield waiting.pop(0).part()
-                if values is not None and not self.runner.is_finite(values):
-                    values, trouble = None, "precision"
-                if values is None:
-                    self.size, line = self.runner.relieve(trouble, len(full))
-                    if self.blender is not None:
-                        self.blender.to(self.runner.device)
-                    yield Said(line, "warning")
-                    continue
-            outputs = {} if values is None else dict(zip(full, values, strict=True))
-            waiting += self._blended(indices, outputs)
-            if self.runner.device.type != "cuda":
-                while waiting:
-                    yield waiting.pop(0).part()
-            at = indices.stop
-
-    def _batch(self, at: int, end: int) -> tuple[range, dict[int, FloatArray]]:
-        """Return the next windows, and the arrays of those that hold something."""
-        full: dict[int, FloatArray] = {}
-        stop = at
-        while stop < end and len(full) < self.size:
-            window = self.windows[stop]
-            if self.empty is None or not self.empty.holds(window):
-                full[stop] = window
-            stop += 1
-        return range(at, stop), full
-
-    def _blended(self, indices: range, values: Mapping[int, torch.Tensor]) -> Iterator[_Pending]:
-        device = self.runner.device
-        for index in indices:
-            if index in values:
-                window = values[index]
-            else:
-                assert self.empty is not None, "without it every window is run"
-                window = self.empty.maps(self.tiling.window, device)
-            if self.blender is None:
-                self.blender = Blender(
-                    self.tiling,
-                    len(window),
-                    device,
-                    probabilities=self.runner.outputs.probabilities,
-                )
-            box, part = self.blender.add(index, window)
-            results = self.finish(box, part)
-            yield _Pending(index + 1, self.tiling.total, box, results, self.runner.way)
-
-
-class _Pending:
-    """A part on its way from the device to the host."""
-
-    def __init__(
-        self,
-        done: int,
-        total: int,
-        box: Box,
-        results: Sequence[torch.Tensor],
-        way: Way,
-    ) -> None:
-        self.done, self.total, self.box, self.way = done, total, box, way
-        self.results = [_on_host(r) for r in results]
-        self.event: torch.cuda.Event | None = None
-        if any(r.is_cuda for r in results):
-            self.event = torch.cuda.Event()
-            self.event.record()
-
-    def part(self) -> Part:
-        if self.event is not None:
-            self.event.synchronize()
-        arrays = tuple(r.numpy() for r in self.results)
-        return Part(self.done, self.total, self.box, arrays, self.way)
-
-
-def _on_host(result: torch.Tensor) -> torch.Tensor:
-    """Return a tensor on the host; from a GPU it may still be on its way."""
-    if not result.is_cuda:
-        return result.cpu()
-    host = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
-    return host.copy_(result, non_blocking=True)

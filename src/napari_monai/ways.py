@@ -11,9 +11,10 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,17 +28,34 @@ from .folders import cache_folder
 _FILE = "ways.json"
 # Entries that are kept, the latest ones.
 _MOST = 500
+_TEXT = re.compile(r"(?P<dtype>\w+)(?P<last>, channels last)?(, (?P<count>[1-9]\d*) at once)?")
 
 
 @dataclass(frozen=True)
 class Way:
-    """How a network runs: in which number format, and whether channels come last in memory."""
+    """How a network runs.
+
+    Parameters
+    ----------
+    dtype
+        The number format.
+    channels_last
+        Whether the channels come last in memory.
+    at_once
+        How many batches run side by side, sharing the threads of a CPU.
+    """
 
     dtype: torch.dtype = torch.float32
     channels_last: bool = False
+    at_once: int = 1
 
     def __str__(self) -> str:
-        return f"{self.precision}, channels last" if self.channels_last else self.precision
+        parts = [self.precision]
+        if self.channels_last:
+            parts.append("channels last")
+        if self.at_once > 1:
+            parts.append(f"{self.at_once} at once")
+        return ", ".join(parts)
 
     @property
     def precision(self) -> str:
@@ -47,11 +65,11 @@ class Way:
     @classmethod
     def of(cls, text: str) -> Way:
         """Return the way that `str` wrote; raises ValueError for another text."""
-        name, _, layout = text.partition(", ")
-        dtype = getattr(torch, name, None)
-        if not isinstance(dtype, torch.dtype) or layout not in ("", "channels last"):
+        found = _TEXT.fullmatch(text)
+        dtype = getattr(torch, found["dtype"], None) if found else None
+        if not found or not isinstance(dtype, torch.dtype):
             raise ValueError(f"no way to run a network: {text!r}")
-        return cls(dtype, bool(layout))
+        return cls(dtype, found["last"] is not None, int(found["count"] or 1))
 
     def layout(self, spatial_dims: int) -> torch.memory_format:
         """Return the layout of the tensors that go in."""
@@ -75,7 +93,7 @@ def candidates(network: torch.nn.Module, dtype: torch.dtype) -> list[Way]:
     first = usual(network, dtype)
     if not can_change(network):
         return [first]
-    return [first, Way(dtype, not first.channels_last)]
+    return [first, replace(first, channels_last=not first.channels_last)]
 
 
 def can_change(network: torch.nn.Module) -> bool:
@@ -97,6 +115,7 @@ def formed(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Mo
     """
     if not can_change(network) or not _gains(network, way):
         return network
+    way = replace(way, at_once=1)
     state = _state(network)
     known, forms = _forms.get(network, (None, {}))
     if known != state:
@@ -106,6 +125,14 @@ def formed(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Mo
         forms.clear()  # one at a time: each may hold the weights once more
         forms[way] = _form(network, way, spatial_dims)
     return forms[way]
+
+
+def replica(network: torch.nn.Module) -> torch.nn.Module:
+    """Return a network of layers of its own that shares its weights with another one."""
+    if not can_change(network):
+        return network
+    shared: dict[int, Any] = {id(t): t for t in (*network.parameters(), *network.buffers())}
+    return copy.deepcopy(network, shared)
 
 
 def _gains(network: torch.nn.Module, way: Way) -> bool:
@@ -119,9 +146,8 @@ def _state(network: torch.nn.Module) -> tuple[Any, ...]:
 
 
 def _form(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Module:
-    shared = {id(t): t for t in (*network.parameters(), *network.buffers())}
     with torch.inference_mode(False):
-        form = copy.deepcopy(network, {} if way.channels_last else dict(shared))
+        form = copy.deepcopy(network) if way.channels_last else replica(network)
         _quicken(form, way)
         if way.channels_last:
             form.to(memory_format=way.layout(spatial_dims))  # type: ignore[call-overload]
@@ -168,35 +194,57 @@ class _NormOfOne(torch.nn.Module):
         )
 
 
+_sums: WeakKeyDictionary[torch.nn.Module, tuple[Any, str]] = WeakKeyDictionary()
+
+
+def fingerprint(network: torch.nn.Module) -> str:
+    """Return the SHA-256 of a network's structure and weights, computed once while they stay."""
+    state = _state(network)
+    known, digest = _sums.get(network, (None, ""))
+    if known != state:
+        told = hashlib.sha256(repr(network).encode())
+        for name, tensor in network.state_dict().items():
+            if isinstance(tensor, torch.Tensor):
+                told.update(name.encode())
+                flat = tensor.detach().cpu().contiguous().flatten()
+                told.update(flat.view(torch.uint8).numpy().data)
+        digest = told.hexdigest()
+        _sums[network] = state, digest
+    return digest
+
+
 def key_of(
     networks: Sequence[torch.nn.Module], device: torch.device, batch: Sequence[int], dtype: Any
 ) -> str:
     """Return what a measurement holds for: weights, machine, torch, shape of a batch."""
-    told = hashlib.sha256()
-    for network in networks:
-        told.update(repr(network).encode())
-        for name, tensor in network.state_dict().items():
-            told.update(name.encode())
-            told.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     threads = torch.get_num_threads() if device.type == "cpu" else 0
     machine = (device_name(device), platform.machine(), platform.processor(), threads)
-    told.update(repr((machine, torch.__version__, tuple(batch), str(dtype))).encode())
-    return told.hexdigest()
+    weights = [fingerprint(network) for network in networks]
+    told = (weights, machine, torch.__version__, tuple(batch), str(dtype))
+    return hashlib.sha256(repr(told).encode()).hexdigest()
 
 
-def remembered(key: str) -> Way | None:
-    """Return the way that was found for a key; none where it is not known or not readable."""
-    text = _entries().get(key)
+@dataclass(frozen=True)
+class Finding:
+    """A way that is safe, and whether it was found to be the fastest or is but the usual one."""
+
+    way: Way
+    fastest: bool
+
+
+def remembered(key: str) -> Finding | None:
+    """Return what was found for a key; none where it is not known or not readable."""
+    entry: Any = _entries().get(key)
     try:
-        return Way.of(text) if isinstance(text, str) else None
-    except ValueError:
+        return Finding(Way.of(entry["way"]), bool(entry["fastest"]))
+    except (KeyError, TypeError, ValueError):
         return None
 
 
-def remember(key: str, way: Way) -> None:
-    """Write a way down for later runs; where that fails it will be measured again."""
+def remember(key: str, finding: Finding) -> None:
+    """Write a finding down for later runs; where that fails it will be measured again."""
     entries = {k: v for k, v in _entries().items() if k != key}
-    entries[key] = str(way)
+    entries[key] = {"way": str(finding.way), "fastest": finding.fastest}
     kept = dict(list(entries.items())[-_MOST:])
     folder = cache_folder()
     try:
