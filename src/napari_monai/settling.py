@@ -18,9 +18,10 @@ from .ways import Finding, Way, can_change, candidates, key_of, remember, rememb
 
 # Largest part of the voxels that a faster way may label differently.
 TOLERATED = 1e-3
-# Windows that timing all ways takes, about: it is done in longer runs, or where it is over soon.
-_SEARCH = 15
-_SHORT = 2.0
+# Forward passes from which ways are timed, which takes about 15: in longer runs always, in others
+# where that is over in so many seconds.
+_LONG, _WORTH = 60, 20
+_SEARCH, _SHORT = 15, 2.0
 # Most windows side by side, and bytes that they may take together.
 _LANES = 4
 _LANE_BYTES = 2**30
@@ -35,10 +36,10 @@ def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Said]:
     wanted = runner.way.dtype
     key = key_of(runner.networks, runner.device, window.shape, wanted)
     known = remembered(key)
-    if known is not None and (known.fastest or forwards < 2 * _SEARCH):
+    if known is not None and (known.fastest or forwards < _WORTH):
         runner.take(known.way)
         return
-    search = forwards >= 2 * _SEARCH
+    search = forwards >= _WORTH
     if wanted == torch.float32 and not search:
         return
     plain = _trial(runner, usual(runner.networks[0], torch.float32))
@@ -63,7 +64,7 @@ def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Said]:
         remember(key, Finding(runner.way, fastest=False))
         return
     shortest = min(seconds for seconds, _ in safe)
-    if forwards < 4 * _SEARCH and _SEARCH * shortest > _SHORT:
+    if forwards < _LONG and _SEARCH * shortest > _SHORT:
         runner.take(min(safe, key=lambda pair: pair[0])[1].way)
         return
     trials = [trial for seconds, trial in safe if seconds < 1.5 * shortest]
