@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NetworkError, did_you_mean
 from .monai_names import from_monai
+from .nnunet_names import from_nnunet
 from .options import NetworkOptions, read_options, write_options
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "build_network",
     "fixed_size",
     "from_monai",
+    "from_nnunet",
     "network_arguments",
     "network_info",
     "presets",
@@ -101,6 +103,16 @@ _ALL = tuple(
             "dynunet",
             "nnU-Net's network with MONAI's names: strong on CT and MR, with kernels and strides "
             "for thick slices.",
+        ),
+        (
+            "plain_conv_unet",
+            "plain_conv_unet",
+            "nnU-Net's own network, strong on nearly all CT and MR: takes its trained weights.",
+        ),
+        (
+            "residual_encoder_unet",
+            "residual_encoder_unet",
+            "nnU-Net's residual encoder (ResEnc), its best: for many training images and a GPU.",
         ),
         (
             "segresnet",
