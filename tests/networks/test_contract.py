@@ -31,6 +31,13 @@ _DEEPLAB = {
     "decoder_channels": 8,
     "low_level_channels": 4,
 }
+_DEEPLABV3 = {
+    key: value
+    for key, value in _DEEPLAB.items()
+    if key not in ("decoder_channels", "low_level_channels")
+}
+_FCN = {"channels": [4, 4, 8, 8, 8], "depths": [1] * 5, "head_channels": 8, "dropout": 0.1}
+_RESEG = {"channels": [4, 6, 8], "depths": [1, 1, 1], "hidden": 4, "up_channels": 4, "layers": 1}
 _BASIC = {"features": [4, 4, 6, 6, 8, 4]}
 _DYNUNET = {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "filters": [4, 6, 8]}
 _NNUNET = {"features_per_stage": [4, 6, 8], "strides": [1, 2, 2]}
@@ -67,6 +74,12 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {**_DEEPLAB, "norm": "batch", "output_stride": 8},
         {**_DEEPLAB, "norm": "group", "block": "bottleneck"},
     ],
+    "deeplabv3": [{**_DEEPLABV3, "norm": "instance"}, {**_DEEPLABV3, "norm": "batch"}],
+    "fcn": [
+        {**_FCN, "norm": "batch"},
+        {**_FCN, "norm": "instance", "channels": [4, 8, 8, 8, 8], "strides": [2, 3, 1, 2, 2]},
+    ],
+    "reseg": [{**_RESEG, "norm": "instance"}, {**_RESEG, "norm": "batch", "strides": [3, 1]}],
 }
 # What stands in the state dict that a network shares with MONAI or nnU-Net, and is not used.
 UNUSED = {

@@ -152,6 +152,21 @@ _ALL = tuple(
             "deeplab",
             "For structures of very different sizes that need a wide view to be told apart.",
         ),
+        (
+            "deeplabv3",
+            "deeplabv3",
+            "The wide view of DeepLab without its decoder: for large regions with smooth borders.",
+        ),
+        (
+            "fcn",
+            "fcn",
+            "Fast on large pictures: for regions rather than fine borders, and as a baseline.",
+        ),
+        (
+            "reseg",
+            "reseg",
+            "A recurrent network: for layers and order that reach across the whole image.",
+        ),
     )
 )
 

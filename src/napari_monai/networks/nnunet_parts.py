@@ -67,7 +67,7 @@ class NnUNetOptions(NetworkOptions):
         super().__post_init__()
         fits = len(self.features_per_stage) >= 2
         require(fits, "features_per_stage", self.features_per_stage, "two or more whole numbers")
-        require_whole("features_per_stage", *self.features_per_stage)
+        require_whole("features_per_stage", self.features_per_stage)
         require_list("strides", self.strides, self.levels)
         for stride in self.strides:
             require_axes("strides", stride, self.spatial_dims)
@@ -104,7 +104,7 @@ class NnUNetOptions(NetworkOptions):
         value = getattr(self, name)
         counts = (value,) * length if isinstance(value, int) else value
         require_list(name, counts, length)
-        require_whole(name, *counts)
+        require_whole(name, counts)
         return tuple(counts)
 
 
