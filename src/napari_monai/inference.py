@@ -228,7 +228,7 @@ class _Run:
         networks: Sequence[torch.nn.Module],
     ) -> Iterator[Event]:
         """Segment one time point into the arrays of the run."""
-        returning = Returning(prepared.back)
+        returning = Returning(prepared.back, self._background())
         rows = len(tiling.starts[0])
         parts: Iterator[Said | Part] = iter(())
         if first_row < rows:
@@ -294,10 +294,12 @@ class _Run:
         if threshold is None:
             yield Said(f"All windows are run: {raw:g} cannot be told after preprocessing.")
             return None
+        return Empty(tuple(float(t) for t in threshold), self._background())
+
+    def _background(self) -> tuple[float, ...]:
+        """Return what the maps say of a place where there is nothing."""
         maps = background(self.outputs.activation, len(self.outputs.channels))
-        if self.settings.uncertainty == "variance":
-            maps = (*maps, 0.0)
-        return Empty(tuple(float(t) for t in threshold), maps)
+        return (*maps, 0.0) if self.settings.uncertainty == "variance" else maps
 
     def _networks(self) -> Generator[Said, None, tuple[torch.nn.Module, ...]]:
         """Return the networks on the device; on the CPU, and say so, where they do not fit."""
