@@ -475,6 +475,7 @@ def test_operations_that_cannot_be_are_refused_in_one_line(name, parameters, mes
 
 def test_the_table_names_every_operation_of_the_format():
     assert set(OPERATIONS) == {
-        "orientation", "spacing", "zoom", "colour",
-        "scale_percentiles", "scale_range", "zscore", "clip",
+        "orientation", "transpose", "spacing", "resize", "zoom", "crop_foreground", "crop_nonzero",
+        "pad", "pad_divisible", "colour", "scale_percentiles", "scale_range", "scale_minmax",
+        "scale_linear", "zscore", "clip", "cast",
     }  # fmt: skip

@@ -239,7 +239,10 @@ class _Run:
         networks: Sequence[torch.nn.Module],
     ) -> Iterator[Event]:
         """Segment one time point into the arrays of the run."""
-        returning = Returning(prepared.back, nearest=self.outputs.home == "labels")
+        late = self.plan.raw and self.outputs.home == "logits"
+        returning = Returning(
+            prepared.back, self._background(raw=late), nearest=self.outputs.home == "labels"
+        )
         rows = len(tiling.starts[0])
         parts: Iterator[Said | Part] = iter(())
         if first_row < rows:
@@ -307,10 +310,13 @@ class _Run:
         if threshold is None:
             yield Said(f"All windows are run: {raw:g} cannot be told after preprocessing.")
             return None
-        maps = background(self.outputs.activation, len(self.outputs.channels), raw=self.plan.raw)
-        if self.settings.uncertainty == "variance":
-            maps = (*maps, 0.0)
+        maps = self._background(raw=self.plan.raw)
         return Empty(tuple(float(t) for t in threshold), maps)
+
+    def _background(self, *, raw: bool) -> tuple[float, ...]:
+        """Return what the maps, or ``raw`` ones, say of a place where there is nothing."""
+        maps = background(self.outputs.activation, len(self.outputs.channels), raw=raw)
+        return (*maps, 0.0) if self.settings.uncertainty == "variance" else maps
 
     def _networks(self) -> Generator[Said, None, tuple[torch.nn.Module, ...]]:
         """Return the networks on the device; on the CPU, and say so, where they do not fit."""

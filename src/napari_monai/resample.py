@@ -1,4 +1,4 @@
-"""Linear and nearest resampling between grids of the same axes and centre, and the way back.
+"""Linear and nearest resampling between grids of the same axes, and the way back.
 
 Spacing changes axis by axis, so every resampling here is separable: a list of positions an axis.
 """
@@ -17,17 +17,74 @@ FloatArray = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.float64]
 Box = tuple[slice, ...]
 
+# Part of a voxel by which rounding may put one outside.
+_BORDER = 1e-6
+
 
 def positions(source: Grid, target: Grid) -> list[Positions]:
     """Return where the voxels of ``target`` lie, axis by axis, in indices of ``source``.
 
-    Both have the same axis directions and the same centre.
+    Both have the same axis directions, and axes that go through each other's centre.
     """
-    sizes = zip(source.shape, target.shape, source.spacing, target.spacing, strict=True)
+    middle = np.round(source.world_to_index(target.centre), 9)
+    sizes = zip(target.shape, source.spacing, target.spacing, middle, strict=True)
     # Rounded, so that a voxel that lies on another one is not blended with its neighbour.
-    return [
-        np.round((np.arange(m) - (m - 1) / 2) * (t / s) + (n - 1) / 2, 9) for n, m, s, t in sizes
-    ]
+    return [np.round((np.arange(m) - (m - 1) / 2) * (t / s) + c, 9) for m, s, t, c in sizes]
+
+
+@dataclass(frozen=True, eq=False)
+class Home:
+    """Where the voxels along an axis of the image find their values on the prepared one.
+
+    Attributes
+    ----------
+    at
+        Positions along the prepared axis, none of them outside it.
+    gain
+        What the value there is multiplied by: 0 for a voxel that was cropped away, which is
+        background, and something between where one is interpolated with such voxels.
+    """
+
+    at: Positions
+    gain: FloatArray
+
+    @classmethod
+    def same(cls, n: int) -> Home:
+        """Return that of an axis on which nothing was changed."""
+        return cls(np.arange(n, dtype=np.float64), np.ones(n, np.float32))
+
+    @property
+    def cropped(self) -> bool:
+        """Whether something was cropped away."""
+        return bool((self.gain < 1).any())
+
+    def nearest(self) -> Home:
+        """Return it with the value of the nearest voxel in place of one in between."""
+        return Home(np.floor(self.at + 0.5), (self.gain > 0.5).astype(np.float32))
+
+    def flipped(self, n: int) -> Home:
+        """Return it with both axes reversed, the prepared one of ``n`` voxels."""
+        return Home((n - 1) - self.at[::-1], self.gain[::-1])
+
+    def resampled(self, step: float, centre: float, n: int) -> Home:
+        """Return it after resampling to ``n`` voxels of ``step`` old ones about ``centre``."""
+        at = np.round((self.at - centre) / step + (n - 1) / 2, 9)
+        return Home(np.clip(at, 0, n - 1), self.gain)
+
+    def framed(self, start: int, n: int) -> Home:
+        """Return it after a crop to ``n`` voxels from ``start``, which may reach outside."""
+        at = self.at - start
+        outside = np.maximum(np.maximum(-at, at - (n - 1)), 0)
+        gain = self.gain * np.clip(1 - outside, 0, 1).astype(np.float32)
+        return Home(np.clip(at, 0, n - 1), gain)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Home):
+            return NotImplemented
+        return np.array_equal(self.at, other.at) and np.array_equal(self.gain, other.gain)
+
+    def __hash__(self) -> int:
+        return hash((self.at.tobytes(), self.gain.tobytes()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +127,7 @@ class _Line:
 
 
 class Sampling:
-    """Linear sampling of an image at another grid of the same axes and centre, box by box.
+    """Linear sampling of an image at another grid of the same axes, box by box.
 
     A box has the same values, to the last bit, as that part of the whole.
     """
@@ -107,13 +164,22 @@ def nearest(source: Grid, target: Grid) -> list[npt.NDArray[np.intp]]:
 class WayBack:
     """How a prepared grid lies on the grid that it was made from.
 
-    ``oriented`` is the native grid after ``how``; ``prepared`` has the same axes and centre, and
-    maybe another spacing.
+    ``oriented`` is the native grid after ``how``; ``prepared`` has the same axes, and maybe another
+    spacing, another field of view. ``homes`` has the way back along each axis; without it the
+    grids alone say it, and nothing was cropped away.
     """
 
     native: Grid
     how: Reorientation
     prepared: Grid
+    homes: tuple[Home, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.homes:
+            return
+        at = zip(positions(self.prepared, self.oriented), self.prepared.shape, strict=True)
+        homes = (Home(np.clip(where, 0, n - 1), np.ones(len(where), np.float32)) for where, n in at)
+        object.__setattr__(self, "homes", tuple(homes))
 
     @property
     def oriented(self) -> Grid:
@@ -122,13 +188,25 @@ class WayBack:
 
     @property
     def resampled(self) -> bool:
-        """Whether the spacing was changed, so that the way back is not exact."""
+        """Whether the voxels are others, so that the way back is not exact."""
         return self.prepared.shape != self.oriented.shape or not np.allclose(
-            self.prepared.spacing, self.oriented.spacing, rtol=1e-9
+            self.prepared.affine, self.oriented.affine, rtol=1e-9, atol=1e-6
         )
 
     def prepare_labels(self, labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return labels on the native grid as labels on the prepared one: the nearest voxel's."""
+        """Return labels on the native grid as labels on the prepared one: the nearest voxel's.
+
+        Beyond the native grid there is background.
+        """
         oriented = self.how.apply(labels)
-        index = nearest(self.oriented, self.prepared)
-        return np.ascontiguousarray(oriented[np.ix_(*index)])
+        found = np.ascontiguousarray(oriented[np.ix_(*nearest(self.oriented, self.prepared))])
+        sides = zip(positions(self.oriented, self.prepared), oriented.shape, strict=True)
+        for axis, (where, n) in enumerate(sides):
+            outside = (where < -0.5 - _BORDER) | (where > n - 0.5 + _BORDER)
+            found[(slice(None),) * axis + (outside,)] = 0
+        return found
+
+    def nearest(self) -> list[tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]]:
+        """Return for each axis the nearest prepared voxel of each native one, and if it is any."""
+        homes = (home.nearest() for home in self.homes)
+        return [(home.at.astype(np.intp), home.gain > 0) for home in homes]

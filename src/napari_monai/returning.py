@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from .resample import WayBack, nearest, positions
+from .resample import WayBack
 from .tiling import Box
 
 # Values on the native grid that are made at once.
@@ -31,17 +31,21 @@ class Returning:
     ----------
     back
         How the prepared grid lies on the native one.
+    outside
+        What maps say, one number a channel, of voxels that were cropped away; 0 by default.
     nearest
         Whether a voxel takes the values of the nearest one, instead of interpolated ones.
     """
 
-    def __init__(self, back: WayBack, *, nearest: bool = False) -> None:
+    def __init__(
+        self, back: WayBack, outside: Sequence[float] = (), *, nearest: bool = False
+    ) -> None:
         self.back = back
+        self.outside = tuple(outside)
         self.shape = back.prepared.shape
-        self.at = [
-            np.clip(np.floor(where + 0.5) if nearest else where, 0, n - 1)
-            for where, n in zip(positions(back.prepared, back.oriented), self.shape, strict=True)
-        ]
+        homes = [home.nearest() if nearest else home for home in back.homes]
+        self.at = [home.at for home in homes]
+        self.gain = [home.gain for home in homes]
         #: Whether the voxels of an axis are those of the native grid.
         self.same = [
             len(where) == n and np.array_equal(where, np.arange(n))
@@ -52,7 +56,12 @@ class Returning:
     @property
     def exact(self) -> bool:
         """Whether nothing has to be interpolated."""
-        return all(self.same)
+        return all(self.same) and not self.cropped
+
+    @property
+    def cropped(self) -> bool:
+        """Whether voxels of the native grid were cropped away."""
+        return any(home.cropped for home in self.back.homes)
 
     def region(self, box: Box) -> Box:
         """Return the box of the oriented native grid that is decided when a part is finished.
@@ -87,18 +96,37 @@ class Returning:
         if self.exact:
             return list(make(maps))
         wide = self._widened(box, maps)
+        region = self.region(box)
         at = [
             where[side.start : side.stop] - (part.stop - size)
-            for where, side, part, size in zip(
-                self.at, self.region(box), box, wide.shape[1:], strict=True
-            )
+            for where, side, part, size in zip(self.at, region, box, wide.shape[1:], strict=True)
         ]
         rows = max(1, _SLAB // max(1, len(maps) * int(np.prod([len(a) for a in at[1:]]))))
         slabs = [
-            list(make(interpolated(wide, (at[0][start : start + rows], *at[1:]))))
-            for start in range(0, max(1, len(at[0])), rows)
+            list(make(self._faded(interpolated(wide, (at[0][i : i + rows], *at[1:])), region, i)))
+            for i in range(0, max(1, len(at[0])), rows)
         ]
         return [torch.cat(parts, dim=-len(box)) for parts in zip(*slabs, strict=True)]
+
+    def _faded(self, maps: torch.Tensor, region: Box, start: int) -> torch.Tensor:
+        """Return maps with what is said of voxels that were cropped away put in.
+
+        ``maps`` lie in a slab of a region that starts at a row of it.
+        """
+        if not self.cropped:
+            return maps
+        first = region[0].start + start
+        slab = (slice(first, first + maps.shape[1]), *region[1:])
+        outside = maps.new_tensor(self.outside or (0.0,) * len(maps))
+        for axis, (gain, side) in enumerate(zip(self.gain, slab, strict=True)):
+            part = torch.from_numpy(gain[side].copy()).to(maps.device, maps.dtype)
+            if bool((part == 1).all()):
+                continue
+            after = (1,) * (len(region) - axis - 1)
+            maps = maps * part.view(-1, *after)
+            away = (part == 0).view(-1, *after)
+            maps = torch.where(away, outside.view(-1, *(1,) * len(region)), maps)
+        return maps
 
     def _widened(self, box: Box, maps: torch.Tensor) -> torch.Tensor:
         """Return a part's maps with the last plane of the part before along each axis."""
@@ -124,13 +152,17 @@ def bring_labels(back: WayBack, labels: Any) -> Iterator[tuple[Box, npt.NDArray[
     ``labels`` lie on the prepared grid, in memory or on disk; a slab of them is held at once.
     """
     home, shape = back.how.inverse(), back.oriented.shape
-    near = nearest(back.prepared, back.oriented)
+    near = back.nearest()
     rows = max(1, _SLAB // int(np.prod(shape[1:])))
     for start in range(0, shape[0], rows):
         stop = min(start + rows, shape[0])
-        first, *others = near[0][start:stop], *near[1:]
+        first, *others = near[0][0][start:stop], *(at for at, _ in near[1:])
         low = int(first[0])
         slab = np.asarray(labels[low : int(first[-1]) + 1])[np.ix_(first - low, *others)]
+        for axis, (_, inside) in enumerate(near):
+            here = inside[start:stop] if axis == 0 else inside
+            if not here.all():
+                slab[(slice(None),) * axis + (~here,)] = 0
         box = (slice(start, stop), *(slice(0, n) for n in shape[1:]))
         yield home.box(box, shape), np.ascontiguousarray(home.apply(slab))
 

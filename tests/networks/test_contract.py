@@ -31,8 +31,16 @@ _DEEPLAB = {
     "decoder_channels": 8,
     "low_level_channels": 4,
 }
+_DEEPLABV3 = {
+    key: value
+    for key, value in _DEEPLAB.items()
+    if key not in ("decoder_channels", "low_level_channels")
+}
+_FCN = {"channels": [4, 4, 8, 8, 8], "depths": [1] * 5, "head_channels": 8, "dropout": 0.1}
+_RESEG = {"channels": [4, 6, 8], "depths": [1, 1, 1], "hidden": 4, "up_channels": 4, "layers": 1}
 _BASIC = {"features": [4, 4, 6, 6, 8, 4]}
 _DYNUNET = {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "filters": [4, 6, 8]}
+_NNUNET = {"features_per_stage": [4, 6, 8], "strides": [1, 2, 2]}
 _SEGRESNET = {"init_filters": 4, "blocks_down": [1, 1, 1], "blocks_up": [1, 1]}
 _TOKENS = {"img_size": 48, "hidden_size": 12, "mlp_dim": 16, "num_heads": 3, "feature_size": 4}
 _SWIN = {"feature_size": 12, "depths": [1, 1, 1, 1], "num_heads": [1, 2, 3, 4], "window_size": 2}
@@ -47,6 +55,11 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "basic_unetplusplus": [{**_BASIC, "deep_supervision": True}],
     "attention_unet": [{"channels": [4, 6, 8], "strides": [2, 2]}],
     "dynunet": [_DYNUNET, {**_DYNUNET, "res_block": True, "norm_name": "batch", "dropout": 0.1}],
+    "plain_conv_unet": [{**_NNUNET, "norm": "batch", "dropout": 0.1}],
+    "residual_encoder_unet": [
+        {**_NNUNET, "n_blocks_per_stage": 1},
+        {**_NNUNET, "n_blocks_per_stage": 1, "block": "bottleneck", "bottleneck_channels": 3},
+    ],
     "segresnet": [
         {**_SEGRESNET, "norm": ["group", {"num_groups": 2}]},
         {**_SEGRESNET, "norm": "batch", "upsample_mode": "deconv", "dropout_prob": 0.1},
@@ -61,9 +74,20 @@ SMALL: dict[str, list[dict[str, Any]]] = {
         {**_DEEPLAB, "norm": "batch", "output_stride": 8},
         {**_DEEPLAB, "norm": "group", "block": "bottleneck"},
     ],
+    "deeplabv3": [{**_DEEPLABV3, "norm": "instance"}, {**_DEEPLABV3, "norm": "batch"}],
+    "fcn": [
+        {**_FCN, "norm": "batch"},
+        {**_FCN, "norm": "instance", "channels": [4, 8, 8, 8, 8], "strides": [2, 3, 1, 2, 2]},
+    ],
+    "reseg": [{**_RESEG, "norm": "instance"}, {**_RESEG, "norm": "batch", "strides": [3, 1]}],
 }
-# What MONAI's state dict has and its network does not use.
-UNUSED = {"unetr": "norm_cross_attn"}
+# What stands in the state dict that a network shares with MONAI or nnU-Net, and is not used.
+UNUSED = {
+    "unetr": "norm_cross_attn",
+    # The heads of coarser levels.
+    "plain_conv_unet": "seg_layers.0",
+    "residual_encoder_unet": "seg_layers.0",
+}
 CASES = [
     pytest.param(
         name,
@@ -115,6 +139,10 @@ def test_logits_have_the_size_of_the_image(
 @every_network
 def test_gradients_reach_every_parameter(name: str, arguments: dict[str, Any]) -> None:
     network = build_network(name, arguments).double()
+    # Some norms begin at 0, behind which nothing is reached yet.
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(0.01 * torch.randn_like(weight))
     # Two images that differ in brightness, as norms take out what a batch or image shares.
     x = image(arguments, 33, 31, 21, batch=2).double()
     x[1] = 3 * x[1] + 5

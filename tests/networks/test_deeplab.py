@@ -11,7 +11,8 @@ from torch.nn import functional
 from napari_monai.errors import NetworkError
 from napari_monai.networks import build_network
 from napari_monai.networks.blocks import Blocks, group_count
-from napari_monai.networks.deeplab import AtrousSpatialPyramidPooling, DeepLabV3Plus, Options
+from napari_monai.networks.deeplab import DeepLabV3Plus, Options
+from napari_monai.networks.deeplab_parts import AtrousSpatialPyramidPooling
 from napari_monai.networks.resnet_encoder import ResNetEncoder, halving_steps
 
 SMALL: dict[str, Any] = {

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import NetworkError, did_you_mean
 from .monai_names import from_monai
+from .nnunet_names import from_nnunet
 from .options import NetworkOptions, read_options, write_options
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ __all__ = [
     "build_network",
     "fixed_size",
     "from_monai",
+    "from_nnunet",
     "network_arguments",
     "network_info",
     "presets",
@@ -103,6 +105,16 @@ _ALL = tuple(
             "for thick slices.",
         ),
         (
+            "plain_conv_unet",
+            "plain_conv_unet",
+            "nnU-Net's own network, strong on nearly all CT and MR: takes its trained weights.",
+        ),
+        (
+            "residual_encoder_unet",
+            "residual_encoder_unet",
+            "nnU-Net's residual encoder (ResEnc), its best: for many training images and a GPU.",
+        ),
+        (
             "segresnet",
             "segresnet",
             "Little memory for large 3D windows: for tumours and organs in MR and CT.",
@@ -139,6 +151,21 @@ _ALL = tuple(
             "deeplabv3plus",
             "deeplab",
             "For structures of very different sizes that need a wide view to be told apart.",
+        ),
+        (
+            "deeplabv3",
+            "deeplabv3",
+            "The wide view of DeepLab without its decoder: for large regions with smooth borders.",
+        ),
+        (
+            "fcn",
+            "fcn",
+            "Fast on large pictures: for regions rather than fine borders, and as a baseline.",
+        ),
+        (
+            "reseg",
+            "reseg",
+            "A recurrent network: for layers and order that reach across the whole image.",
         ),
     )
 )

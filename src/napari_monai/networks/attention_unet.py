@@ -52,7 +52,7 @@ class Options(NetworkOptions):
         # A gate computes with half of a level's features.
         fits = len(self.channels) >= 2 and min(self.channels[:-1]) >= 2 and self.channels[-1] >= 1
         require(fits, "channels", self.channels, "two or more whole numbers of 2 or more")
-        require_whole("channels", *self.channels)
+        require_whole("channels", self.channels)
         require_list("strides", self.strides, len(self.channels) - 1)
         for stride in self.strides:
             require_axes("strides", stride, self.spatial_dims)

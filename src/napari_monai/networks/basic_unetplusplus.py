@@ -59,7 +59,7 @@ class Options(NetworkOptions):
         """Refuse what MONAI would fail on later."""
         super().__post_init__()
         require(len(self.features) == 6, "features", self.features, "six whole numbers")
-        require_whole("features", *self.features)
+        require_whole("features", self.features)
         if isinstance(self.dropout, int | float):
             require_dropout(self.dropout)
 

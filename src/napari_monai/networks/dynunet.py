@@ -94,7 +94,7 @@ class Options(NetworkOptions):
         if self.filters is not None:
             fits = len(self.filters) >= levels
             require(fits, "filters", self.filters, f"null or {levels} whole numbers")
-            require_whole("filters", *self.filters)
+            require_whole("filters", self.filters)
         if isinstance(self.dropout, int | float):
             require_dropout(self.dropout)
         if self.deep_supervision:

@@ -76,7 +76,7 @@ class Options(NetworkOptions):
         fits = len(self.decoder_channels) >= levels
         wanted = f"{levels} whole numbers for {self.backbone}"
         require(fits, "decoder_channels", self.decoder_channels, wanted)
-        require_whole("decoder_channels", *self.decoder_channels)
+        require_whole("decoder_channels", self.decoder_channels)
         if isinstance(self.dropout, int | float):
             require_dropout(self.dropout)
 

@@ -53,10 +53,12 @@ def require_dropout(value: float, name: str = "dropout") -> None:
     require(0 <= value < 1, name, value, "a probability from 0 up to, not including, 1")
 
 
-def require_whole(name: str, *values: int, least: int = 1) -> None:
-    """Refuse numbers below the least."""
-    for value in values:
-        require(value >= least, name, value, f"{least} or more")
+def require_whole(name: str, value: int | Sequence[int]) -> None:
+    """Refuse a number, or any of a list, below 1."""
+    if isinstance(value, int):
+        require(value >= 1, name, value, "1 or more")
+    else:
+        require(min(value, default=1) >= 1, name, value, "whole numbers of 1 or more")
 
 
 def require_list(name: str, values: Sequence[object], length: int) -> None:

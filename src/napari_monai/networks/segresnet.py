@@ -59,9 +59,9 @@ class Options(NetworkOptions):
         require_whole("init_filters", self.init_filters)
         fits = len(self.blocks_down) >= 2
         require(fits, "blocks_down", self.blocks_down, "two or more whole numbers")
-        require_whole("blocks_down", *self.blocks_down)
+        require_whole("blocks_down", self.blocks_down)
         require_list("blocks_up", self.blocks_up, len(self.blocks_down) - 1)
-        require_whole("blocks_up", *self.blocks_up)
+        require_whole("blocks_up", self.blocks_up)
         if self.dropout_prob is not None:
             require_dropout(self.dropout_prob, "dropout_prob")
 

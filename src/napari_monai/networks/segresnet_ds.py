@@ -62,11 +62,11 @@ class Options(NetworkOptions):
         require_whole("init_filters", self.init_filters)
         fits = len(self.blocks_down) >= 2
         require(fits, "blocks_down", self.blocks_down, "two or more whole numbers")
-        require_whole("blocks_down", *self.blocks_down)
+        require_whole("blocks_down", self.blocks_down)
         ups = len(self.blocks_down) - 1
         if self.blocks_up is not None:
             require_list("blocks_up", self.blocks_up, ups)
-            require_whole("blocks_up", *self.blocks_up)
+            require_whole("blocks_up", self.blocks_up)
         require_whole("dsdepth", self.dsdepth)
         if self.resolution is not None:
             fits = len(self.resolution) == self.spatial_dims and min(self.resolution) > 0

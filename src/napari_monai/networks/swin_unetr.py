@@ -77,7 +77,7 @@ class Options(NetworkOptions):
         require(self.patch_size == 2, "patch_size", self.patch_size, "2, what MONAI's way up needs")
         for name in ("depths", "num_heads"):
             require_list(name, getattr(self, name), 4)
-            require_whole(name, *getattr(self, name))
+            require_whole(name, getattr(self, name))
         require_axes("window_size", self.window_size, self.spatial_dims)
         fits = self.feature_size >= 12 and self.feature_size % 12 == 0
         require(fits, "feature_size", self.feature_size, "a multiple of 12")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,12 +47,36 @@ class Scaling:
         return Limits(self.minimum, self.maximum)(array)
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Limit the values; ``None`` leaves an end open."""
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """Multiply, then add, by a number a channel each."""
 
-    minimum: float | None
-    maximum: float | None
+    gain: FloatArray
+    offset: FloatArray
+
+    @property
+    def monotone(self) -> bool:
+        """Not where a gain turns the values round or makes them all alike."""
+        return bool((self.gain > 0).all())
+
+    def channels(self, before: int, /) -> int:
+        """As many as before."""
+        return before
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Scale in place."""
+        for part, gain, offset in zip(array, self.gain, self.offset, strict=True):
+            part *= gain
+            part += offset
+        return array
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """Limit the values, to one number or to one a channel; ``None`` leaves an end open."""
+
+    minimum: float | FloatArray | None
+    maximum: float | FloatArray | None
     monotone: ClassVar[bool] = True
 
     def channels(self, before: int, /) -> int:
@@ -61,8 +85,35 @@ class Limits:
 
     def __call__(self, array: FloatArray, /) -> FloatArray:
         """Clip in place."""
-        if (self.minimum, self.maximum) != (None, None):
-            np.clip(array, self.minimum, self.maximum, out=array)
+        if self.minimum is None and self.maximum is None:
+            return array
+        low, high = (
+            end.reshape(-1, *(1,) * (array.ndim - 1)) if isinstance(end, np.ndarray) else end
+            for end in (self.minimum, self.maximum)
+        )
+        np.clip(array, low, high, out=array)
+        return array
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """Make the values those that a type can hold."""
+
+    dtype: np.dtype[Any]
+    monotone: ClassVar[bool] = True
+
+    def channels(self, before: int, /) -> int:
+        """As many as before."""
+        return before
+
+    def __call__(self, array: FloatArray, /) -> FloatArray:
+        """Round in place: whole numbers towards zero, what is beyond the type to its ends."""
+        if self.dtype.kind == "f":
+            array[...] = array.astype(self.dtype)
+            return array
+        np.trunc(array, out=array)
+        ends = np.iinfo(self.dtype)
+        np.clip(array, ends.min, ends.max, out=array)
         return array
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,10 @@ from ..grid import Grid
 from ..resample import WayBack
 from ..volume import Volume
 from .blocks import Box
-from .operations import Chain, Orientation, ScalePercentiles, Step, ZScore, check_operations
+from .chain import Chain
+from .geometry import Orientation, Transpose
+from .links import Separable
+from .operations import MEASURES, Step, check_operations
 from .sources import Link, Map, Native, filled, whole
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ class Preparation(ABC):
     def __init__(self, chain: Chain, notes: Sequence[str]) -> None:
         link = chain.link
         self.grid: Grid = link.grid
-        self.back = WayBack(link.native.grid, link.place.how, link.grid)
+        self.back = WayBack(link.native.grid, link.place.how, link.grid, link.place.homes)
         self.notes = tuple(notes)
         self.channels = link.channels
         self._native_channels = link.native.channels
@@ -184,13 +188,17 @@ def prepare_bytes(volume: Volume, description: ModelDescription) -> int:
         stored = 0
     elif hasattr(volume.data, "__dask_graph__"):
         stored *= 2  # dask has the chunks and the whole at the same time
+    chain = replace(chain, reads=False)
     held, reused, most = 0, False, 0
     for step in _steps(description):
         before = chain.link
-        if not isinstance(step, (ScalePercentiles, ZScore)):
+        if not isinstance(step, MEASURES):
             chain = step.apply(chain)
             same_place = chain.link.place is before.place
             reused = reused and same_place and chain.link.channels == before.channels
+            if isinstance(chain.link, Separable) and not same_place:
+                wide = max(_nbytes(before), _nbytes(chain.link)) // chain.link.channels
+                most = max(most, held + _nbytes(before) + _nbytes(chain.link) + 6 * wide)
         elif chain.link.place.resampled and not reused:
             most = max(most, held + _nbytes(chain.link))
             held, reused = _nbytes(chain.link), True
@@ -203,9 +211,9 @@ def _nbytes(link: Link) -> int:
 
 
 def _steps(description: ModelDescription) -> tuple[Step, ...]:
-    """Return the operations of a model, an orientation among them."""
+    """Return the operations of a model, an order of the axes among them."""
     steps = check_operations(description.preprocess, description.inputs.spatial_dims)
-    turned = any(isinstance(step, Orientation) for step in steps)
+    turned = any(isinstance(step, (Orientation, Transpose)) for step in steps)
     return steps if turned else (Orientation(), *steps)
 
 
@@ -249,4 +257,4 @@ def _chain(
             f"({', '.join(volume.channel_names[:count])}): "
             "choose the channels that fit, or another model."
         )
-    return Chain(native, dims, in_memory, notes)
+    return Chain(native, dims, in_memory, notes=notes)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..errors import VolumeError
 from ..grid import Grid, Reorientation
-from ..resample import Sampling
+from ..resample import Home, Sampling
 from ..volume import Volume
 from .blocks import Box, Cuts, chunk_cuts, plan_blocks, source_box
 
@@ -59,14 +59,26 @@ class Place:
         The way from the axes of the file to those of the grid.
     cuts
         The borders of the file's chunks, along the axes of the file.
+    homes
+        Where the voxels of the file, after ``how``, find their values along each axis.
     resampled
         Whether a voxel is made of several of the file.
+    framed
+        Whether voxels of the file are left out, or others added.
     """
 
     grid: Grid
     how: Reorientation
     cuts: tuple[Cuts, ...]
+    homes: tuple[Home, ...]
     resampled: bool = False
+    framed: bool = False
+
+    @classmethod
+    def of(cls, grid: Grid, cuts: tuple[Cuts, ...]) -> Place:
+        """Return that of an image as it is."""
+        how = Reorientation((*range(grid.ndim),), (False,) * grid.ndim)
+        return cls(grid, how, cuts, tuple(Home.same(n) for n in grid.shape))
 
     @property
     def stored_shape(self) -> tuple[int, ...]:
@@ -79,15 +91,41 @@ class Place:
         flips = tuple(
             self.how.flips[a] != flip for a, flip in zip(how.axes, how.flips, strict=True)
         )
-        return replace(self, grid=self.grid.reoriented(how), how=Reorientation(axes, flips))
+        homes = tuple(
+            self.homes[a].flipped(self.grid.shape[a]) if flip else self.homes[a]
+            for a, flip in zip(how.axes, how.flips, strict=True)
+        )
+        turned = Reorientation(axes, flips)
+        return replace(self, grid=self.grid.reoriented(how), how=turned, homes=homes)
 
-    def resample(self, grid: Grid) -> Place:
-        """Return it at another grid of the same axes and centre."""
+    def resample(self, grid: Grid, *, nearest: Sequence[int] = ()) -> Place:
+        """Return it at another grid of the same axes.
+
+        The way back takes the nearest voxel along the axes of ``nearest``.
+        """
         before = self.stored_shape
-        after = replace(self, grid=grid, resampled=True)
+        middle = np.round(self.grid.world_to_index(grid.centre), 9)
+        steps = zip(self.homes, grid.spacing, self.grid.spacing, middle, grid.shape, strict=True)
+        homes = [home.resampled(t / s, c, n) for home, t, s, c, n in steps]
+        for axis in nearest:
+            homes[axis] = homes[axis].nearest()
+        after = replace(self, grid=grid, homes=tuple(homes), resampled=True)
         sizes = zip(self.cuts, before, after.stored_shape, strict=True)
         cuts = tuple(np.unique(np.rint(cut * (m / n)).astype(np.intp)) for cut, n, m in sizes)
         return replace(after, cuts=cuts)
+
+    def frame(self, start: Sequence[int], shape: Sequence[int]) -> Place:
+        """Return the box of that start and shape, which may reach outside."""
+        sides = zip(self.homes, start, shape, strict=True)
+        homes = tuple(home.framed(first, n) for home, first, n in sides)
+        cuts = list(self.cuts)
+        for axis, (source, flip) in enumerate(zip(self.how.axes, self.how.flips, strict=True)):
+            n = shape[axis]
+            first = self.grid.shape[axis] - start[axis] - n if flip else start[axis]
+            inner = np.clip(self.cuts[source] - first, 0, n)
+            cuts[source] = np.unique(np.concatenate([[0], inner, [n]])).astype(np.intp)
+        grid = self.grid.crop(start, shape)
+        return replace(self, grid=grid, homes=homes, cuts=tuple(cuts), framed=True)
 
     def boxes(self, most: int, *, multiple: int = 1) -> Iterator[tuple[Box, Box]]:
         """Yield boxes of ``most`` voxels that tile the file, and where they lie on the grid."""
@@ -112,6 +150,11 @@ class Link(ABC):
         """The space of its voxels."""
         return self.place.grid
 
+    @property
+    def at_once(self) -> bool:
+        """Whether reading it in boxes takes much longer than reading it whole."""
+        return False
+
     @abstractmethod
     def read(self, box: Box) -> FloatArray:
         """Return a box that is not empty, in memory of its own and any memory order."""
@@ -130,7 +173,9 @@ class Link(ABC):
         self.native.found = 0
         for stored, box in self.place.boxes(voxels, multiple=multiple):
             yield stored, box, self.read(box)
-        if not self.place.resampled:  # then each voxel of the file was read just once
+        if not (
+            self.place.resampled or self.place.framed
+        ):  # then each voxel of the file was read just once
             self.native.missing = self.native.found
 
     def blocks(self, *, multiple: int = 1) -> Iterator[tuple[Box, FloatArray]]:
@@ -167,14 +212,13 @@ class Native(Link):
             raise VolumeError(
                 f"{volume.name} has {volume.times} time points: take one with at_time."
             )
-        lead, n = len(volume.leading), volume.grid.ndim
+        lead = len(volume.leading)
         self._data: Any = volume.data
         self._lead = (channels,) * lead
         if in_memory and not isinstance(volume.data, np.ndarray):
             self._data = np.asarray(volume.data[(*self._lead, ...)])
             self._lead = (slice(None),) * lead
-        cuts = chunk_cuts(self._data)[lead:]
-        place = Place(volume.grid, Reorientation((*range(n),), (False,) * n), cuts)
+        place = Place.of(volume.grid, chunk_cuts(self._data)[lead:])
         super().__init__(self, place, len(range(volume.channels)[channels]))
         self.block = _IN_MEMORY if in_memory else _FROM_FILE
         self._floats = volume.dtype.kind == "f"
@@ -233,7 +277,7 @@ class Turned(Link):
 
 
 class Resampled(Link):
-    """The image at another grid of the same axes and centre."""
+    """The image at another grid of the same axes."""
 
     def __init__(self, source: Link, grid: Grid) -> None:
         super().__init__(source.native, source.place.resample(grid), source.channels, source.maps)
@@ -287,6 +331,9 @@ def whole(link: Link, *, finite: bool = False) -> FloatArray:
 
     With ``finite``, 0 stands where values are not.
     """
+    if link.at_once:
+        everything = link.read(tuple(slice(0, n) for n in link.grid.shape))
+        return filled(everything) if finite else everything
     result = link.spare
     if result is None:
         result = np.empty((link.channels, *link.grid.shape), np.float32)
