@@ -21,7 +21,7 @@ TOLERATED = 1e-3
 # Forward passes from which ways are timed, which takes about 15: in longer runs always, in others
 # where that is over in so many seconds.
 _LONG, _WORTH = 60, 20
-_SEARCH, _SHORT = 15, 2.0
+_SEARCH, _SHORT = 15, 5.0
 # Most windows side by side, and bytes that they may take together.
 _LANES = 4
 _LANE_BYTES = 2**30
