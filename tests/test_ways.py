@@ -266,3 +266,21 @@ def test_an_error_in_a_lane_is_one_line():
     with pytest.raises(ModelError, match=r"^The network fails on windows .*: no such layer$"):
         _run(Fails(1, 2, 1), precision=Way(at_once=2))
     assert torch.get_num_threads() == 4
+
+
+def test_a_network_whose_copies_fail_runs_as_it_is():
+    """Layers may count on memory in the usual order."""
+
+    class Flat(torch.nn.Module):
+        def forward(self, batch):
+            return batch.view(len(batch), -1).sin().view(batch.shape)
+
+    torch.manual_seed(0)
+    conv = torch.nn.Conv2d
+    layers = conv(1, 4, 3, padding=1), conv(4, 4, 3, padding=1), Flat(), conv(4, 2, 1)
+    network = torch.nn.Sequential(*layers).eval()
+    _, expected, _ = _run(network, precision=Way())
+    parts, found, lines = _run(network, precision=Way(channels_last=True))
+    assert lines == ["The network does not run in a quicker form: going on as it is."]
+    np.testing.assert_array_equal(found, expected)
+    assert {part.way for part in parts} == {Way()}

@@ -90,6 +90,7 @@ class Runner:
         self.device = device
         self.outputs = outputs
         self.compiled = compiled
+        self.plain = False  # whether the networks run in no other form than their own
         along = range(spatial_dims * flips) if isinstance(flips, bool) else flips
         axes = [a - spatial_dims for a in along]
         sets = range(2 ** len(axes))
@@ -102,7 +103,9 @@ class Runner:
     def take(self, way: Way) -> None:
         """Run in another way from now on."""
         self.way = way
-        self.forms = tuple(formed(n, way, self.spatial_dims) for n in self.networks)
+        self.forms = self.networks
+        if not self.plain:
+            self.forms = tuple(formed(n, way, self.spatial_dims) for n in self.networks)
         if self.compiled:
             self.forms = tuple(_compiled(n) for n in self.forms)
 
@@ -156,14 +159,14 @@ class Runner:
         return values.flip(axes) if axes else values
 
     def attempt(self, windows: FloatArray) -> tuple[torch.Tensor | None, str]:
-        """Return the outputs; or none, and ``"memory"`` or ``"precision"`` that did not do."""
+        """Return the outputs; or none, and what did not do, for `relieve`."""
         values, trouble = self.launch(windows)
         if values is not None and not self.is_finite(values):
             return None, "precision"
         return values, trouble
 
     def launch(self, windows: FloatArray) -> tuple[torch.Tensor | None, str]:
-        """Return the outputs, which a GPU may still be working on; or none, and ``"memory"``.
+        """Return the outputs, which a GPU may still be working on; or none, and what did not do.
 
         The reason is a word and not the exception, which would keep the batch's memory alive.
         """
@@ -176,6 +179,8 @@ class Runner:
                 return None, "memory"
             if self.compiled:
                 return None, "compile"
+            if self.forms != self.networks:
+                return None, "form"
             raise ModelError(
                 f"The network fails on windows of shape {windows.shape[1:]}: "
                 f"{str(error).splitlines()[0]}"
@@ -192,6 +197,10 @@ class Runner:
             self.compiled = False
             self.take(self.way)
             return size, "The network cannot be compiled here: going on without."
+        if trouble == "form":
+            self.plain = True
+            self.take(Way(self.way.dtype))
+            return size, "The network does not run in a quicker form: going on as it is."
         if trouble == "precision":
             if self.way.dtype == torch.float32:
                 raise ModelError(

@@ -113,9 +113,9 @@ def formed(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Mo
 
     The form shares the weights as far as their layout allows, and is made once.
     """
+    way = replace(way, at_once=1)
     if not can_change(network) or not _gains(network, way):
         return network
-    way = replace(way, at_once=1)
     state = _state(network)
     known, forms = _forms.get(network, (None, {}))
     if known != state:

@@ -224,7 +224,11 @@ def test_the_network_of_default_plans_has_nnunet_s_size(cls: str, count: int) ->
         ("PlainConvUNet", {"strides": [1, 2]}, r"strides is \[1, 2\]: give a list of 3"),
         ("PlainConvUNet", {"kernel_sizes": [3, 3]}, r"kernel_sizes is .*: give a list of 3"),
         ("PlainConvUNet", {"kernel_sizes": 2}, "kernel_sizes is 2: give one odd number"),
-        ("PlainConvUNet", {"n_conv_per_stage": [2, 0, 2]}, r"n_conv_per_stage is \[2, 0, 2\]: give whole"),
+        (
+            "PlainConvUNet",
+            {"n_conv_per_stage": [2, 0, 2]},
+            r"n_conv_per_stage is \[2, 0, 2\]: give whole",
+        ),
         ("ResidualEncoderUNet", {"block": "BottleneckD"}, "bottleneck_channels is None: give"),
         ("ResidualEncoderUNet", {"stem_channels": 0}, "stem_channels is 0: give 1 or more"),
     ],
