@@ -14,7 +14,7 @@ from monai.networks.nets import DynUNet, SegResNet, UNet
 
 from napari_monai import ways
 from napari_monai.errors import ModelError
-from napari_monai.events import Said
+from napari_monai.events import Busy, Said
 from napari_monai.folders import cache_folder
 from napari_monai.sliding import Part, predict_parts, tile
 from napari_monai.ways import Finding, Way, candidates, formed, usual
@@ -147,6 +147,15 @@ def test_the_fastest_way_is_found_once_and_remembered():
     again, _, lines = _run(network)
     assert lines == []  # nothing is measured
     assert {part.way for part in again} == {other}
+
+
+def test_the_search_can_be_cancelled_between_two_windows():
+    array, tiling = np.ones((1, 64, 64), np.float32), tile((64, 64), (16, 16))
+    network = _networks(2)["batch"].eval()
+    events = predict_parts(array, network, tiling, device=CPU, spatial_dims=2, precision="auto")
+    assert isinstance(next(events), Busy)
+    events.close()
+    assert not _file().exists()
 
 
 def test_other_weights_are_measured_anew():

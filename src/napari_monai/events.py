@@ -49,6 +49,11 @@ class Said(Event):
 
 
 @dataclass(frozen=True)
+class Busy(Event):
+    """Nothing to tell, but a place at which the job can be cancelled."""
+
+
+@dataclass(frozen=True)
 class FileDone(Event):
     """Another file is looked into: ``done`` of ``total``."""
 

@@ -244,7 +244,7 @@ class _Run:
             prepared.back, self._background(raw=late), nearest=self.outputs.home == "labels"
         )
         rows = len(tiling.starts[0])
-        parts: Iterator[Said | Part] = iter(())
+        parts: Iterator[Event | Part] = iter(())
         if first_row < rows:
             empty = yield from self._empty(prepared)
             parts = predict_parts(

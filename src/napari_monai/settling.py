@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from .events import Said
+from .events import Busy, Event, Said
 from .lanes import Lanes
 from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
@@ -27,7 +27,7 @@ _LANES = 4
 _LANE_BYTES = 2**30
 
 
-def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Said]:
+def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Event]:
     """Have a runner take the fastest safe way for a run of so many forward passes.
 
     The ways are timed on the window where that is soon made up for, and the fastest one is
@@ -50,6 +50,7 @@ def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Said]:
     for way in candidates(runner.networks[0], wanted):
         if way == plain.way:
             continue
+        yield Busy()
         trial = _trial(runner, way)
         seconds, values = _timed(trial, window)
         if values is not None and differing(values, exact, runner.outputs) <= TOLERATED:
@@ -72,7 +73,7 @@ def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Said]:
     lanes = most_lanes(runner.networks[0], (1, len(window), *spatial), runner.device)
     if lanes > 1:
         trials += [_trial(runner, replace(t.way, at_once=lanes)) for t in trials]
-    way, seconds = _fastest(trials, window)
+    way, seconds = yield from _fastest(trials, window)
     runner.take(way)
     remember(key, Finding(way, fastest=True))
     yield Said(f"Fastest here: {way}, {_duration(seconds)} a window.")
@@ -116,7 +117,9 @@ def most_lanes(network: torch.nn.Module, shape: Sequence[int], device: torch.dev
     return int(max(1, min(_LANES, torch.get_num_threads(), most)))
 
 
-def _fastest(trials: Sequence[Runner], window: FloatArray) -> tuple[Way, float]:
+def _fastest(
+    trials: Sequence[Runner], window: FloatArray
+) -> Generator[Busy, None, tuple[Way, float]]:
     """Return the fastest way of those that have been tried, and its seconds a window.
 
     They take turns, so that what else the machine does hits all of them alike.
@@ -124,6 +127,7 @@ def _fastest(trials: Sequence[Runner], window: FloatArray) -> tuple[Way, float]:
     least = dict.fromkeys(range(len(trials)), np.inf)
     for _ in range(2):
         for i in least:
+            yield Busy()
             least[i] = min(least[i], _seconds(trials[i], window))
         hopeless = 1.25 * min(least.values())
         least = {i: seconds for i, seconds in least.items() if seconds <= hopeless}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from .devices import free_memory, pick_precision
-from .events import Said
+from .events import Event
 from .preflight import activations
 from .runner import FloatArray, Outputs, Runner
 from .settings import Blend, Precision
@@ -93,7 +93,7 @@ def predict_parts(
     finish: Finish | None = None,
     empty: Empty | None = None,
     first_row: int = 0,
-) -> Iterator[Said | Part]:
+) -> Iterator[Event | Part]:
     """Run a network over an array window by window and yield the parts as they are finished.
 
     Parameters
@@ -140,7 +140,7 @@ def predict_parts(
 
     Yields
     ------
-    Parts, in order, and what the user should know: memory or precision that did not suffice.
+    Parts, in order, places to stop, and what the user should know: memory or precision that did not suffice.
 
     Raises
     ------
