@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import zarr
+from monai.networks.nets import DynUNet
 from scipy import ndimage
 from tests.models.known import INSTANCES, threshold_model
 from torch import nn
@@ -156,3 +157,14 @@ def test_what_a_run_takes_in_words():
     with pytest.raises(OutOfMemoryError, match=line):
         estimate.check(3 * GIB, "it", "crop")
     estimate.check(4 * GIB, "it", "crop")
+
+
+def test_activations_leave_the_network_as_it_is():
+    """DynUNet holds its layers under two names."""
+    network = DynUNet(2, 1, 2, [3, 3, 3], [1, 2, 2], [2, 2], filters=[4, 8, 8]).eval()
+    batch = torch.randn(1, 1, 16, 16)
+    with torch.inference_mode():
+        expected = network(batch)
+        assert activations(network, (1, 1, 16, 16), torch.float32) > 4 * 4 * 16 * 16
+        torch.testing.assert_close(network(batch), expected, rtol=0, atol=0)
+    assert not any(p.is_meta for p in network.parameters())

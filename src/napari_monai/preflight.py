@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -86,18 +87,20 @@ def activations(network: torch.nn.Module, batch: Sequence[int], dtype: torch.dty
         if isinstance(out, torch.Tensor):
             sizes.append(out.numel())
 
-    leaves = [m for m in network.modules() if not any(True for _ in m.children())]
-    hooks = [leaf.register_forward_hook(note) for leaf in leaves]
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    meta = {name: torch.empty_like(t, device="meta") for name, t in tensors.items()}
+    tensors = (*network.parameters(), *network.buffers())
+    # A copy: layers that stand in two places of a network are not put back by functional_call.
+    memo: dict[int, Any] = {id(t): torch.empty_like(t, device="meta") for t in tensors}
+    for parameter in network.parameters():
+        memo[id(parameter)] = torch.nn.Parameter(memo[id(parameter)], requires_grad=False)
     try:
+        shapes = copy.deepcopy(network, memo)
+        for module in shapes.modules():
+            if not any(True for _ in module.children()):
+                module.register_forward_hook(note)
         with torch.inference_mode():
-            torch.func.functional_call(network, meta, (torch.empty(tuple(batch), device="meta"),))
-    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError):
+            shapes(torch.empty(tuple(batch), device="meta"))
+    except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError, AttributeError):
         return 0
-    finally:
-        for hook in hooks:
-            hook.remove()
     item = torch.empty((), dtype=dtype).element_size()
     largest = sorted(sizes)[-2:]
     return item * (sum(largest) + sum(sizes) // 4)

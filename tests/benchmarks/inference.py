@@ -25,8 +25,8 @@ from napari_monai.ways import Way, formed
 from napari_monai.windows import Windows
 
 ROI, OVERLAP, CLASSES = 96, 0.25, 3
-# Training: steps, and side of the patches.
-STEPS, PATCH = 300, 48
+# Training: most steps, side of the patches, most seconds.
+STEPS, PATCH, SECONDS = 300, 48, 60
 
 
 def networks() -> dict[str, torch.nn.Module]:
@@ -62,15 +62,17 @@ def train(network: torch.nn.Module) -> None:
     """Train a network to tell the kinds."""
     image, kinds = (torch.from_numpy(a)[None] for a in volume(3 * PATCH, seed=1))
     rng = np.random.default_rng(2)
-    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=STEPS)
-    for _ in range(STEPS):
+    optimizer = torch.optim.Adam(network.parameters())
+    begun, step, left = time.perf_counter(), 0, 1.0
+    while left > 0:
+        optimizer.param_groups[0]["lr"] = 3e-3 * left
         box = tuple(slice(a, a + PATCH) for a in rng.integers(0, 2 * PATCH, 3))
         loss = torch.nn.functional.cross_entropy(network(image[:, :, *box]), kinds[:, *box])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
+        step += 1
+        left = 1 - max(step / STEPS, (time.perf_counter() - begun) / SECONDS)
 
 
 def ours(array: np.ndarray, network: torch.nn.Module, device: torch.device) -> np.ndarray:
