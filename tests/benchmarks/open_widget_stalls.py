@@ -9,19 +9,16 @@ above the limit.
 
 from __future__ import annotations
 
-import math
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from heart import Heart, say  # type: ignore[import-not-found]  # beside this script
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 LIMIT = 0.1  # seconds
-_BEAT = 5  # milliseconds
 SHAPE = (300, 512, 512)
 
 
@@ -46,56 +43,6 @@ def write_series(folder: Path) -> None:
         made.save_as(folder / f"{number:03}.dcm", enforce_file_format=True)
     for number in range(40):
         np.save(folder / f"picture {number}.npy", rng.integers(0, 256, (64, 64), np.uint8))
-
-
-class Heart:
-    """Beats as often as the event loop lets it; the longest pause is how long that stood still."""
-
-    def __init__(self) -> None:
-        from qtpy.QtCore import QEventLoop, QTimer
-
-        self._loop = QEventLoop()
-        self._timer = QTimer()
-        self._timer.timeout.connect(self._beat)
-        self._start, self._seconds = 0.0, 0.0
-        self._last, self._longest = (0.0, 0.0), (0.0, 0.0)
-        self._took = math.inf
-        self._done: Callable[[], bool] = bool
-
-    def _clocks(self) -> tuple[float, float]:
-        return time.perf_counter(), time.thread_time()
-
-    def _beat(self) -> None:
-        now = self._clocks()
-        self._longest = max(self._longest, (now[0] - self._last[0], now[1] - self._last[1]))
-        self._last = now
-        if self._took == math.inf and self._done():
-            self._took = now[0] - self._start
-        if now[0] - self._start - self._took > self._seconds:
-            self._loop.quit()
-
-    def until(self, done: Callable[[], bool], seconds: float = 0.3) -> tuple[float, float, float]:
-        """Let events in until it is done and a little longer.
-
-        Return how long it took, the longest pause, and the time that the window computed in it.
-        """
-        self._done, self._seconds, self._took = done, seconds, math.inf
-        self._last = self._clocks()
-        self._start, self._longest = self._last[0], (0.0, 0.0)
-        self._timer.start(_BEAT)
-        self._loop.exec()
-        self._timer.stop()
-        return (self._took, *self._longest)
-
-
-def say(what: str, figures: tuple[float, float, float]) -> float:
-    """Print the figures and return the longest pause."""
-    took, pause, computed = figures
-    print(
-        f"{what} in {took:.2f} s, longest pause {pause * 1e3:.0f} ms "
-        f"(of which computing {computed * 1e3:.0f} ms)"
-    )
-    return pause
 
 
 def main() -> None:

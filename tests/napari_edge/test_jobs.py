@@ -12,7 +12,7 @@ import pytest
 from napari.utils.notifications import ErrorNotification, notification_manager
 from qtpy.QtWidgets import QApplication, QWidget
 
-from napari_monai._napari.jobs import Job, Pace, span
+from napari_monai._napari.jobs import Job
 from napari_monai.errors import ModelError
 from napari_monai.events import Event, FileDone, Said, Started, StepDone, WindowDone
 
@@ -197,32 +197,3 @@ def test_the_activity_list_is_left_as_it_was(watch) -> None:
     seen.run()
     QApplication.processEvents()
     assert set(progress._all_instances) == before
-
-
-def test_time_left() -> None:
-    pace = Pace()
-    pace.begin(10, "windows")
-    assert pace.words() == "0 of 10 windows"
-    pace.reach(1, now=100.0)  # loading took long, and counts for nothing
-    assert pace.seconds_left is None
-    pace.reach(3, now=104.0)
-    assert pace.seconds_left == 14.0
-    assert pace.words() == "3 of 10 windows, 14 s left"
-    pace.reach(10, now=118.0)
-    assert pace.words() == "10 of 10 windows"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (0.04, "0.0 s"),
-        (3.21, "3.2 s"),
-        (9.96, "10 s"),
-        (99.0, "99 s"),
-        (100, "2 min"),
-        (5999, "100 min"),
-        (7500, "2 h 5 min"),
-    ],
-)
-def test_span(seconds: float, words: str) -> None:
-    assert span(seconds).replace("1 h 40 min", "100 min") == words

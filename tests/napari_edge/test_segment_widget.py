@@ -28,7 +28,12 @@ def run(qtbot: Any, widget: Any) -> None:
     """Click Run, and wait until the widget is at rest again."""
     click(qtbot, widget.run_button)
     assert not widget.run_button.isEnabled()
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+    at_rest(qtbot, widget)
+
+
+def at_rest(qtbot: Any, widget: Any) -> None:
+    """Wait until nothing runs, waits or is saved."""
+    qtbot.waitUntil(lambda: not widget.busy, timeout=60_000)
 
 
 def labels_layers(viewer: Any) -> list[Labels]:
@@ -170,7 +175,7 @@ def test_result_on_a_patient_is_what_scripts_get(
     run(qtbot, widget)
     assert errors() == []
     widget.save_to(tmp_path / "widget.nii.gz")
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    at_rest(qtbot, widget)
     viewer.layers.save(str(tmp_path / "viewer.nii.gz"), selected=True, plugin="napari-monai")
     expected = nib.load(tmp_path / "script.nii.gz")
     assert np.asarray(expected.dataobj).any()
@@ -228,7 +233,7 @@ def test_preview_grows_and_goes(docked, qtbot, bright) -> None:
     assert viewer.layers.selection.active is viewer.layers[0]
     assert preview.data.dtype == np.uint8
     qtbot.waitUntil(lambda: preview.data.any(), timeout=10_000)
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+    at_rest(qtbot, widget)
     assert [layer.name for layer in viewer.layers] == ["Image", "Image (bright)"]
 
 
@@ -238,7 +243,7 @@ def test_cancel_leaves_the_layers_alone(docked, qtbot, bright) -> None:
     qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=60_000)
     assert "windows" in widget.progress.format()
     click(qtbot, widget.cancel_button)
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=10_000)
+    at_rest(qtbot, widget)
     assert [layer.name for layer in viewer.layers] == ["Image"]
     assert widget.status.text() == "Cancelled."
     assert not widget.cancel_button.isEnabled()
@@ -252,7 +257,7 @@ def test_cancel_brings_the_last_result_back(docked, qtbot, bright, squares) -> N
     assert not last.visible
     qtbot.waitUntil(lambda: widget.progress.value() > 0, timeout=60_000)
     click(qtbot, widget.cancel_button)
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=10_000)
+    at_rest(qtbot, widget)
     assert labels_layers(viewer) == [last]
     assert last.visible
 
@@ -289,7 +294,7 @@ def test_settings_reach_the_run(docked, qtbot, bright, squares) -> None:
     for window in ("8 x 8", "32 x 48"):
         widget.form.fields["window"].widget.value = window
         click(qtbot, widget.run_button)
-        qtbot.waitUntil(widget.run_button.isEnabled, timeout=60_000)
+        at_rest(qtbot, widget)
         totals.append(widget.progress.maximum())
     assert totals[0] > totals[1] == 1
 
@@ -425,7 +430,7 @@ def test_save_button_writes_the_labels(docked, qtbot, bright, squares, tmp_path)
     run(qtbot, widget)
     assert widget.save_button.isEnabled()
     widget.save_to(tmp_path / "found.ome.tif")
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    at_rest(qtbot, widget)
     labels = read(tmp_path / "found.ome.tif", labels=True)
     np.testing.assert_array_equal(labels.numpy(), squares > 100)
     assert labels.grid.spacing == (0.5, 0.25)
@@ -437,7 +442,7 @@ def test_save_where_there_is_no_folder(docked, qtbot, bright, squares, tmp_path)
     _, widget = docked(squares)
     run(qtbot, widget)
     widget.save_to(tmp_path / "missing" / "found.tif")
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    at_rest(qtbot, widget)
     assert "There is no folder" in errors()[0]
 
 

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
 from ..events import BlockDone, Event, FileDone, Said, Started, StepDone, WindowDone
+from .pace import Pace
 
 Outcome = Literal["done", "cancelled", "failed"]
 Steps = Generator[Event, None, None]
@@ -60,7 +61,7 @@ class Job(QObject):
         super().__init__(parent)
         self._steps = steps
         self._title = title
-        self._pace = Pace()
+        self.pace = Pace()
         self._outcome: Outcome = "done"
         self.error = ""  # what went wrong, in a line
         self._bar: progress | None = None
@@ -99,12 +100,12 @@ class Job(QObject):
             if event.level == "warning":
                 show_warning(event.message)
         elif isinstance(event, Started):
-            self._pace.begin(event.total, event.what)
-            self.progressed.emit(0, event.total, self._pace.words())
+            self.pace.begin(event.total, event.what)
+            self.progressed.emit(0, event.total, self.pace.words())
         elif isinstance(event, WindowDone | StepDone | FileDone | BlockDone):
             done = event.step if isinstance(event, StepDone) else event.done
-            self._pace.reach(done)
-            self.progressed.emit(done, self._pace.total, self._pace.words())
+            self.pace.reach(done)
+            self.progressed.emit(done, self.pace.total, self.pace.words())
         self.happened.emit(event)
         self._draw_activity()  # last: it lets other events in, the closing of the window too
 
@@ -115,9 +116,9 @@ class Job(QObject):
         # While it is drawn the next events come in, each on top of the last: not also drawn, or
         # they would pile up on a machine that is busy.
         self._drawing = True
-        if self._bar.total != self._pace.total:
-            self._bar.total = self._pace.total
-        self._bar.update(self._pace.done - self._bar.n)
+        if self._bar.total != self.pace.total:
+            self._bar.total = self.pace.total
+        self._bar.update(self.pace.done - self._bar.n)
         self._bar_drawn, self._drawing = time.monotonic(), False
 
     def _on_error(self, error: Exception) -> None:
@@ -134,59 +135,6 @@ class Job(QObject):
         self._worker = None
         self.ended.emit(self._outcome)
         self.deleteLater()
-
-
-class Pace:
-    """How far work has come and when it will be done, in words.
-
-    The first step, which loads and warms up, does not count for the pace of the others.
-    """
-
-    def __init__(self) -> None:
-        self.total = 0
-        self.done = 0
-        self._what = ""
-        self._first: tuple[float, int] | None = None
-        self._now = 0.0
-
-    def begin(self, total: int, what: str) -> None:
-        """Start to count to ``total`` of ``what``."""
-        self.total, self.done, self._what, self._first = total, 0, what, None
-
-    def reach(self, done: int, *, now: float | None = None) -> None:
-        """Say that so many are done; ``now`` in seconds, of any clock."""
-        self.done = done
-        self._now = time.monotonic() if now is None else now
-        if self._first is None:
-            self._first = (self._now, done)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Seconds until all is done, once there is something to go by."""
-        if self._first is None or self.done <= self._first[1]:
-            return None
-        began, before = self._first
-        return (self._now - began) / (self.done - before) * (self.total - self.done)
-
-    def words(self) -> str:
-        """Return such as ``"12 of 40 windows, 5 s left"``."""
-        counted = f"{self.done} of {self.total} {self._what}"
-        left = self.seconds_left
-        if left is None or self.done >= self.total:
-            return counted
-        return f"{counted}, {span(left)} left"
-
-
-def span(seconds: float) -> str:
-    """Return a span of time as people say it: ``"0.4 s"``, ``"12 s"``, ``"2 h 5 min"``."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    if seconds < 99.5:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 100:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def report(error: Exception) -> None:

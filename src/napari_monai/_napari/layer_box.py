@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 class LayerBox(QComboBox):
-    """The layers of one type, by name; a layer that is selected in the viewer becomes the choice.
+    """The layers of one type, by name; what is selected in the viewer becomes the choice.
 
-    The maps that a run leaves are not among them.
+    Where several are selected there these are offered together, and so are all there are. The maps
+    that a run leaves are not among them.
 
     Parameters
     ----------
@@ -29,6 +30,8 @@ class LayerBox(QComboBox):
         The class of the layers.
     nothing
         What to show while there is none.
+    noun
+        What several are called.
     """
 
     chosen = Signal()  # another layer, or none, is the choice
@@ -39,22 +42,26 @@ class LayerBox(QComboBox):
         kind: type[Layer],
         *,
         nothing: str,
+        noun: str,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
         self._kind = kind
+        self._noun = noun
         self.setPlaceholderText(nothing)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self._layers: list[Layer] = []
+        self._selected: list[Layer] = []  # more than one, or none
+        self._choices: list[list[Layer]] = []
         events = viewer.layers.events
         follow = (
             (events.inserted, self._refill),
             (events.removed, self._refill),
             (events.reordered, self._refill),
             (events.renamed, self._refill),
-            (viewer.layers.selection.events.active, self._follow),
+            (viewer.layers.selection.events.changed, self._follow),
         )
         for emitter, slot in follow:
             emitter.connect(slot)
@@ -65,36 +72,76 @@ class LayerBox(QComboBox):
         self.currentIndexChanged.connect(self._say)
 
     @property
-    def layer(self) -> Any:
-        """The layer that is chosen, or ``None``."""
+    def layers(self) -> list[Any]:
+        """The layers that are chosen."""
         at = self.currentIndex()
-        return self._layers[at] if 0 <= at < len(self._layers) else None
+        return self._choices[at] if 0 <= at < len(self._choices) else []
+
+    @property
+    def layer(self) -> Any:
+        """The first layer that is chosen, or ``None``."""
+        return next(iter(self.layers), None)
 
     def _refill(self, _event: object = None) -> None:
-        before = self.layer
+        before = self.layers
         # Nobody wants to segment the probabilities that the last run left.
         self._layers = [
             x
             for x in reversed(self._viewer.layers)
             if isinstance(x, self._kind) and MAP_OF not in x.metadata
         ]
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([x.name for x in self._layers])
-        at = self._layers.index(before) if before in self._layers else 0
-        self.setCurrentIndex(at if self._layers else -1)
-        self.blockSignals(False)
-        self.setToolTip(self.currentText())
-        if self.layer is not before:
+        self._selected = [x for x in self._selected if x in self._layers]
+        self._offer()
+        self._choose(next((x for x in self._choices if x == before), self._fallback(before)))
+        if self.layers != before:
             self.chosen.emit()
 
+    def _fallback(self, before: list[Layer]) -> list[Layer]:
+        """Return what to choose where some of the layers chosen before are gone, or all."""
+        left = [x for x in before if x in self._layers]
+        return next((x for x in self._choices if x == left), [*self._layers[:1]])
+
+    def _offer(self) -> None:
+        """List what can be chosen."""
+        several, every = self._selected, self._layers
+        single = [[x] for x in every]
+        names = [x.name for x in every]
+        if len(several) > 1 and several != every:
+            single, names = [several, *single], [f"{len(several)} selected {self._noun}", *names]
+        if len(every) > 1:
+            single, names = [*single, every], [*names, f"All {len(every)} {self._noun}"]
+        self._choices = single
+        self.blockSignals(True)
+        self.clear()
+        self.addItems(names)
+        self.blockSignals(False)
+
+    def _choose(self, layers: list[Layer]) -> None:
+        self.blockSignals(True)
+        self.setCurrentIndex(self._choices.index(layers) if layers in self._choices else -1)
+        self.blockSignals(False)
+        self._show_tip()
+
     def _follow(self, _event: object = None) -> None:
-        active = self._viewer.layers.selection.active
-        if active in self._layers:
-            self.setCurrentIndex(self._layers.index(active))
+        """Choose what is selected in the viewer; where that is no layer of ours, stay."""
+        before = self.layers
+        selection = self._viewer.layers.selection
+        selected = [x for x in self._layers if x in selection]
+        if not selected:
+            return
+        self._selected = selected if len(selected) > 1 else []
+        self._offer()
+        self._choose(selected)
+        if self.layers != before:
+            self.chosen.emit()
+
+    def _show_tip(self) -> None:
+        names = [x.name for x in self.layers]
+        hint = [f"Select several {self._noun} in the layer list to choose them together."]
+        self.setToolTip("\n".join(names + hint * (len(self._layers) > 1)))
 
     def _say(self, _index: int) -> None:
-        self.setToolTip(self.currentText())
+        self._show_tip()
         self.chosen.emit()
 
 

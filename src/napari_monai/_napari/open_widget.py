@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Layer
 from napari.utils.history import get_open_history, update_open_history
-from qtpy.QtCore import QEvent
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import (
     QCheckBox,
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QSizePolicy,
-    QVBoxLayout,
-    QWidget,
 )
 
 from ..events import Event, Found, Said
 from ..io.contents import Entry, looked_for
+from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
 from .open_table import PATIENT, EntryTable, details
 from .opening import widen_sliders
@@ -46,7 +43,7 @@ if TYPE_CHECKING:
 _HINT = "Drop a folder, file, zip or OME-Zarr here, or choose one above."
 
 
-class OpenWidget(QWidget):
+class OpenWidget(JobWidget):
     """Lists the images in a folder or file, and opens those that are chosen.
 
     Parameters
@@ -55,16 +52,13 @@ class OpenWidget(QWidget):
         The viewer that it is docked in.
     """
 
-    # Here, because Qt sends events before __init__ is through.
-    _job: Job | None = None
-    _stop: threading.Event | None = None
-
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._paths: tuple[Path, ...] = ()
         self._problems: list[str] = []
         self._main: Layer | None = None
+        self._job: Job | None = None
+        self._stop: threading.Event | None = None
 
         self.folder_button = button(
             "Folder…", "List all DICOM series in a folder, and the files in it", self.ask_folder
@@ -79,8 +73,6 @@ class OpenWidget(QWidget):
         self.patients.setToolTip("Names and numbers of patients, which are hidden otherwise")
         self.open_button = button("Open", "Open what is selected as layers", self.open)
         self.cancel_button = button("Cancel", "Stop what is under way", self.cancel)
-        self.progress = QProgressBar()
-        self.status = line()
         self._lay_out()
 
         self.setAcceptDrops(True)
@@ -97,9 +89,7 @@ class OpenWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.open_button, 2)
         buttons.addWidget(self.cancel_button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(9, 6, 9, 6)
-        layout.setSpacing(6)
+        layout = self._rows()
         layout.addLayout(top)
         layout.addWidget(self.place)
         layout.addWidget(self.table, 1)
@@ -113,8 +103,6 @@ class OpenWidget(QWidget):
             policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
             text.setSizePolicy(policy)
         self.place.hide()
-        self.progress.hide()
-        self.progress.setTextVisible(True)
         self._say("")
 
     # -- where to look ------------------------------------------------------------------------
@@ -261,9 +249,7 @@ class OpenWidget(QWidget):
         self._job.happened.connect(self._on_event)
         self._job.progressed.connect(self._on_progress)
         self._job.ended.connect(self._on_end)
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("")
-        self.progress.show()
+        self._show_progress()
         self._job.start()
         self._update_buttons()
 
@@ -285,11 +271,6 @@ class OpenWidget(QWidget):
         elif isinstance(event, Patients):
             self.table.name_patients(event.names)
 
-    def _on_progress(self, done: int, total: int, words: str) -> None:
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        self.progress.setFormat(words)
-
     def _on_reading(self, done: int, total: int, words: str) -> None:
         if self._stop is not None:
             self._on_progress(done, total, words)
@@ -306,17 +287,9 @@ class OpenWidget(QWidget):
             self._say(error)
         self.table.fit()
 
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-        self.status.setToolTip("")
-        self.status.setVisible(bool(text))
-
-    def event(self, event: QEvent | None) -> bool:
-        """Stop when the dock that holds the widget is closed."""
-        moved = event is not None and event.type() == QEvent.Type.ParentChange
-        if moved and self.parent() is None:
-            self.cancel()
-        return bool(super().event(event))
+    def leave(self) -> None:
+        """Stop what is under way."""
+        self.cancel()
 
 
 def _local_paths(event: QDropEvent) -> list[Path]:

@@ -14,6 +14,7 @@ from ..models import ModelDescription
 from ..volume import LabelVolume
 from .layers import labels_layer
 from .placement import Placement
+from .smooth import remove_layer
 
 if TYPE_CHECKING:
     import napari
@@ -65,17 +66,22 @@ class Preview(QObject):
         self._place = place
         self._layer: Any = None
         self._closed = False
+        self._is_new = False
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._draw)
         self._pause = _FLAT
 
-    def show_part(self, event: WindowDone) -> None:
-        """Take over a finished part, and show it soon."""
-        if event.region is None or event.labels is None or self._closed:
-            return
-        self._labels[event.region] = event.labels
-        if not self._timer.isActive():
+    def take(self, event: WindowDone) -> None:
+        """Take over a finished part; from any thread."""
+        if event.region is not None and event.labels is not None:
+            self._labels[event.region] = event.labels
+            self._is_new = True
+
+    def show_soon(self) -> None:
+        """Show what was taken over, not too often."""
+        if self._is_new and not self._closed and not self._timer.isActive():
+            self._is_new = False
             self._timer.start(self._pause)
 
     def close(self) -> None:
@@ -83,8 +89,9 @@ class Preview(QObject):
         self._closed = True
         self._timer.stop()
         self.deleteLater()
-        if self._layer in self._viewer.layers:
-            self._viewer.layers.remove(self._layer)
+        layer, self._layer = self._layer, None
+        if layer in self._viewer.layers:
+            remove_layer(self._viewer, layer)
 
     def _draw(self) -> None:
         began = time.monotonic()

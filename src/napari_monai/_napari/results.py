@@ -1,9 +1,9 @@
-"""The labels layer that a run leaves: made in its thread, then put in place of the last one."""
+"""The layers that a run leaves: made in its thread, then put in place of the last ones."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +15,21 @@ from ..events import Event, Segmented
 from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
-from .jobs import span
-from .layers import MAP_OF, LayerData, labels_layer, map_layers, smallest_type
+from .label_colours import classes_of
+from .layers import MAP_OF, labels_layer, map_layers, smallest_type
+from .pace import span
 from .placement import Placement
+from .smooth import remove_layer
 
 if TYPE_CHECKING:
     import napari
 
 KEY = "napari-monai result"
 
-# What a person has set on the last result, and would set again on the next.
-_KEPT_LOOK = ("opacity", "blending", "contour", "iso_gradient_mode", "rendering")
+MAP_NAME = "napari-monai map name"
+
+# Where a layer is; how it looks is left as the user has it.
+_PLACED = ("axis_labels", "units", "scale", "translate", "rotate", "shear", "affine")
 
 _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 
@@ -35,11 +39,13 @@ class Result(Event):
     """The end of a segmentation as a layer, with a line on what was found.
 
     ``maps`` are the layers of probabilities and uncertainty, where they were asked for.
+    ``edited`` says whether a person has edited the last result, and is ``None`` without one.
     """
 
-    layer: LayerData
+    layer: Layer
     summary: str
-    maps: Sequence[LayerData] = ()
+    maps: Sequence[Layer] = ()
+    edited: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,13 @@ class Mark:
     checksum: int
 
 
-def result_of(event: Segmented, place: Placement, image: Image, model: ModelDescription) -> Result:
+def result_of(
+    event: Segmented,
+    place: Placement,
+    image: Image,
+    model: ModelDescription,
+    last: Labels | None = None,
+) -> Result:
     """Return the layer of a segmentation. It may take a second: not for the window's thread.
 
     Parameters
@@ -62,6 +74,8 @@ def result_of(event: Segmented, place: Placement, image: Image, model: ModelDesc
         Placement of the image that was segmented.
     image, model
         Its layer, and the model.
+    last
+        The last result of both.
     """
     found = event.labels
     labels = replace(
@@ -75,14 +89,19 @@ def result_of(event: Segmented, place: Placement, image: Image, model: ModelDesc
     mark = Mark(image.unique_id, model.name, _checksum(data))
     settings["metadata"] = {**settings["metadata"], KEY: mark}
     maps = _maps_of(event, place, image, model)
-    return Result((data, settings, kind), summary(labels, event.seconds, event.device), maps)
+    return Result(
+        Layer.create(data, settings, kind),
+        summary(labels, event.seconds, event.device),
+        maps,
+        edited=None if last is None else is_edited(last),
+    )
 
 
 def _maps_of(
     event: Segmented, place: Placement, image: Image, model: ModelDescription
-) -> list[LayerData]:
+) -> list[Layer]:
     """Return the layers of probabilities and uncertainty, which are not shown at first."""
-    found: list[LayerData] = []
+    found: list[Layer] = []
     for volume, colours in ((event.probabilities, "viridis"), (event.uncertainty, "magma")):
         if volume is None:
             continue
@@ -91,8 +110,12 @@ def _maps_of(
         look = {"colormap": colours, "visible": False, "blending": "translucent"}
         for data, settings, kind in map_layers(named, on=place, **look):
             mark = (image.unique_id, model.name)
-            settings["metadata"] = {**settings["metadata"], MAP_OF: mark}
-            found.append((data, settings, kind))
+            settings["metadata"] = {
+                **settings["metadata"],
+                MAP_OF: mark,
+                MAP_NAME: settings["name"],
+            }
+            found.append(Layer.create(data, settings, kind))
     return found
 
 
@@ -109,31 +132,76 @@ def warm_up(model: ModelDescription) -> None:
         Labels(np.zeros((1, 1), np.uint16))
 
 
-def put(viewer: napari.viewer.Viewer, result: Result) -> Labels:
-    """Show a result, in place of the last one of the same image and model.
+def putting(
+    viewer: napari.viewer.Viewer, result: Result, *, edited: bool | None, select: bool
+) -> Iterator[None]:
+    """Show a result, in place of the last one of the same image and model, step by step.
 
-    A layer that was edited since is not lost: it is kept, hidden and called so.
+    Each step takes as long as one layer; events may be let in between them. A layer that was
+    edited since is not lost: it is kept, hidden and called so.
+
+    Parameters
+    ----------
+    viewer
+        Where it is shown.
+    result
+        What is shown.
+    edited
+        Whether the last result was edited.
+    select
+        Whether to select the labels; else what is selected stays so.
     """
-    data, settings, kind = result.layer
-    mark = settings["metadata"][KEY]
-    layer = Layer.create(data, settings, kind)
-    for stale in [x for x in viewer.layers if x.metadata.get(MAP_OF) == (mark.image, mark.model)]:
-        viewer.layers.remove(stale)
-    for map_layer in result.maps:
-        viewer.add_layer(Layer.create(*map_layer))
-    old = find(viewer, mark.image, mark.model)
-    if old is None or is_edited(old):
-        if old is not None:
-            old.name, old.visible = f"{old.name}, edited", False
-            del old.metadata[KEY]
-        viewer.add_layer(layer)
-        return layer
-    for name in _KEPT_LOOK:
-        setattr(layer, name, getattr(old, name))
-    at = viewer.layers.index(old)
-    viewer.layers.remove(old)
-    viewer.layers.insert(at, layer)
-    return layer
+    mark = result.layer.metadata[KEY]
+    selected = set(viewer.layers.selection)
+    stale = [x for x in viewer.layers if x.metadata.get(MAP_OF) == (mark.image, mark.model)]
+    for new in result.maps:
+        same = next((x for x in stale if x.metadata[MAP_NAME] == new.metadata[MAP_NAME]), None)
+        if same is not None and _renew(same, new):
+            stale.remove(same)
+        else:
+            viewer.add_layer(new)
+            viewer.layers.selection = selected & set(viewer.layers)
+        yield
+    for layer in stale:
+        remove_layer(viewer, layer)
+        yield
+    shown = find(viewer, mark.image, mark.model)
+    if shown is not None and edited:
+        shown.name, shown.visible = f"{shown.name}, edited", False
+        del shown.metadata[KEY]
+        shown = None
+    if shown is None or not _renew(shown, result.layer):
+        at = len(viewer.layers)
+        if shown is not None:
+            at = viewer.layers.index(shown)
+            remove_layer(viewer, shown)
+            yield
+        shown = result.layer
+        viewer.layers.insert(at, shown)
+    viewer.layers.selection = {shown} if select else selected & set(viewer.layers)
+
+
+def _renew(layer: Any, new: Any) -> bool:
+    """Have a layer show what a new one would, and look as it does; return whether it can.
+
+    To take layers out and put others in is what the window would stand still for.
+    """
+    if layer.ndim != new.ndim:
+        return False
+    for name in _PLACED:
+        setattr(layer, name, getattr(new, name))
+    layer.data = new.data
+    layer.metadata = dict(new.metadata)
+    if isinstance(layer, Labels):
+        layer.editable = False  # which forgets what could be undone in the last labels
+        layer.editable = True
+        if _named(layer) != _named(new):
+            layer.features, layer.colormap = new.features, new.colormap
+    return True
+
+
+def _named(layer: Labels) -> list[tuple[int, str]]:
+    return [(c.number, c.name) for c in classes_of(layer)]
 
 
 def find(viewer: napari.viewer.Viewer, image: Hashable, model: str) -> Labels | None:

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFormLayout,
-    QHBoxLayout,
-    QProgressBar,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QFormLayout, QHBoxLayout, QVBoxLayout, QWidget
 
 from .. import io
-from ..errors import NapariMonaiError
-from ..events import Event, Said, Segmented, WindowDone
+from ..errors import ModelError, NapariMonaiError
+from ..events import Event, Said
 from ..models import Model
 from ..settings import InferenceSettings
-from ..volume import LabelVolume, Volume
-from .choices import ONLY_OBJECTS, Choice, auto_values, card_line
+from ..volume import LabelVolume
+from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices
 from .forms import SettingsForm
+from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
 from .layer_box import LayerBox
-from .layers import labels_of, placement_of
+from .layers import labels_of
 from .model_box import ModelBox
 from .parts import button, line
-from .placement import Placement
-from .preview import Preview
-from .results import Result, find, put, result_of, warm_up
+from .queue import Queue
+from .queue_list import QueueList
+from .results import find
 from .saving import label_endings, label_filters, suggested_path
 from .scroll import Scroll
+from .segment_run import Run
 
 if TYPE_CHECKING:
     import napari
 
 _NO_IMAGE = "Open an image, or try one: File ▸ Open Sample ▸ napari MONAI."
+_RUN = ("Run", "Segment the image with the model")
+_ADD = ("Add to queue", "Segment the image with the model when its turn comes")
 
 
-class SegmentWidget(QWidget):
-    """Runs a model over an image layer and shows the labels on it.
+class SegmentWidget(JobWidget):
+    """Runs a model over image layers, one after the other, and shows the labels on them.
 
     Parameters
     ----------
@@ -52,22 +46,22 @@ class SegmentWidget(QWidget):
         The viewer that it is docked in.
     """
 
-    # Here, because Qt sends events before __init__ is through.
-    _run: _Run | None = None
-    _job: Job | None = None
-
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-
-        self.image = LayerBox(napari_viewer, Image, nothing="Open an image first", parent=self)
+        super().__init__(napari_viewer)
+        self._saving: Job | None = None
+        self.image = LayerBox(
+            napari_viewer, Image, nothing="Open an image first", noun="images", parent=self
+        )
         self.model = ModelBox(parent=self)
         self.about = line()
         self.form = SettingsForm(InferenceSettings)
-        self.run_button = button("Run", "Segment the image with the model", self.run)
+        self.run_button = button(*_RUN, self.run)
         self.cancel_button = button("Cancel", "Stop after the window under way", self.cancel)
-        self.progress = QProgressBar()
-        self.status = line()
+        self.cancel_all_button = button(
+            "Cancel all", "Stop after the window under way, and empty the queue", self.cancel_all
+        )
+        self.queue = Queue(self)
+        self.queue_list = QueueList(self.queue, self)
         self.save_button = button(
             "Save labels…", "Save the result on the grid of the image's own file", self.save
         )
@@ -75,6 +69,10 @@ class SegmentWidget(QWidget):
 
         self.image.chosen.connect(self._image_chosen)
         self.model.chosen.connect(self._model_chosen)
+        self.form.changed.connect(self._update_buttons)
+        self.queue.changed.connect(self._on_queue)
+        self.queue.progressed.connect(self._on_progress)
+        self.queue.emptied.connect(self._on_emptied)
         napari_viewer.layers.events.removed.connect(self._update_buttons)
         self._image_chosen()
 
@@ -95,21 +93,20 @@ class SegmentWidget(QWidget):
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
         buttons.addWidget(self.cancel_button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(9, 6, 9, 6)
-        layout.setSpacing(6)
+        buttons.addWidget(self.cancel_all_button, 1)
+        layout = self._rows()
         layout.addWidget(Scroll(self.inputs))
         layout.addLayout(buttons)
+        layout.addWidget(self.queue_list)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addWidget(self.save_button)
         layout.addStretch(1)
-        self.progress.hide()
 
     # -- choosing -----------------------------------------------------------------------------
 
     def _image_chosen(self) -> None:
-        if self._job is None:
+        if not self.busy:
             self._say("" if self.image.layer is not None else _NO_IMAGE)
         try:
             self.model.fit(self.image.layer)
@@ -131,13 +128,34 @@ class SegmentWidget(QWidget):
             self.form.offer(ONLY_OBJECTS, description.outputs.kind == "instances")
         self._update_buttons()
 
+    @property
+    def busy(self) -> bool:
+        """Whether something runs, waits or is saved."""
+        return self._saving is not None or not self.queue.at_rest
+
     def _update_buttons(self, _event: object = None) -> None:
-        running = self._job is not None
+        choice, running = self.model.choice, self.queue.running
+        text, hint = _RUN if self.queue.at_rest else _ADD
+        self.run_button.setText(text)
+        ready = choice is not None and self._ready(choice)
+        if ready and all(self._is_queued(layer) for layer in self.image.layers):
+            ready, hint = False, "It is in the queue already"
+        self.run_button.setToolTip(hint)
+        self.run_button.setEnabled(ready)
+        stoppable = running is not None and running.state == "running"
+        self.cancel_button.setEnabled(stoppable)
+        self.cancel_all_button.setVisible(bool(self.queue.waiting))
+        self.save_button.setEnabled(self._saving is None and self.result is not None)
+
+    def _is_queued(self, layer: Image) -> bool:
         choice = self.model.choice
-        self.inputs.setEnabled(not running)
-        self.run_button.setEnabled(not running and choice is not None and self._ready(choice))
-        self.cancel_button.setEnabled(self._job is not None and not self._job.cancelled)
-        self.save_button.setEnabled(not running and self.result is not None)
+        if self.queue.at_rest or choice is None:
+            return False
+        try:
+            settings = self.form.value()
+        except NapariMonaiError:
+            return False  # which is said when Run is pressed
+        return self.queue.holds((layer.unique_id, choice.model.name, settings))
 
     def _ready(self, choice: Choice) -> bool:
         return choice.volume is not None and choice.why_not is None
@@ -153,80 +171,70 @@ class SegmentWidget(QWidget):
     # -- running ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Segment the chosen image with the chosen model and settings."""
-        if self._job is not None:
-            return
+        """Segment the chosen images with the chosen model and settings, when their turn comes."""
         self._image_chosen()  # its voxels or its scale may have changed since it was chosen
-        choice, image = self.model.choice, self.image.layer
-        if choice is None or image is None or choice.volume is None:
+        choice = self.model.choice
+        if choice is None or not self._ready(choice):
             return
         try:
             settings = self.form.value()
-            place = placement_of(image)
         except NapariMonaiError as error:
-            report(error)
-            self._say(str(error))
+            self._fail(error)
             return
-        steps = _segment(choice.volume, choice.model, settings, place, image)
-        self._run = _Run(self, self._viewer, place, choice.model, self.result)
-        self._job = Job(steps, f"Segmenting {image.name}", self)
-        self._job.happened.connect(self._on_event)
-        self._job.progressed.connect(self._on_progress)
-        self._job.ended.connect(self._on_end)
-        self.progress.setRange(0, 0)
-        self.progress.setFormat("")
-        self.progress.show()
-        self._say("Loading the model…" if "torch" in sys.modules else "Starting PyTorch…")
-        self._job.start()
+        if not self.busy:
+            self._show_progress()
+        for layer in list(self.image.layers):
+            if not self._is_queued(layer):
+                try:
+                    self._add(layer, choice.model, settings)
+                except NapariMonaiError as error:
+                    self._fail(error)
         self._update_buttons()
+
+    def _add(self, layer: Image, model: Model, settings: InferenceSettings) -> None:
+        """Put a run into the queue; raises what stands against it."""
+        (choice,) = choices([model], layer)
+        if choice.volume is None or choice.why_not is not None:
+            raise ModelError(f"{layer.name} is left out: {model.name} {choice.why_not}.")
+        self.queue.add(Run(self, self._viewer, layer, choice.volume, model, settings))
+
+    def _fail(self, error: NapariMonaiError) -> None:
+        report(error)
+        self._say(str(error))
 
     def cancel(self) -> None:
-        """Stop the run that is under way and leave the layers as they were."""
-        if self._job is not None:
-            self._job.cancel()
-            self._say("Cancelling…")
-            self._update_buttons()
+        """Stop the run that is under way, leave its layers as they were; the next goes on."""
+        if self.queue.running is not None:
+            self.queue.cancel(self.queue.running)
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, Said):
-            self._say(event.message)
-        elif isinstance(event, WindowDone) and self._run is not None:
-            self._run.show_part(event)
-            if event.done == event.total:
-                self._say("Finishing…")
-        elif isinstance(event, Result) and self._run is not None:
-            self._run.tidy()
-            put(self._viewer, event)
-            self._say(event.summary)
+    def cancel_all(self) -> None:
+        """Stop the run that is under way, and empty the queue."""
+        self.queue.cancel_all()
 
-    def _on_progress(self, done: int, total: int, words: str) -> None:
-        self.progress.setRange(0, total)
-        self.progress.setValue(done)
-        self.progress.setFormat(words)
-
-    def _on_end(self, outcome: Outcome) -> None:
-        if self._run is not None:
-            self._run.tidy()
-        if outcome == "cancelled":
-            self._say("Cancelled.")
-        elif outcome == "failed" and self._job is not None:
-            self._say(self._job.error)
-        self._run = self._job = None
-        self.progress.hide()
+    def _on_queue(self) -> None:
+        running = self.queue.running
+        if running is not None and running.line != self.status.text():
+            self._say(running.line)
+        if running is not None and not running.total:
+            self.progress.setFormat(running.words)
         self._update_buttons()
 
-    def _say(self, text: str) -> None:
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
+    def _on_emptied(self) -> None:
+        self.progress.hide()
+        runs = self.queue.runs
+        if len(runs) == 1:
+            self._say(runs[0].line)
+        elif runs:
+            done = sum(r.state == "done" for r in runs)
+            failed = [f"{r.name}: {r.line}" for r in runs if r.state == "failed"]
+            self._say("\n".join([f"{done} of {len(runs)} images done.", *failed]))
+        self._update_buttons()
 
-    def event(self, event: QEvent | None) -> bool:
-        """Cancel the run when the dock that holds the widget is closed."""
-        moved = event is not None and event.type() == QEvent.Type.ParentChange
-        if moved and self.parent() is None:
-            self.cancel()
-            if self._run is not None:
-                self._run.tidy()
-        return bool(super().event(event))
+    def leave(self) -> None:
+        """Stop all that runs and waits; take previews away."""
+        self.queue.leave()
+        if self._saving is not None:
+            self._saving.cancel()
 
     # -- saving -------------------------------------------------------------------------------
 
@@ -247,58 +255,27 @@ class SegmentWidget(QWidget):
     def save_to(self, path: Path) -> None:
         """Save the result; without a known extension, in the first format that suits it."""
         layer = self.result
-        if layer is None or self._job is not None:
+        if layer is None or self._saving is not None:
             return
         labels = labels_of(layer)
         if io.extension_of(path) is None:
             path = path.with_name(path.name + label_endings(labels)[0])
-        self._job = Job(_save(path, labels), f"Saving {path.name}", self)
-        self._job.happened.connect(self._on_event)
-        self._job.ended.connect(self._on_end)
+        self._saving = Job(_save(path, labels), f"Saving {path.name}", self)
+        self._saving.happened.connect(self._on_saving)
+        self._saving.ended.connect(self._on_saved)
         self._say("Saving…")
-        self._job.start()
+        self._saving.start()
         self._update_buttons()
 
+    def _on_saving(self, event: Event) -> None:
+        if isinstance(event, Said):
+            self._say(event.message)
 
-class _Run:
-    """What a run shows while it lasts: a preview in place of the last result."""
-
-    def __init__(
-        self, parent: QWidget, viewer: Any, place: Placement, model: Model, last: Labels | None
-    ) -> None:
-        self._preview: Preview | None = Preview(viewer, place, model.description, parent)
-        self._last = last if last is not None and last.visible else None
-        if self._last is not None:
-            self._last.visible = False
-
-    def show_part(self, event: WindowDone) -> None:
-        """Show a part of the labels that is finished."""
-        if self._preview is not None:
-            self._preview.show_part(event)
-
-    def tidy(self) -> None:
-        """Take the preview away and show the last result again; once."""
-        preview, last = self._preview, self._last
-        self._preview = self._last = None
-        if preview is not None:
-            preview.close()
-        if last is not None:
-            last.visible = True
-
-
-def _segment(
-    volume: Volume, model: Model, settings: InferenceSettings, place: Placement, image: Image
-) -> Steps:
-    """Segment, and end with the layer instead of the labels. Torch is imported here."""
-    from ..inference import segment_steps
-
-    warm_up(model.description)
-    with closing(cast("Steps", segment_steps(volume, model, settings=settings))) as steps:
-        for event in steps:
-            if isinstance(event, Segmented):
-                yield result_of(event, place, image, model.description)
-            else:
-                yield event
+    def _on_saved(self, outcome: Outcome) -> None:
+        if outcome == "failed" and self._saving is not None:
+            self._say(self._saving.error)
+        self._saving = None
+        self._update_buttons()
 
 
 def _save(path: Path, labels: LabelVolume) -> Steps:
