@@ -10,6 +10,7 @@ _LEAST_SECONDS, _LEAST_STEPS = 2.0, 2
 # An end that was said is kept while it is off by no more than this part of what is left, or by so
 # many seconds; and until the doubt has lasted.
 _OFF, _OFF_SECONDS, _DOUBT = 0.25, 4.0, 3.0
+_FOLLOW = 0.1  # part of a tolerable difference that every estimate takes away
 
 
 class Pace:
@@ -66,31 +67,35 @@ class Pace:
 class Countdown:
     """The time left, which does not jump.
 
-    What was said once goes down with the clock, and is taken back only where estimates have been
-    far from it for a while.
+    It goes down with the clock and follows estimates slowly. More is left than was said only where
+    estimates have been far from it for a while.
     """
 
     def __init__(self) -> None:
         self._end: float | None = None
+        self._least = math.inf  # that was left by what was said
         self._doubtful_since: float | None = None
 
     def hear(self, left: float | None, now: float) -> None:
         """Take an estimate: seconds left, or ``None`` where nothing is known yet."""
         if left is None:
             return
+        off = 0.0 if self._end is None else now + left - self._end
         if self._end is None:
             self._end = now + left
-            return
-        if abs(now + left - self._end) <= max(_OFF_SECONDS, _OFF * left):
+        elif abs(off) <= max(_OFF_SECONDS, _OFF * left):
+            self._end += _FOLLOW * off
             self._doubtful_since = None
         elif self._doubtful_since is None:
             self._doubtful_since = now
         elif now - self._doubtful_since >= _DOUBT:
             self._end, self._doubtful_since = now + left, None
+            self._least = math.inf
+        self._least = min(self._least, self._end - now)
 
     def words(self, now: float) -> str:
         """Return such as ``"about 2 min left"``, and nothing as long as nothing is known."""
-        return "" if self._end is None else about(self._end - now)
+        return "" if self._end is None else about(min(self._least, self._end - now))
 
 
 def about(seconds: float) -> str:

@@ -84,6 +84,13 @@ class Preview(QObject):
             self._is_new = False
             self._timer.start(self._pause)
 
+    def hand_over(self) -> Any:
+        """Give the layer away, and show nothing more in it; ``None`` where there is none."""
+        self._closed = True
+        self._timer.stop()
+        layer, self._layer = self._layer, None
+        return layer if layer in self._viewer.layers else None
+
     def close(self) -> None:
         """Take the layer away."""
         self._closed = True

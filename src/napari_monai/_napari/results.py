@@ -19,6 +19,7 @@ from .label_colours import classes_of
 from .layers import MAP_OF, labels_layer, map_layers, smallest_type
 from .pace import span
 from .placement import Placement
+from .preview import Preview
 from .smooth import remove_layer
 
 if TYPE_CHECKING:
@@ -133,7 +134,12 @@ def warm_up(model: ModelDescription) -> None:
 
 
 def putting(
-    viewer: napari.viewer.Viewer, result: Result, *, edited: bool | None, select: bool
+    viewer: napari.viewer.Viewer,
+    result: Result,
+    preview: Preview,
+    *,
+    edited: bool | None,
+    select: bool,
 ) -> Iterator[None]:
     """Show a result, in place of the last one of the same image and model, step by step.
 
@@ -146,6 +152,8 @@ def putting(
         Where it is shown.
     result
         What is shown.
+    preview
+        The preview, whose layer becomes the result where there is none yet.
     edited
         Whether the last result was edited.
     select
@@ -170,14 +178,18 @@ def putting(
         shown.name, shown.visible = f"{shown.name}, edited", False
         del shown.metadata[KEY]
         shown = None
-    if shown is None or not _renew(shown, result.layer):
-        at = len(viewer.layers)
-        if shown is not None:
-            at = viewer.layers.index(shown)
-            remove_layer(viewer, shown)
-            yield
-        shown = result.layer
-        viewer.layers.insert(at, shown)
+    if shown is None:
+        shown = preview.hand_over()
+        if shown is not None and _renew(shown, result.layer):
+            shown.name = result.layer.name
+            shown.features, shown.colormap = result.layer.features, result.layer.colormap
+        else:
+            shown = viewer.add_layer(result.layer)
+    elif not _renew(shown, result.layer):
+        at = viewer.layers.index(shown)
+        remove_layer(viewer, shown)
+        yield
+        shown = viewer.layers.insert(at, result.layer) or result.layer
     viewer.layers.selection = {shown} if select else selected & set(viewer.layers)
 
 

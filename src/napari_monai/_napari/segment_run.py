@@ -165,7 +165,10 @@ class Run(QObject):
             edited = event.edited
             if last is not None and (last is not self._last or self._touched):
                 edited = is_edited(last)
-            self._putting = putting(self._viewer, event, edited=edited, select=self.select)
+            assert self._preview is not None
+            self._putting = putting(
+                self._viewer, event, self._preview, edited=edited, select=self.select
+            )
 
     def _on_progress(self, done: int, total: int, words: str) -> None:
         self.done, self.total, self.words = done, total, words
