@@ -12,7 +12,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QToolButton
 
-LARGE = (512, 512)
+LARGE = (128, 128)  # a thousand windows
 
 
 def click(qtbot: Any, button: Any) -> None:

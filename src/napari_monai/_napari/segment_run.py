@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -82,6 +83,7 @@ class Run(QObject):
         self.done, self.total, self.words = 0, 0, ""
         self.abandoned = False  # whether the viewer was closed over it
         self.select = True  # whether its labels are selected when they are there
+        self._stop = threading.Event()
         self._job: Job | None = None
         self._preview: Preview | None = None
         self._last: Labels | None = None
@@ -126,6 +128,7 @@ class Run(QObject):
         if self.state == "waiting":
             self._tell("cancelled", "Cancelled.")
         elif self.state == "running" and self._job is not None and self._putting is None:
+            self._stop.set()
             self._job.cancel()
             self._tell("cancelling", "Cancelling…")
 
@@ -148,6 +151,7 @@ class Run(QObject):
             self.image,
             self._preview,
             self._last,
+            self._stop,
         )
 
     # -- in the thread of the window ----------------------------------------------------------
@@ -227,8 +231,12 @@ def _segment(
     image: Image,
     preview: Preview,
     last: Labels | None,
+    stop: threading.Event,
 ) -> Steps:
-    """Segment, feed the preview, and end with layers. PyTorch is loaded here."""
+    """Segment, feed the preview, and end with layers. PyTorch is loaded here.
+
+    Not every window is told of, so it looks itself whether it is to ``stop``.
+    """
     load_torch()
     from ..inference import segment_steps
 
@@ -236,6 +244,8 @@ def _segment(
     told = 0.0
     with closing(cast("Steps", segment_steps(volume, model, settings=settings))) as steps:
         for event in steps:
+            if stop.is_set():
+                return
             if isinstance(event, Segmented):
                 yield result_of(event, place, image, model.description, last)
             elif isinstance(event, WindowDone):
