@@ -104,6 +104,7 @@ def test_all_images_get_their_own_labels(three, qtbot, squares) -> None:
     click(qtbot, widget.run_button)
     assert widget.queue_list.isVisibleTo(widget)
     assert list(states(widget)) == ["c", "b", "a"]
+    assert widget.image.currentText() == "All 3 images"
     at_rest(qtbot, widget)
     found = labels_in(viewer)
     assert set(found) == {"a (bright)", "b (bright)", "c (bright)"}
@@ -112,6 +113,7 @@ def test_all_images_get_their_own_labels(three, qtbot, squares) -> None:
     np.testing.assert_array_equal(found["c (bright)"], squares[:, ::-1] > 100)
     assert states(widget) == {"a": "done", "b": "done", "c": "done"}
     assert widget.status.text() == "3 of 3 images done."
+    assert widget.image.currentText() == "All 3 images", "layers that came changed no choice"
     assert not widget.progress.isVisibleTo(widget)
     assert errors() == []
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -14,6 +15,22 @@ from .layers import MAP_OF
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
+
+
+# Not empty while layers come and go without the user's doing, who has not chosen anything then.
+_keeping: list[object] = []
+
+
+@contextmanager
+def selection_kept(viewer: napari.viewer.Viewer) -> Iterator[None]:
+    """Have the same layers selected afterwards, although napari selects each that is added."""
+    selected = set(viewer.layers.selection)
+    _keeping.append(selected)
+    try:
+        yield
+    finally:
+        viewer.layers.selection = selected & set(viewer.layers)
+        _keeping.pop()
 
 
 class LayerBox(QComboBox):
@@ -124,6 +141,8 @@ class LayerBox(QComboBox):
 
     def _follow(self, _event: object = None) -> None:
         """Choose what is selected in the viewer; where that is no layer of ours, stay."""
+        if _keeping:
+            return
         before = self.layers
         selection = self._viewer.layers.selection
         selected = [x for x in self._layers if x in selection]

@@ -12,6 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from ..events import WindowDone
 from ..models import ModelDescription
 from ..volume import LabelVolume
+from .layer_box import selection_kept
 from .layers import labels_layer
 from .placement import Placement
 from .smooth import remove_layer
@@ -98,7 +99,8 @@ class Preview(QObject):
         self.deleteLater()
         layer, self._layer = self._layer, None
         if layer in self._viewer.layers:
-            remove_layer(self._viewer, layer)
+            with selection_kept(self._viewer):
+                remove_layer(self._viewer, layer)
 
     def _draw(self) -> None:
         began = time.monotonic()
@@ -115,9 +117,8 @@ class Preview(QObject):
     def _add(self) -> Any:
         """Add the layer, over the array that is still being filled."""
         data, settings, kind = labels_layer(self._volume, on=self._place, live=True)
-        selected = set(self._viewer.layers.selection)
         layer = Layer.create(data, {**settings, "metadata": {}}, kind)
         layer.editable = False
-        self._viewer.add_layer(layer)
-        self._viewer.layers.selection = selected
+        with selection_kept(self._viewer):
+            self._viewer.add_layer(layer)
         return layer

@@ -16,6 +16,7 @@ from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
 from .label_colours import classes_of
+from .layer_box import selection_kept
 from .layers import MAP_OF, labels_layer, map_layers, smallest_type
 from .pace import span
 from .placement import Placement
@@ -160,37 +161,43 @@ def putting(
         Whether to select the labels; else what is selected stays so.
     """
     mark = result.layer.metadata[KEY]
-    selected = set(viewer.layers.selection)
     stale = [x for x in viewer.layers if x.metadata.get(MAP_OF) == (mark.image, mark.model)]
     for new in result.maps:
         same = next((x for x in stale if x.metadata[MAP_NAME] == new.metadata[MAP_NAME]), None)
-        if same is not None and _renew(same, new):
-            stale.remove(same)
-        else:
-            viewer.add_layer(new)
-            viewer.layers.selection = selected & set(viewer.layers)
+        with selection_kept(viewer):
+            if same is not None and _renew(same, new):
+                stale.remove(same)
+            else:
+                viewer.add_layer(new)
         yield
     for layer in stale:
-        remove_layer(viewer, layer)
+        with selection_kept(viewer):
+            remove_layer(viewer, layer)
         yield
     shown = find(viewer, mark.image, mark.model)
     if shown is not None and edited:
         shown.name, shown.visible = f"{shown.name}, edited", False
         del shown.metadata[KEY]
         shown = None
-    if shown is None:
-        shown = preview.hand_over()
-        if shown is not None and _renew(shown, result.layer):
-            shown.name = result.layer.name
-            shown.features, shown.colormap = result.layer.features, result.layer.colormap
-        else:
-            shown = viewer.add_layer(result.layer)
-    elif not _renew(shown, result.layer):
-        at = viewer.layers.index(shown)
-        remove_layer(viewer, shown)
-        yield
-        shown = viewer.layers.insert(at, result.layer) or result.layer
-    viewer.layers.selection = {shown} if select else selected & set(viewer.layers)
+    with selection_kept(viewer):
+        if shown is None:
+            shown = _become(preview.hand_over(), result.layer) or viewer.add_layer(result.layer)
+        elif not _renew(shown, result.layer):
+            at = viewer.layers.index(shown)
+            remove_layer(viewer, shown)
+            viewer.layers.insert(at, result.layer)
+            shown = result.layer
+    if select:
+        viewer.layers.selection.active = shown
+
+
+def _become(preview: Any, new: Labels) -> Any:
+    """Turn the layer of the preview into the result and return it, if there is one."""
+    if preview is None or not _renew(preview, new):
+        return None
+    preview.name = new.name
+    preview.features, preview.colormap = new.features, new.colormap
+    return preview
 
 
 def _renew(layer: Any, new: Any) -> bool:

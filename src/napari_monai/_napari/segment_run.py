@@ -67,13 +67,14 @@ class Run(QObject):
         model: Model,
         settings: InferenceSettings,
     ) -> None:
+        place = placement_of(image)
         super().__init__(parent)
         self._parent = parent
         self._viewer = viewer
         self._volume = volume
         self._model = model
         self._settings = settings
-        self._place = placement_of(image)
+        self._place = place
         self.image = image
         self.name = image.name
         self.key = (image.unique_id, model.name, settings)
