@@ -109,7 +109,9 @@ class Bench:
         """Segment an image layer and print the figures."""
         widget = self.widget
         self.viewer.layers.selection.active = image
-        widget.model.setCurrentIndex(widget.model.findText(model))
+        at = widget.model.findText(model)
+        widget.model.setCurrentIndex(at)
+        widget.model.activated.emit(at)  # as a person does it
         for name, value in settings.items():
             widget.form.fields[name].value = value
         self.settle()
@@ -158,12 +160,12 @@ def cases(bench: Bench, wanted: list[str]) -> None:
         bench.run(f"{SIDE}^3 with maps again", layer, "stalls", **everything)
     if "objects" in wanted:
         viewer.layers.clear()
-        stack = np.tile(read(samples / "nuclei_3d.ome.tif").numpy().squeeze(), (1, 2, 2))
+        stack = read(samples / "nuclei_3d.ome.tif").numpy().squeeze()[:12]
         layer = viewer.add_image(stack, name="stack", scale=(1, 0.5, 0.5), units="um")
         bench.run(f"objects of {stack.shape}", layer, "nuclei-2d", **plain)
     if "picture" in wanted:
         viewer.layers.clear()
-        tiles = np.tile(read(samples / "nuclei_2d.tif").numpy().squeeze(), (3, 3))
+        tiles = read(samples / "nuclei_2d.tif").numpy().squeeze()
         layer = viewer.add_image(tiles, name="picture", scale=(0.5, 0.5), units="um")
         bench.run(f"objects of {tiles.shape}", layer, "nuclei-2d", **plain)
 

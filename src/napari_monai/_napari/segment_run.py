@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -24,7 +24,7 @@ from .pace import Pace
 from .placement import Placement
 from .preview import Preview
 from .results import KEY, Result, find, is_edited, putting, result_of, warm_up
-from .smooth import load_torch
+from .smooth import load_torch, no_collections
 
 if TYPE_CHECKING:
     import napari
@@ -238,18 +238,22 @@ def _segment(
 
     Not every window is told of, so it looks itself whether it is to ``stop``.
     """
-    load_torch()
-    from ..inference import segment_steps
+    with ExitStack() as stack, ExitStack() as loading:
+        loading.enter_context(no_collections())  # until the first window is through
+        load_torch()
+        from ..inference import segment_steps
 
-    warm_up(model.description)
-    told = 0.0
-    with closing(cast("Steps", segment_steps(volume, model, settings=settings))) as steps:
+        warm_up(model.description)
+        steps = segment_steps(volume, model, settings=settings)
+        stack.enter_context(closing(cast("Steps", steps)))
+        told = 0.0
         for event in steps:
             if stop.is_set():
                 return
             if isinstance(event, Segmented):
                 yield result_of(event, place, image, model.description, last)
             elif isinstance(event, WindowDone):
+                loading.close()
                 preview.take(event)
                 now = time.monotonic()
                 if now - told >= _TOLD_EVERY or event.done == event.total:

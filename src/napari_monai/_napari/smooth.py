@@ -31,13 +31,15 @@ def load_torch() -> None:
                 dlopen = ctypes.CDLL(None).dlopen
                 dlopen.restype = ctypes.c_void_p
                 dlopen(os.fsencode(library), os.RTLD_LAZY)
-    with _no_collections():
-        from .. import inference  # noqa: F401
+    from .. import inference  # noqa: F401
 
 
 @contextmanager
-def _no_collections() -> Iterator[None]:
-    """Make objects that stay, without searching for garbage among them time and again."""
+def no_collections() -> Iterator[None]:
+    """Import and build what stays, without searching for garbage in it time and again.
+
+    Each search through all of PyTorch and the viewer stops the window for a quarter of a second.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
