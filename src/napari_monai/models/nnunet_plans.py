@@ -243,7 +243,9 @@ class Configuration:
         """Return what the network gives, and the classes of the labels."""
         if not self.regions:
             # By their place and not by their number, as nnU-Net writes them.
-            names = [name for _, name in sorted((_numbers(v)[0], k) for k, v in self.labels.items())]
+            names = [
+                name for _, name in sorted((_numbers(v)[0], k) for k, v in self.labels.items())
+            ]
             outputs = Outputs("classes", tuple(names), ("softmax",), home="logits")
             return outputs, tuple(LabelClass(i, n) for i, n in enumerate(names) if i)
         names = [name for name, value in self.labels.items() if set(_numbers(value)) != {0}]
