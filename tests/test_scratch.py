@@ -74,6 +74,39 @@ def test_killed_while_resampled_between_time_points(tmp_path):
         Scratch(tmp_path / "s").clear()
 
 
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.5, 0.7])
+def test_killed_in_any_row_while_resampled(tmp_path, overlap):
+    """The voxels between two rows are made of both, also where a run begins with the second."""
+    model = random_model(
+        tmp_path / "m",
+        dims=3,
+        inferer=Inferer((8, 8, 8), overlap=overlap),
+        preprocess=(Operation("spacing", {"spacing": [0.6, 1.3, 1.0], "unit": "um"}),),
+    )
+    volume = _volume()
+    whole = segment(volume, model, settings=EXACT).numpy()
+    events = _windows(_run(volume, model, None))
+    rows = {e.region[0].start: e.done for e in events}
+    assert len(rows) >= 4
+    for last in list(rows.values())[1:5]:
+        _run(volume, model, tmp_path / "s", stop=last)
+        found = _run(volume, model, tmp_path / "s")[-1].labels
+        np.testing.assert_array_equal(found.numpy(), whole, err_msg=f"after {last}")
+        Scratch(tmp_path / "s").clear()
+
+
+def test_slices_go_on_too(tmp_path):
+    model = random_model(tmp_path / "m", dims=2, inferer=Inferer((8, 8), overlap=0.4))
+    volume = _volume((11, 14, 12))
+    whole = segment(volume, model, settings=EXACT).numpy()
+    total = _windows(_run(volume, model, None))[-1].total
+    for stop in range(1, total, 7):
+        _run(volume, model, tmp_path / "s", stop=stop)
+        found = _run(volume, model, tmp_path / "s")[-1].labels
+        np.testing.assert_array_equal(found.numpy(), whole, err_msg=f"after {stop}")
+        Scratch(tmp_path / "s").clear()
+
+
 def test_objects_go_on_too(tmp_path):
     model = random_model(tmp_path / "m", dims=3, inferer=Inferer((8, 8, 8)), **INSTANCES)
     volume = _volume()

@@ -18,9 +18,9 @@ import torch
 from .devices import free_memory
 from .tiling import Box, Tiling
 
-# Bytes of what is carried from one row of windows to the next from which it is kept in half
-# precision, if it holds probabilities: they keep three digits.
-_LARGE = 2**30
+# Bytes of what is carried along an axis from which it is kept in half precision, if it holds
+# probabilities: they keep three digits.
+_LARGE = 2**28
 
 
 class Blender:
@@ -72,12 +72,18 @@ class Blender:
     def add(self, index: int, values: torch.Tensor) -> tuple[Box, torch.Tensor]:
         """Add a window; return the part of the image that it finishes, and the values there.
 
-        ``values`` of shape (channel, *window) are used up; the result is a view of them.
+        ``values`` of shape (channel, *window) are used up; the result is a view of them. What
+        earlier windows left elsewhere is fetched first: if there is no room for it, nothing has
+        been changed.
         """
         tiling, place = self.tiling, self.tiling.place(index)
         cell = tiling.cell(index)
+        before = [self._before(axis, place, cell, values) for axis in range(tiling.ndim)]
         if self._importance is not None:
-            values = torch.cat([values.mul_(self._importance), self._importance[None]])
+            weighted = values.new_empty((len(values) + 1, *values.shape[1:]))
+            torch.mul(values, self._importance, out=weighted[:-1])
+            weighted[-1] = self._importance
+            values = weighted
         # Along each axis the sum over its windows comes first and the weights of the axes before
         # after it: what a window finishes along the last axis is all that they are put on.
         for axis in reversed(range(tiling.ndim)):
@@ -86,13 +92,24 @@ class Blender:
                 continue
             i, starts, side = place[axis], tiling.starts[axis], tiling.window[axis]
             there = carried[(slice(None),) * (axis + 2) + cell[axis + 1 :]]
-            shared = side - (starts[i] - starts[i - 1]) if i > 0 else 0
             step = starts[i + 1] - starts[i] if i + 1 < len(starts) else side
-            values = _summed(values, self._weights[axis][i], there, axis + 1, shared, step)
+            weights = self._weights[axis][i]
+            values = _summed(values, weights, there, axis + 1, before[axis], step)
         values = values[(slice(None), *_inner(cell, tiling))]
         if self._importance is not None:
             values = values[:-1].div_(values[-1:])
         return tiling.unpadded(cell), values
+
+    def _before(
+        self, axis: int, place: Sequence[int], cell: Box, values: torch.Tensor
+    ) -> torch.Tensor | None:
+        """Return what was carried to a window along an axis, as its values are."""
+        carried, i, starts = self.carried[axis], place[axis], self.tiling.starts[axis]
+        if carried is None or i == 0:
+            return None
+        there = carried[(slice(None),) * (axis + 2) + cell[axis + 1 :]]
+        shared = self.tiling.window[axis] - (starts[i] - starts[i - 1])
+        return there.narrow(axis + 1, 0, shared).to(values.device, values.dtype)
 
 
 def _summed(
@@ -100,18 +117,19 @@ def _summed(
     weights: torch.Tensor,
     carried: torch.Tensor,
     dim: int,
-    shared: int,
+    before: torch.Tensor | None,
     step: int,
 ) -> torch.Tensor:
     """Return the part of a window that it finishes along an axis, and carry the rest over.
 
-    The first ``shared`` voxels are added to what is carried, those from ``step`` on are carried
+    The first voxels are added to what was carried ``before``, those from ``step`` on are carried
     to the next window. Each voxel is read and written once.
     """
     side = values.shape[dim]
-    if shared:
+    shared = 0
+    if before is not None:
+        shared = before.shape[dim]
         first = values.narrow(dim, 0, shared)
-        before = carried.narrow(dim, 0, shared).to(values.device, values.dtype)
         torch.addcmul(before, first, weights.narrow(0, 0, shared), out=first)
     straight = max(shared, step) if carried.dtype == values.dtype else side
     if straight > shared:

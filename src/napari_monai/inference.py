@@ -140,6 +140,9 @@ class _Run:
         self.budget = int(_SHARE * free_memory(torch.device("cpu")))
         if settings.memory > 0:
             self.budget = min(self.budget, int(settings.memory * GIB))
+        #: As the memory of the device allows, see `Estimate.on_device`.
+        self.batch_size = settings.batch_size
+        self.sums_on_host = False
         self.results = Results(volume, model, settings, self.plan, self.scratch, budget=self.budget)
 
     def steps(self) -> Iterator[Event]:
@@ -164,7 +167,7 @@ class _Run:
                     yield Said(note, "warning")
             tiling = self._tiling(prepared.grid.shape)
             if index == done.get("time", 0):
-                estimate = self._estimate(prepared, tiling, networks)
+                estimate = yield from self._fitted(self._estimate(prepared, tiling, networks))
                 if estimate.host + estimate.device > _WORTH_SAYING:
                     yield Said(estimate.line())
                 estimate.check(self.budget, self.volume.name, _CURE)
@@ -212,7 +215,21 @@ class _Run:
             ),
             results=results,
             on_gpu=self.device.type != "cpu",
+            batch=batch,
         )
+
+    def _fitted(self, estimate: Estimate) -> Generator[Said, None, Estimate]:
+        """Make the run fit the device, and say how."""
+        if not estimate.on_gpu:
+            return estimate
+        free = int(_SHARE * free_memory(self.device))
+        fitted, notes = estimate.on_device(free, device_name(self.device))
+        if fitted.batch < estimate.batch:
+            self.batch_size = fitted.batch
+        self.sums_on_host = fitted.sums_on_host
+        for note in notes:
+            yield Said(note, "warning")
+        return fitted
 
     def _tiling(self, shape: tuple[int, ...]) -> Tiling:
         plan, inputs = self.plan, self.description.inputs
@@ -253,7 +270,7 @@ class _Run:
                 tiling,
                 device=self.device,
                 spatial_dims=self.description.inputs.spatial_dims,
-                batch_size=self.settings.batch_size,
+                batch_size=self.batch_size,
                 activation=self.outputs.activation,
                 flips=self.plan.mirror_axes,
                 spread=self.settings.uncertainty == "variance",
@@ -264,6 +281,7 @@ class _Run:
                 finish=lambda box, maps: self.results.finished(returning, box, maps),
                 empty=empty,
                 first_row=first_row,
+                sums_on_host=self.sums_on_host,
             )
         for event in parts:
             if not isinstance(event, Part):

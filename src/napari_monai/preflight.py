@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -34,6 +34,10 @@ class Estimate:
         Labels, maps and what else is kept until the end.
     on_gpu
         Whether windows and carried sums lie on a GPU.
+    batch
+        Windows at once.
+    sums_on_host
+        Whether windows of a GPU are added up on the host.
     """
 
     image: int
@@ -41,16 +45,43 @@ class Estimate:
     carried: int
     results: int
     on_gpu: bool = False
+    batch: int = 1
+    sums_on_host: bool = False
 
     @property
     def host(self) -> int:
         """Bytes in the computer's own memory."""
-        return self.image + self.results + (0 if self.on_gpu else self.windows + self.carried)
+        windows = 0 if self.on_gpu else self.windows
+        carried = 0 if self.on_gpu and not self.sums_on_host else self.carried
+        return self.image + windows + carried + self.results
 
     @property
     def device(self) -> int:
         """Bytes in the GPU's memory."""
-        return self.windows + self.carried if self.on_gpu else 0
+        if not self.on_gpu:
+            return 0
+        return self.windows + (0 if self.sums_on_host else self.carried)
+
+    def on_device(self, free: int, name: str) -> tuple[Estimate, list[str]]:
+        """Return what a run on a GPU with so many free bytes takes, and what had to give way.
+
+        That is first the number of windows at once, then where they are added up. What one window
+        takes is only said: it is the least certain part, and the run itself goes on on the CPU.
+        """
+        if self.device <= free:
+            return self, []
+        each, notes = self.windows // self.batch, []
+        batch = max(1, min(self.batch, (free - self.carried) // max(1, each)))
+        fitted = replace(self, batch=batch, windows=batch * each)
+        room = f"{name} has {_gib(free)} GiB free"
+        if batch < self.batch:
+            notes.append(f"{room}: {batch} windows at once in place of {self.batch}.")
+        if fitted.device > free and self.carried:
+            fitted = replace(fitted, sums_on_host=True)
+            notes.append(f"{room}: windows are added up on the host.")
+        if each > free:
+            notes.append(f"{room} and one window needs {_gib(each)}: a smaller window would fit.")
+        return fitted, notes
 
     def line(self) -> str:
         """Return what is needed, in words."""

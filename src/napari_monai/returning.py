@@ -25,7 +25,8 @@ class Returning:
     """Brings the finished parts of maps home, in the order in which a lattice finishes them.
 
     Parts are boxes of the prepared grid that tile it, one after the other with the last axis
-    fastest; see `napari_monai.tiling.Tiling.cell`.
+    fastest; see `napari_monai.tiling.Tiling.cell`. Where the first parts are not those at the
+    beginning of the first axis, what is made of them has no meaning at their lower edge.
 
     Parameters
     ----------
@@ -140,7 +141,11 @@ class Returning:
                     slice(side.start - (side.start > 0 and not same), side.stop)
                     for side, same in zip(box[axis + 1 :], self.same[axis + 1 :], strict=True)
                 )
-                wide = torch.cat([self._planes[axis].before(later), wide], dim=axis + 1)
+                before = self._planes[axis].before(later)
+                if before is None:
+                    before = wide.narrow(axis + 1, 0, 1)
+                # The device may have changed in between.
+                wide = torch.cat([before.to(wide.device), wide], dim=axis + 1)
             if box[axis].stop < self.shape[axis]:
                 self._planes[axis].keep(box, maps)
         return wide
@@ -189,9 +194,11 @@ class _Planes:
             self.now = maps.new_empty((*earlier, *self.shape[self.axis + 1 :]))
         _part(self.now, box[self.axis + 1 :]).copy_(maps.select(self.axis + 1, -1))
 
-    def before(self, later: Box) -> torch.Tensor:
+    def before(self, later: Box) -> torch.Tensor | None:
         """Return the plane before a part, one voxel thick, in a box of the later axes."""
-        assert self.last is not None, "parts come in order"
+        if self.last is None:
+            assert self.axis == 0, "parts come in order"
+            return None
         return _part(self.last, later).unsqueeze(self.axis + 1)
 
 

@@ -17,6 +17,10 @@ from .ways import Way, formed, replica, usual
 FloatArray = npt.NDArray[np.float32]
 
 
+# Values of a batch from which a copy of them is worth avoiding.
+_MANY = 2**25
+
+
 @dataclass(frozen=True)
 class Outputs:
     """What is made of the networks' outputs.
@@ -274,7 +278,13 @@ class evaluating:  # noqa: N801 (a context, named like contextlib's)
 def activated(out: torch.Tensor, activation: Sequence[str]) -> torch.Tensor:
     """Return a network's outputs, (batch, channel, *window), activated, in float32 and no view."""
     if tuple(activation) == ("softmax",):
-        return torch.softmax(out, dim=1, dtype=torch.float32)
+        if out.dtype == torch.float32 or out.numel() < _MANY or out.device.type != "cpu":
+            return torch.softmax(out, dim=1, dtype=torch.float32)
+        # torch would make a float32 copy of all of it first.
+        values = torch.empty(out.shape, dtype=torch.float32)
+        for part, made in zip(out.chunk(8, dim=2), values.chunk(8, dim=2), strict=True):
+            made.copy_(torch.softmax(part, dim=1, dtype=torch.float32))
+        return values
     values = out.to(torch.float32, copy=True)
     if not activation:
         return values

@@ -93,6 +93,7 @@ def predict_parts(
     finish: Finish | None = None,
     empty: Empty | None = None,
     first_row: int = 0,
+    sums_on_host: bool = False,
 ) -> Iterator[Event | Part]:
     """Run a network over an array window by window and yield the parts as they are finished.
 
@@ -137,6 +138,9 @@ def predict_parts(
     first_row
         Where to begin: the row of windows along the first axis whose finished parts are wanted
         first. Earlier windows are run only as far as they reach into it.
+    sums_on_host
+        Whether the windows of a GPU are added up on the host, which is slower and needs less of
+        the GPU's memory. Where that runs out on the way they are anyway.
 
     Yields
     ------
@@ -166,7 +170,15 @@ def predict_parts(
         forwards = tiling.total * len(runner.mirrors) * len(networks)
         yield from settle(runner, windows.busiest(), forwards)
     size = batch_size or _batch_size(runner, windows)
-    run = Stream(windows, tiling, runner, finish=finish or as_it_is, size=size, empty=empty)
+    run = Stream(
+        windows,
+        tiling,
+        runner,
+        finish=finish or as_it_is,
+        size=size,
+        empty=empty,
+        sums_on_host=sums_on_host,
+    )
     yield from run.parts(first_row)
 
 

@@ -10,13 +10,15 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from .blending import Blender
+from .devices import device_name, is_out_of_memory
 from .events import Said
 from .lanes import Lanes, Outcome
 from .runner import FloatArray, Runner
@@ -24,6 +26,7 @@ from .tiling import Box, Tiling
 from .ways import Way
 from .windows import Empty, Windows
 
+T = TypeVar("T")
 Finish = Callable[[Box, torch.Tensor], Sequence[torch.Tensor]]
 
 
@@ -66,6 +69,7 @@ class Stream:
         finish: Finish,
         size: int,
         empty: Empty | None,
+        sums_on_host: bool = False,
     ) -> None:
         self.windows = windows
         self.tiling = tiling
@@ -73,6 +77,8 @@ class Stream:
         self.finish = finish
         self.size = size
         self.empty = empty
+        #: Where windows are added up: the networks' device, or the host when that is full.
+        self.place = torch.device("cpu") if sums_on_host else runner.device
         self.blender: Blender | None = None
 
     def parts(self, first_row: int) -> Iterator[Said | Part]:
@@ -82,8 +88,10 @@ class Stream:
         # and the same rounding in them. Rows of slices do not overlap, and share batches.
         at_once = max(1, self.size // self.tiling.per_row) if side == 1 else 1
         first_row -= first_row % at_once
+        # As far as the plane of voxels before the row, which the way home looks at.
         reach = starts[first_row] - side
-        before = next(row for row, start in enumerate(starts) if row == first_row or start > reach)
+        before = next(row for row, start in enumerate(starts) if row == first_row or start >= reach)
+        before -= before % at_once
         ends = [min(row + at_once, len(starts)) for row in range(before, len(starts), at_once)]
         with closing(self._through(before, ends)) as events:
             for row, event in events:
@@ -115,14 +123,17 @@ class Stream:
                     at = batch.indices.start
                     submitted.clear()
                     lanes.close()
-                    self.size, line = self.runner.relieve(trouble, len(batch.full))
-                    if self.blender is not None:
-                        self.blender.to(self.runner.device)
+                    said = self._relieved(trouble, len(batch.full))
                     lanes = Lanes(self.runner)
-                    yield at // per_row, Said(line, "warning")
+                    yield at // per_row, said
                     continue
                 outputs = {} if values is None else dict(zip(batch.full, values, strict=True))
-                waiting += self._blended(batch.indices, outputs)
+                for event in self._blended(batch.indices, outputs):
+                    if isinstance(event, Said):
+                        yield batch.indices.start // per_row, event
+                    else:
+                        waiting.append(event)
+                del batch, values, outputs  # as large as what the networks give next
                 if self.runner.device.type != "cuda":
                     yield from ((p.index // per_row, p.part()) for p in _taken(waiting))
             yield from ((p.index // per_row, p.part()) for p in _taken(waiting))
@@ -146,24 +157,64 @@ class Stream:
             stop += 1
         return range(at, stop), full
 
-    def _blended(self, indices: range, values: Mapping[int, torch.Tensor]) -> Iterator[_Pending]:
-        device = self.runner.device
+    def _relieved(self, trouble: str, size: int) -> Said:
+        """Make the next batch easier: what is carried leaves the device before the networks do."""
+        if trouble == "memory" and size == 1 and self.blender is not None and self._to_host():
+            return self._said_of_host()
+        self.size, line = self.runner.relieve(trouble, size)
+        if self.runner.device.type == "cpu":
+            self._to_host()
+        return Said(line, "warning")
+
+    def _to_host(self) -> bool:
+        """Have windows added up on the host; return whether they were not already."""
+        if self.place.type == "cpu":
+            return False
+        self.place = torch.device("cpu")
+        if self.blender is not None:
+            self.blender.to(self.place)
+        if self.runner.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return True
+
+    def _said_of_host(self) -> Said:
+        name = device_name(self.runner.device)
+        return Said(f"{name} is out of memory: windows are added up on the host.", "warning")
+
+    def _blended(
+        self, indices: range, values: Mapping[int, torch.Tensor]
+    ) -> Iterator[Said | _Pending]:
         for index in indices:
-            if index in values:
-                window = values[index]
-            else:
-                assert self.empty is not None, "without it every window is run"
-                window = self.empty.maps(self.tiling.window, device)
-            if self.blender is None:
-                self.blender = Blender(
-                    self.tiling,
-                    len(window),
-                    device,
-                    probabilities=self.runner.outputs.probabilities,
-                )
-            box, part = self.blender.add(index, window)
-            results = self.finish(box, part)
+            box, part = yield from self._where_it_fits(partial(self._added, index, values))
+            results = yield from self._where_it_fits(partial(self._finished, box, part))
             yield _Pending(index, self.tiling.total, box, results, self.runner.way)
+
+    def _where_it_fits(self, work: Callable[[], T]) -> Generator[Said, None, T]:
+        """Return what work gives; where the device has no memory for it, from the host."""
+        try:
+            return work()
+        except (RuntimeError, MemoryError) as error:
+            if self.place.type == "cpu" or not is_out_of_memory(error):
+                raise
+        self._to_host()  # not before the exception is gone, which keeps memory alive
+        yield self._said_of_host()
+        return work()
+
+    def _added(self, index: int, values: Mapping[int, torch.Tensor]) -> tuple[Box, torch.Tensor]:
+        if index in values:
+            window = values[index].to(self.place)
+        else:
+            assert self.empty is not None, "without it every window is run"
+            window = self.empty.maps(self.tiling.window, self.place)
+        if self.blender is None:
+            probabilities = self.runner.outputs.probabilities
+            self.blender = Blender(
+                self.tiling, len(window), self.place, probabilities=probabilities
+            )
+        return self.blender.add(index, window)
+
+    def _finished(self, box: Box, part: torch.Tensor) -> Sequence[torch.Tensor]:
+        return self.finish(box, part.to(self.place))
 
 
 @dataclass(frozen=True)
