@@ -26,6 +26,7 @@ from .preprocess import (
     LazilyPrepared,
     Preparation,
     Prepared,
+    is_resampled,
     prepare,
     prepare_bytes,
     prepare_lazily,
@@ -47,6 +48,8 @@ __all__ = ["predict", "segment", "segment_steps"]
 # Part of the free memory that a run may take, and bytes from which it says what it takes.
 _SHARE = 0.9
 _WORTH_SAYING = 2 * GIB
+# Bytes of a prepared image from which it is not held, if it is little work to prepare it.
+_LARGE = GIB // 2
 _CURE = "crop the image, or write to .ome.zarr, or give a scratch folder: those grow on disk"
 # Networks of the last run, so that a folder of images loads and checks them once.
 _recent: dict[tuple[Any, ...], tuple[torch.nn.Module, ...]] = {}
@@ -180,7 +183,10 @@ class _Run:
     def _prepared(self, index: int) -> Preparation:
         """Return a time point as the model takes it: in memory if it fits well, else in parts."""
         part = self.volume.at_time(index)
-        if prepare_bytes(part, self.description) > self.budget // 2:
+        size = prepare_bytes(part, self.description)
+        # Without resampling the voxels that windows share are soon prepared again.
+        much = _LARGE if not is_resampled(part, self.description) else self.budget
+        if size > min(much, self.budget // 2):
             return prepare_lazily(part, self.description)
         return prepare(part, self.description)
 

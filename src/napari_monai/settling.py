@@ -24,7 +24,7 @@ _LONG, _WORTH = 60, 20
 _SEARCH, _SHORT = 15, 5.0
 # Most windows side by side, and bytes that they may take together.
 _LANES = 4
-_LANE_BYTES = 2**30
+_LANE_BYTES = 2**31
 
 
 def settle(runner: Runner, window: FloatArray, forwards: int) -> Iterator[Event]:
@@ -112,7 +112,8 @@ def most_lanes(network: torch.nn.Module, shape: Sequence[int], device: torch.dev
     """
     if device.type != "cpu" or not can_change(network):
         return 1
-    each = activations(network, shape, torch.float32)
+    # As much again for what is made of the outputs.
+    each = 2 * activations(network, shape, torch.float32)
     most = _LANE_BYTES // each if each else 1
     return int(max(1, min(_LANES, torch.get_num_threads(), most)))
 

@@ -144,7 +144,8 @@ def predict_parts(
 
     Yields
     ------
-    Parts, in order, places to stop, and what the user should know: memory or precision that did not suffice.
+    Parts, in order, places to stop, and what the user should know: memory or precision that did
+    not suffice.
 
     Raises
     ------

@@ -28,7 +28,7 @@ MIB = 2**20
 
 
 def model_of(folder: Path, classes: int, width: int) -> Any:
-    """Write a small network of random weights: two convolutions."""
+    """Write a small network of random weights: a DynUNet of three levels."""
     import torch
 
     from napari_monai import models
@@ -39,20 +39,20 @@ def model_of(folder: Path, classes: int, width: int) -> Any:
         "spatial_dims": 3,
         "in_channels": 1,
         "out_channels": classes,
-        "channels": [width, width],
-        "strides": [2],
-        "num_res_units": 0,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "filters": [width, width, 2 * width],
     }
     torch.manual_seed(0)
-    network = build_network("unet", arguments)
+    network = build_network("dynunet", arguments)
     description = models.ModelDescription(
         name="small",
         title="Small",
         version="1",
         description="For measuring memory.",
         licence="CC0-1.0",
-        network=models.NetworkSpec("unet", arguments),
-        inputs=models.Inputs(("image",), 3, size_multiple=2),
+        network=models.NetworkSpec("dynunet", arguments),
+        inputs=models.Inputs(("image",), 3, size_multiple=4),
         inferer=models.Inferer((96, 96, 96), overlap=0.25),
         outputs=models.Outputs(
             "classes", tuple(f"class {i}" for i in range(classes)), ("softmax",)
@@ -157,7 +157,8 @@ def monai(case: Case, folder: Path) -> dict[str, float]:
         told: dict[str, Any] = {"overlap": 0.25, "mode": "gaussian"}
         with torch.inference_mode():
             maps = sliding_window_inference(image, (96, 96, 96), 1, network, **told)
-            return maps.argmax(dim=1)
+            found: torch.Tensor = maps.argmax(dim=1)
+            return found
 
     classes(torch.zeros(1, 1, 96, 96, 96))
     volume = body(case.shape)

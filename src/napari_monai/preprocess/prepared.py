@@ -206,6 +206,18 @@ def prepare_bytes(volume: Volume, description: ModelDescription) -> int:
     return stored + most + _WORK
 
 
+def is_resampled(volume: Volume, description: ModelDescription) -> bool:
+    """Return whether the model resamples the image, from shapes only.
+
+    Raises ModelError and OutOfMemoryError as `prepare_bytes`.
+    """
+    chain = replace(_chain(volume, description, in_memory=False, look=False), reads=False)
+    for step in _steps(description):
+        if not isinstance(step, MEASURES):
+            chain = step.apply(chain)
+    return chain.link.place.resampled
+
+
 def _nbytes(link: Link) -> int:
     return 4 * link.channels * math.prod(link.grid.shape)
 
