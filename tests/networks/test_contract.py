@@ -37,7 +37,14 @@ _DEEPLABV3 = {
     if key not in ("decoder_channels", "low_level_channels")
 }
 _FCN = {"channels": [4, 4, 8, 8, 8], "depths": [1] * 5, "head_channels": 8, "dropout": 0.1}
-_RESEG = {"channels": [4, 6, 8], "depths": [1, 1, 1], "hidden": 4, "up_channels": 4, "layers": 1}
+_RESEG = {
+    "channels": [4, 6, 8],
+    "depths": [1, 1, 1],
+    "hidden": 8,
+    "up_channels": 8,
+    "layers": 1,
+    "act": "leakyrelu",
+}
 _BASIC = {"features": [4, 4, 6, 6, 8, 4]}
 _DYNUNET = {"kernel_size": [3, 3, 3], "strides": [1, 2, 2], "filters": [4, 6, 8]}
 _NNUNET = {"features_per_stage": [4, 6, 8], "strides": [1, 2, 2]}

@@ -191,7 +191,7 @@ def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     return {
         "small": plan(16, [1, 2, 2, 2, 2, 2, 2, 2]),
         "base": plan(32, deep),
-        "large": plan(48, deep),
+        "large": plan(40, deep),
     }
 
 
