@@ -81,7 +81,8 @@ _ALL = tuple(
         (
             "residual_unet",
             "residual_unet",
-            "The U-Net with wider residual units: when there are some hundred training images.",
+            "Wider residual units, the first at half resolution: for objects larger than a few "
+            "voxels.",
         ),
         (
             "basic_unet",
@@ -91,7 +92,7 @@ _ALL = tuple(
         (
             "basic_unetplusplus",
             "basic_unetplusplus",
-            "Nested ways up: for small structures at the price of twice the work of a U-Net.",
+            "Nested ways up: for small structures, at several times the work of a U-Net.",
         ),
         (
             "attention_unet",
@@ -117,7 +118,8 @@ _ALL = tuple(
         (
             "segresnet",
             "segresnet",
-            "Little memory for large 3D windows: for tumours and organs in MR and CT.",
+            "The winner of BraTS 2018, sums instead of concatenations: for tumours and organs in "
+            "MR and CT.",
         ),
         (
             "segresnet_ds",

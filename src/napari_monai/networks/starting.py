@@ -81,7 +81,8 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Any]) -> LoadReport:
     given = find_tensors(tensors)
     wanted = network.state_dict()
     named = _best_names(given, wanted)
-    loaded, mismatched = [], []
+    loaded: list[str] = []
+    mismatched: list[str] = []
     for ours, theirs in named.items():
         (loaded if _same(given[theirs], wanted[ours]) else mismatched).append(ours)
     if not loaded:
@@ -108,11 +109,7 @@ def find_tensors(values: Mapping[str, Any]) -> dict[str, torch.Tensor]:
 
     Raises NetworkError when there are none.
     """
-    tensors = {
-        key: value
-        for key, value in values.items()
-        if isinstance(key, str) and isinstance(value, torch.Tensor)
-    }
+    tensors = {key: value for key, value in values.items() if isinstance(value, torch.Tensor)}
     if tensors:
         return tensors
     for key in _KEYS:

@@ -16,6 +16,7 @@ from .. import __version__
 from ..errors import OutOfMemoryError, TrainingError
 from ..events import EpochDone, Event, Said, Started, StepDone, Trained
 from ..models import Model, ModelDescription, read_model, save_model, user_folder
+from ..networks.cost import flops
 from ..preprocess import Operation
 from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
@@ -205,10 +206,11 @@ class _Job:
         yield Trained(self.folder / "model", self.scores, time.monotonic() - begun)
 
     def _described(self) -> str:
-        trainer = self.trainer
+        trainer, network = self.trainer, self.description.network
+        work = flops(network.name, network.arguments, trainer.patch) / 1e9
         return (
-            f"{self.description.network.name} ({trainer.parameters / 1e6:.1f} M parameters) on "
-            f"{self.n_examples} images, on {trainer.device} in "
+            f"{network.name} ({trainer.parameters / 1e6:.1f} M parameters, {work:.1f} GFLOP a "
+            f"patch) on {self.n_examples} images, on {trainer.device} in "
             f"{trainer.precision_name}"
         )
 
