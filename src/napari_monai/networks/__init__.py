@@ -9,12 +9,8 @@ one of its networks is asked for. Every module of the table offers
 ``build(*, spatial_dims, in_channels, out_channels, **options)``
     the network, a ``torch.nn.Module`` from ``(batch, in_channels, *spatial)`` to
     ``(batch, out_channels, *spatial)`` that gives logits;
-``size_multiple(options)``
-    what the spatial sizes of its input have to be multiples of, 1 for any size;
 ``presets(spatial_dims)``
-    its options by size, see `SIZES`;
-``fixed_size(options)``
-    only where windows of one size alone make sense: that size.
+    its options by size, see `SIZES`.
 """
 
 from __future__ import annotations
@@ -255,8 +251,7 @@ def size_multiple(name: str, arguments: Mapping[str, Any]) -> int:
     NetworkError
         For an unknown network, or an argument that is missing, unknown or out of its range.
     """
-    module, options = _read(name, arguments)
-    return int(module.size_multiple(options))
+    return _read(name, arguments)[1].size_multiple
 
 
 def fixed_size(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -269,8 +264,7 @@ def fixed_size(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | Non
     NetworkError
         For an unknown network, or an argument that is missing, unknown or out of its range.
     """
-    module, options = _read(name, arguments)
-    return module.fixed_size(options) if hasattr(module, "fixed_size") else None
+    return _read(name, arguments)[1].fixed_size
 
 
 def presets(name: str, spatial_dims: int) -> dict[str, dict[str, Any]]:
