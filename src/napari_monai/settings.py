@@ -18,6 +18,28 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Blend = Literal["gaussian", "constant"]
 Uncertainty = Literal["none", "entropy", "variance"]
+# The table of networks, which is beyond the vocabulary; a test says that they agree.
+NetworkName = Literal[
+    "unet",
+    "residual_unet",
+    "basic_unet",
+    "basic_unetplusplus",
+    "attention_unet",
+    "dynunet",
+    "plain_conv_unet",
+    "residual_encoder_unet",
+    "segresnet",
+    "segresnet_ds",
+    "vnet",
+    "flexible_unet",
+    "unetr",
+    "swin_unetr",
+    "deeplabv3plus",
+    "deeplabv3",
+    "fcn",
+    "reseg",
+]
+NetworkSize = Literal["small", "base", "large"]
 
 
 def option(
@@ -259,9 +281,19 @@ class TrainingSettings(Settings):
         "What the labels are: objects that are told apart, or classes.",
         advanced=False,
     )
-    network: str = option("unet", "Architecture to train when there is no model to start from.")
+    network: NetworkName = option(
+        "unet", "Architecture to train when there is no model to start from."
+    )
+    network_size: NetworkSize = option(
+        "base", "How large it is: small trains faster, large wants many images and a GPU."
+    )
     network_arguments: str = option(
         "{}", "Arguments of the architecture as a JSON object; the rest is planned from the data."
+    )
+    start_weights: str = option(
+        "",
+        "Model, checkpoint or safetensors file whose weights a new network begins with, "
+        "as far as they fit.",
     )
     zoom: float = option(
         1.0,

@@ -69,3 +69,18 @@ def test_info_says_what_is_missing_and_how_to_get_it(monkeypatch, capsys):
     missing = capsys.readouterr().out.split("Missing\n")[1]
     assert 'pip install "napari-monai[gui]"' in missing
     assert "pip install zarr" in missing
+
+
+def test_info_lists_the_networks_and_what_they_cost(capsys):
+    from napari_monai.networks import NETWORKS
+
+    assert main(["info", "--networks", "unet", "plain_conv_unet"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1::3]] == ["unet", "plain_conv_unet"]
+    assert lines[4].endswith(NETWORKS["plain_conv_unet"].summary)
+    # nnU-Net's own network of these widths has 31.2 M parameters.
+    assert lines[6].strip().startswith("3D: 7.8, 31.2, ")
+    assert "GFLOP (96 x 96 x 96)" in lines[6]
+    assert main(["info", "--networks", "unett"]) == 1
+    assert "Did you mean 'unet'?" in capsys.readouterr().err
+    assert main(["info", "--patients", "--networks"]) == 2

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import NapariMonaiError, SettingsError
+from .networks import network_lines
 from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
@@ -42,10 +43,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patients", action="store_true", help="Show names and numbers of patients, too."
     )
+    parser.add_argument(
+        "--networks",
+        nargs="*",
+        metavar="NAME",
+        help="List the networks that can be trained, or those named: when to choose which, and "
+        "what it costs.",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is there and what is not; 1 if a path holds nothing that can be opened."""
+    if args.networks is not None:
+        if args.path or args.patients:
+            raise SettingsError("--networks goes without PATH and --patients.")
+        for line in network_lines(args.networks):
+            say(line)
+        return 0
     if args.path:
         return max([_contents(path, args.patients) for path in args.path])
     if args.patients:

@@ -9,12 +9,8 @@ one of its networks is asked for. Every module of the table offers
 ``build(*, spatial_dims, in_channels, out_channels, **options)``
     the network, a ``torch.nn.Module`` from ``(batch, in_channels, *spatial)`` to
     ``(batch, out_channels, *spatial)`` that gives logits;
-``size_multiple(options)``
-    what the spatial sizes of its input have to be multiples of, 1 for any size;
 ``presets(spatial_dims)``
-    its options by size, see `SIZES`;
-``fixed_size(options)``
-    only where windows of one size alone make sense: that size.
+    its options by size, see `SIZES`.
 """
 
 from __future__ import annotations
@@ -81,7 +77,8 @@ _ALL = tuple(
         (
             "residual_unet",
             "residual_unet",
-            "The U-Net with wider residual units: when there are some hundred training images.",
+            "Wider residual units, the first at half resolution: for objects larger than a few "
+            "voxels.",
         ),
         (
             "basic_unet",
@@ -91,7 +88,7 @@ _ALL = tuple(
         (
             "basic_unetplusplus",
             "basic_unetplusplus",
-            "Nested ways up: for small structures at the price of twice the work of a U-Net.",
+            "Nested ways up: for small structures, at several times the work of a U-Net.",
         ),
         (
             "attention_unet",
@@ -117,7 +114,8 @@ _ALL = tuple(
         (
             "segresnet",
             "segresnet",
-            "Little memory for large 3D windows: for tumours and organs in MR and CT.",
+            "The winner of BraTS 2018, sums instead of concatenations: for tumours and organs in "
+            "MR and CT.",
         ),
         (
             "segresnet_ds",
@@ -253,8 +251,7 @@ def size_multiple(name: str, arguments: Mapping[str, Any]) -> int:
     NetworkError
         For an unknown network, or an argument that is missing, unknown or out of its range.
     """
-    module, options = _read(name, arguments)
-    return int(module.size_multiple(options))
+    return _read(name, arguments)[1].size_multiple
 
 
 def fixed_size(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
@@ -267,8 +264,7 @@ def fixed_size(name: str, arguments: Mapping[str, Any]) -> tuple[int, ...] | Non
     NetworkError
         For an unknown network, or an argument that is missing, unknown or out of its range.
     """
-    module, options = _read(name, arguments)
-    return module.fixed_size(options) if hasattr(module, "fixed_size") else None
+    return _read(name, arguments)[1].fixed_size
 
 
 def presets(name: str, spatial_dims: int) -> dict[str, dict[str, Any]]:

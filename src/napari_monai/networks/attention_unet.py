@@ -72,11 +72,6 @@ def build(**arguments: Any) -> AttentionUnet:
     return AttentionUnet(total_stride=stride, **as_arguments(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size."""
     first = {2: {"small": 16, "base": 32, "large": 64}, 3: {"small": 8, "base": 16, "large": 32}}

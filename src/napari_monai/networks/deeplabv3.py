@@ -77,11 +77,6 @@ def build(**arguments: Any) -> DeepLabV3:
     return DeepLabV3(Options(**arguments))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the large one in 2D is that of the paper but for its norm."""
     return encoder_presets(spatial_dims)

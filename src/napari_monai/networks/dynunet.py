@@ -123,11 +123,6 @@ def build(**arguments: Any) -> DynUNet:
     return DynUNet(total_stride=stride, **as_arguments(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the base one has nnU-Net's widths."""
     widest = {2: 512, 3: 320}[spatial_dims]

@@ -173,11 +173,6 @@ def build(**arguments: Any) -> FCN:
     return FCN(Options(**arguments))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the large one in 2D has the encoder of the paper."""
     norm = "batch" if spatial_dims == 2 else "instance"

@@ -93,11 +93,6 @@ def build(**arguments: Any) -> FlexibleUNet:
     )
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; in 3D with the residual encoders that MedicalNet has weights of."""
     backbones = {

@@ -38,6 +38,16 @@ class NetworkOptions:
         require(self.in_channels >= 1, "in_channels", self.in_channels, "1 or more")
         require(self.out_channels >= 1, "out_channels", self.out_channels, "1 or more")
 
+    @property
+    def size_multiple(self) -> int:
+        """What spatial sizes have to be multiples of: 1, as networks pad within."""
+        return 1
+
+    @property
+    def fixed_size(self) -> tuple[int, ...] | None:
+        """The one size of windows that the network was made for; None where it takes any."""
+        return None
+
 
 OptionsT = TypeVar("OptionsT", bound=NetworkOptions)
 

@@ -69,11 +69,6 @@ def build(**arguments: Any) -> NnUNet:
     return NnUNet(options, PlainConvEncoder(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the base one has nnU-Net's widths."""
     levels = {2: 7, 3: 6}[spatial_dims]

@@ -157,11 +157,6 @@ def build(**arguments: Any) -> ReSeg:
     return ReSeg(Options(**arguments))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the large one in 2D is that of the paper."""
     # More halvings in 3D: sweeps take their time at each position of a line.

@@ -170,11 +170,6 @@ def build(**arguments: Any) -> NnUNet:
     return network
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the base one is nnU-Net's ResEnc M and L."""
     levels = {2: 8, 3: 6}[spatial_dims]
@@ -191,7 +186,7 @@ def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     return {
         "small": plan(16, [1, 2, 2, 2, 2, 2, 2, 2]),
         "base": plan(32, deep),
-        "large": plan(48, deep),
+        "large": plan(40, deep),
     }
 
 

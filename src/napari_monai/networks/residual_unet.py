@@ -11,9 +11,7 @@ from typing import Any
 
 from . import unet
 from .options import require
-from .unet import UNet, size_multiple
-
-__all__ = ["Options", "build", "presets", "size_multiple"]
+from .unet import UNet
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,11 +99,6 @@ def build(**arguments: Any) -> SegResNetDS:
     return SegResNetDS(total_stride=options.total_stride, **as_arguments(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the large one is Auto3DSeg's."""
     deep = {"blocks_down": [1, 2, 2, 4, 4], "norm": "instance"}

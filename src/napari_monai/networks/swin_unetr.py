@@ -101,11 +101,6 @@ def build(**arguments: Any) -> SwinUNETR:
     return SwinUNETR(total_stride=(stride,) * options.spatial_dims, **as_arguments(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the large one is that of the paper."""
     return {

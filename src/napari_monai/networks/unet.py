@@ -101,11 +101,6 @@ def build(**arguments: Any) -> UNet:
     return UNet(total_stride=options.total_stride, **as_arguments(options))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; a level at full resolution keeps objects of a few voxels apart."""
     widths = {

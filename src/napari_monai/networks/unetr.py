@@ -70,10 +70,12 @@ class Options(NetworkOptions):
         """Refuse what MONAI would fail on later."""
         super().__post_init__()
         require_axes("img_size", self.img_size, self.spatial_dims)
-        fits = all(size % _PATCH == 0 for size in self.sizes)
+        fits = all(size % _PATCH == 0 for size in self.fixed_size)
         require(fits, "img_size", self.img_size, f"multiples of {_PATCH}")
         # A single token has no variance to normalise.
-        require(max(self.sizes) > _PATCH, "img_size", self.img_size, "more than one patch of 16")
+        require(
+            max(self.fixed_size) > _PATCH, "img_size", self.img_size, "more than one patch of 16"
+        )
         require_whole("feature_size", self.feature_size)
         require_whole("hidden_size", self.hidden_size)
         require_whole("mlp_dim", self.mlp_dim)
@@ -83,7 +85,7 @@ class Options(NetworkOptions):
         require_dropout(self.dropout_rate, "dropout_rate")
 
     @property
-    def sizes(self) -> tuple[int, ...]:
+    def fixed_size(self) -> tuple[int, ...]:
         """The size of a window along each axis."""
         return per_axis(self.img_size, self.spatial_dims)
 
@@ -106,17 +108,7 @@ def build(**arguments: Any) -> UNETR:
     """Build a UNETR with random weights from the arguments of :class:`Options`."""
     options = Options(**arguments)
     # The window is the one size whose multiples it is padded to.
-    return UNETR(total_stride=options.sizes, **as_arguments(options))
-
-
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
-def fixed_size(options: Options) -> tuple[int, ...]:
-    """Return the size of the windows that the network was made for."""
-    return options.sizes
+    return UNETR(total_stride=options.fixed_size, **as_arguments(options))
 
 
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:

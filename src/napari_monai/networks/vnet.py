@@ -132,11 +132,6 @@ def build(**arguments: Any) -> VNet:
     return VNet(Options(**arguments))
 
 
-def size_multiple(options: Options) -> int:
-    """Return 1: the network pads within."""
-    return 1
-
-
 def presets(spatial_dims: int) -> dict[str, dict[str, Any]]:
     """Return options by size; the base one is that of the paper."""
     return {"small": {"width": 8}, "base": {"width": 16}, "large": {"width": 24}}

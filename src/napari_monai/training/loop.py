@@ -16,12 +16,14 @@ from .. import __version__
 from ..errors import OutOfMemoryError, TrainingError
 from ..events import EpochDone, Event, Said, Started, StepDone, Trained
 from ..models import Model, ModelDescription, read_model, save_model, user_folder
+from ..networks.cost import flops
 from ..preprocess import Operation
 from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint, save_checkpoint
 from .examples import Example, Pair, make_examples
 from .plan import default_patch, plan_model, with_card, with_zoom
+from .starting import read_start
 from .trainer import Trainer
 from .validate import headline, mean_scores, predict_examples, score_maps, tune_decoding
 
@@ -80,6 +82,8 @@ def fine_tune(
     name = name or (f"{model.name}-tuned" if model else "model")
     folder = Path(output) if output else user_folder() / name
     saved = _saved_state(folder, settings, resume=resume)
+    if model is not None and settings.start_weights:
+        raise TrainingError("Start from a model or from start weights, not from both.")
     if not pairs:
         raise TrainingError("Training needs at least one pair of image and labels.")
     description = _description(model, name, pairs, settings, card, saved)
@@ -101,7 +105,9 @@ def _saved_state(
 ) -> dict[str, Any] | None:
     if resume:
         saved = load_checkpoint(folder)
-        check_settings(saved["settings"], settings.to_json(), folder)
+        # A setting that is younger than the training had what is its default now.
+        begun = {**TrainingSettings().to_json(), **saved["settings"]}
+        check_settings(begun, settings.to_json(), folder)
         return saved
     if (folder / CHECKPOINT).exists():
         raise TrainingError(f"{folder} holds a training already: resume it or take another folder.")
@@ -155,7 +161,7 @@ class _Job:
         self.folder = folder
         self.parent = parent
         ndim = description.inputs.spatial_dims
-        patch = settings.patch or default_patch(ndim)
+        patch = settings.patch or default_patch(description)
         if len(patch) != ndim:
             raise TrainingError(f"A patch of {len(patch)} axes does not fit a {ndim}-D model.")
         self.trainer = Trainer(description, examples, patch, settings, parent=parent)
@@ -177,6 +183,9 @@ class _Job:
         if saved is not None:
             self._restore(saved)
             yield Said(f"Resuming after step {self.trainer.step}")
+        elif self.settings.start_weights:
+            report = self.trainer.start_from(read_start(self.settings.start_weights))
+            yield Said(f"Weights of {self.settings.start_weights}: {report}")
         yield Said(f"Training {self._described()}")
         yield Started(self.settings.steps, "steps")
         begun = time.monotonic() - self.seconds
@@ -197,10 +206,11 @@ class _Job:
         yield Trained(self.folder / "model", self.scores, time.monotonic() - begun)
 
     def _described(self) -> str:
-        trainer = self.trainer
+        trainer, network = self.trainer, self.description.network
+        work = flops(network.name, network.arguments, trainer.patch) / 1e9
         return (
-            f"{self.description.network.name} ({trainer.parameters / 1e6:.1f} M parameters) on "
-            f"{self.n_examples} images, on {trainer.device} in "
+            f"{network.name} ({trainer.parameters / 1e6:.1f} M parameters, {work:.1f} GFLOP a "
+            f"patch) on {self.n_examples} images, on {trainer.device} in "
             f"{trainer.precision_name}"
         )
 

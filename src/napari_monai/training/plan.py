@@ -11,27 +11,12 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..models import Inferer, Inputs, ModelDescription, NetworkSpec, Outputs
-from ..networks import network_arguments, network_info, size_multiple
+from ..networks import fixed_size, network_arguments, presets, size_multiple
 from ..preprocess import Operation
 from ..settings import TrainingSettings
 from ..volume import LabelClass, LabelVolume, Volume
 from .examples import Pair, load_pair
 
-# A level at full resolution keeps objects of a few voxels apart.
-_UNET = {
-    2: {
-        "channels": (16, 32, 64, 128, 192, 256),
-        "strides": (1, 2, 2, 2, 2),
-        "num_res_units": 2,
-        "norm": "batch",
-    },
-    3: {
-        "channels": (16, 32, 64, 128, 192),
-        "strides": (1, 2, 2, 2),
-        "num_res_units": 2,
-        "norm": "instance",
-    },
-}
 _PATCH = {2: (192, 192), 3: (48, 96, 96)}
 _WINDOW = {2: (512, 512), 3: (64, 128, 128)}
 # Card fields that a caller may give.
@@ -75,6 +60,7 @@ def plan_model(
         **_network_options(settings, ndim),
     }
     arguments = network_arguments(settings.network, arguments)
+    fixed = fixed_size(settings.network, arguments)
     instances = settings.target == "instances"
     preprocess = with_zoom(_preprocess(images, ndim, colour=colour), settings.zoom)
     description = ModelDescription(
@@ -84,9 +70,15 @@ def plan_model(
         description="",
         licence="",
         network=NetworkSpec(settings.network, arguments),
-        inputs=Inputs(channels, ndim, colour, size_multiple(settings.network, arguments)),
+        inputs=Inputs(
+            channels,
+            ndim,
+            colour,
+            size_multiple(settings.network, arguments),
+            fixed_size=fixed is not None,
+        ),
         preprocess=preprocess,
-        inferer=Inferer(_WINDOW[ndim], overlap=0.25, flips=instances and ndim == 2),
+        inferer=Inferer(fixed or _WINDOW[ndim], overlap=0.25, flips=instances and ndim == 2),
         outputs=outputs,
         labels=labels,
         postprocess=(Operation("instances", {}),) if instances else (),
@@ -127,14 +119,15 @@ def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation
     return (*rest, Operation("zoom", {"factor": factor}))
 
 
-def default_patch(ndim: int) -> tuple[int, ...]:
-    """Return the patch size for networks of ``ndim`` spatial dimensions."""
-    return _PATCH[ndim]
+def default_patch(description: ModelDescription) -> tuple[int, ...]:
+    """Return the patch size to train a model with: its window where it takes no other."""
+    if description.inputs.fixed_size:
+        return description.inferer.window
+    return _PATCH[description.inputs.spatial_dims]
 
 
 def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
-    network_info(settings.network)
-    planned: dict[str, Any] = dict(_UNET[ndim]) if settings.network == "unet" else {}
+    planned = presets(settings.network, ndim)[settings.network_size]
     try:
         given = json.loads(settings.network_arguments)
     except ValueError as error:

@@ -16,6 +16,7 @@ from ..devices import pick_device, pick_precision
 from ..errors import TrainingError
 from ..models import Model, ModelDescription
 from ..networks import build_network
+from ..networks.starting import LoadReport, load_matching
 from ..settings import Precision, TrainingSettings
 from .examples import Example
 from .losses import class_loss, instance_loss
@@ -89,6 +90,12 @@ class Trainer:
     def averaged(self) -> nn.Module:
         """Return the network with the moving average of the weights, in eval mode."""
         return self.average
+
+    def start_from(self, tensors: Mapping[str, Any]) -> LoadReport:
+        """Begin with given weights as far as they fit; see `load_matching`."""
+        report = load_matching(self.network, tensors)
+        self.average.load_state_dict(self.network.state_dict())
+        return report
 
     def advance(self) -> tuple[float, float]:
         """Do the next step; return its loss and learning rate.
@@ -183,12 +190,18 @@ class Trainer:
     def _update_average(self) -> None:
         # A young average forgets faster, so that it does not keep the first random weights.
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        average = self.average.state_dict()
-        for name, value in self.network.state_dict().items():
+        # Not by the state dict, where some networks have a tensor under several names.
+        for average, value in zip(_tensors(self.average), _tensors(self.network), strict=True):
             if value.is_floating_point():
-                average[name].lerp_(value, 1 - decay)
+                average.lerp_(value, 1 - decay)
             else:
-                average[name].copy_(value)
+                average.copy_(value)
+
+
+def _tensors(network: nn.Module) -> Iterator[torch.Tensor]:
+    """Yield all parameters and buffers, each once."""
+    yield from network.parameters()
+    yield from network.buffers()
 
 
 @contextmanager

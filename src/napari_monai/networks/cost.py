@@ -1,0 +1,78 @@
+"""What a network costs: its parameters, and the work it does for a window.
+
+Networks are built without memory for their weights, and run without numbers: sizes are all that
+is worked out, so that it takes a moment whatever the network and the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..errors import NetworkError
+from . import build_network
+from .options import show
+
+
+def count_parameters(name: str, arguments: Mapping[str, Any]) -> int:
+    """Return the number of trained parameters of a network, shared ones once.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    return sum(weight.numel() for weight in _without_memory(name, arguments).parameters())
+
+
+def flops(name: str, arguments: Mapping[str, Any], window: Sequence[int]) -> int:
+    """Return the floating point operations for one window, a multiplication and a sum being two.
+
+    Convolutions and matrix products are counted, which is nearly all that a network does.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table.
+    arguments : Mapping
+        The network's arguments.
+    window : sequence of int
+        Size of the window along each axis.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, an argument that is missing, unknown or out of its range, or a
+        window that does not fit.
+    """
+    network = _without_memory(name, arguments).eval()
+    dims = arguments["spatial_dims"]
+    if len(window) != dims or min(window) < 1:
+        raise NetworkError(f"The window is {show(tuple(window))}: give {dims} sizes of 1 or more.")
+    x = torch.zeros(1, arguments["in_channels"], *window, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(x)
+    return int(counter.get_total_flops())
+
+
+class _NumbersStay(TorchFunctionMode):
+    """Series of numbers are made in memory: MONAI's SwinUNETR reads its dropout rates off one."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        given = dict(kwargs or {})
+        if func is torch.linspace:
+            given.setdefault("device", "cpu")
+        return func(*args, **given)
+
+
+def _without_memory(name: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """Return a network whose weights have shapes but no numbers."""
+    with torch.device("meta"), _NumbersStay():
+        return build_network(name, arguments)
