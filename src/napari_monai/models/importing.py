@@ -113,11 +113,13 @@ def export_model(
 def write_native(model: Model, folder: Path, *, half: bool = False) -> Model:
     """Write a model in our own format into a folder that does not exist yet.
 
-    Raises ModelError if its weights are damaged or do not fit its network, WriteError if the
-    folder exists or cannot be written.
+    Raises ModelError if its weights are damaged, do not fit its network, or cannot be stored in
+    float16; WriteError if the folder exists or cannot be written.
     """
     if folder.exists():
         raise WriteError(f"{folder} exists already: choose another name.")
+    if half and model.description.network.source != "table":
+        raise ModelError(f"{model.name} is {model.description.network.source}: half is not for it.")
     with staged(folder) as stage:
         told = dataclasses.replace(model.description, tests=_copy_tests(model, stage))
         _copy_beside(model.folder, stage)
