@@ -14,6 +14,7 @@ from .events import Event, Said, Segmented
 from .instance_blocks import decode_blocks
 from .instances import decode
 from .models import Model
+from .postprocess import CLEANING, changes, check_cleanings
 from .preflight import DECODING
 from .preprocess import Preparation
 from .returning import Returning, bring_labels
@@ -141,6 +142,22 @@ class Results:
         target = self._array("labels")
         for box, labels in bring_labels(prepared.back, objects):
             target[(*at, *box)] = labels
+
+    def clean(self, index: int) -> Iterator[Event]:
+        """Do to the classes of a time point what the model names, in memory."""
+        cleanings = changes(check_cleanings(self.description.postprocess))
+        if not cleanings:
+            return
+        grid, target = self.volume.grid, self._array("labels")
+        at = (index,) * ("t" in self.volume.leading)
+        voxels = int(np.prod(grid.shape))
+        if CLEANING * voxels > self.budget // 2:
+            yield Said("The labels are too large to be cleaned: small parts stay.", "warning")
+            return
+        labels = np.asarray(target[at] if at else target[...])
+        for cleaning in cleanings:
+            labels = cleaning.apply(labels, grid)
+        target[(*at, ...)] = labels
 
     def _maps(self, prepared: Preparation) -> Any:
         return self.scratch.array(
