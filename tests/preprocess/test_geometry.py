@@ -15,12 +15,15 @@ from monai.transforms import (
     Spacing,
     SpatialPad,
 )
+from tests.models.known import arguments, threshold_model
 from tests.preprocess.images import STORED, matches, prepared, scan, tensor
 
+from napari_monai import segment
 from napari_monai.errors import ModelError
-from napari_monai.models import Operation
+from napari_monai.models import NetworkSpec, Operation, Outputs
 from napari_monai.preprocess import check_operations
 from napari_monai.returning import Returning, bring_labels
+from napari_monai.settings import InferenceSettings
 
 CHAINS = [
     pytest.param(
@@ -200,6 +203,32 @@ def test_what_was_cropped_away_is_background():
         labels[box] = part
     assert (labels[inside] == 7).all()
     assert (labels == 7).sum() == np.prod(ours.grid.shape)
+
+
+@pytest.mark.parametrize("threshold", [None, 0.4])
+@pytest.mark.parametrize(
+    "softmax", [pytest.param(True, id="softmax"), pytest.param(False, id="sigmoid")]
+)
+def test_a_run_leaves_background_outside_the_crop(tmp_path, threshold, softmax):
+    volume = scan(channels=1)
+    more = {} if softmax else {"outputs": Outputs("classes", ("bright",), ("sigmoid",))}
+    if not softmax:
+        more["network"] = NetworkSpec("unet", arguments(3, 1, 1))
+    model = threshold_model(
+        tmp_path / "m",
+        threshold=-1e4,  # all that the network sees is bright
+        dims=3,
+        preprocess=(
+            Operation("crop_nonzero"),
+            Operation("spacing", {"spacing": [1.5, 1.5, 1.5], "align": "extent", "order": 3}),
+        ),
+        **more,
+    )
+    settings = InferenceSettings(device="cpu", precision="float32", threshold=threshold)
+    labels = segment(volume, model, settings=settings).numpy()
+    expected = np.zeros(volume.grid.shape, bool)
+    expected[2:-3, 2:-3, 2:-3] = True
+    np.testing.assert_array_equal(labels > 0, expected)
 
 
 def test_labels_go_forth_with_background_beyond_the_image():

@@ -314,6 +314,15 @@ def test_value_of_parts_the_voxels_as_the_raw_intensity_does(seed, operation, ra
             False,
             id="held-and-turned",
         ),
+        pytest.param(
+            [("resize", {"size": [160, 150, 70], "mode": "cubic"})], False, id="cubic-finer"
+        ),
+        pytest.param(
+            [("resize", {"size": [80, 80, 60], "mode": "cubic"}), ("zscore", {})],
+            False,
+            id="cubic-coarser",
+        ),
+        pytest.param([("pad", {"size": [150, 150, 80]})], False, id="padded"),
     ],
 )
 def test_the_estimate_is_close_to_the_peak(monkeypatch, steps, lazy):
