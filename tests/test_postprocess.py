@@ -81,12 +81,17 @@ def test_in_a_scratch_folder(tmp_path):
     assert _sizes(np.asarray(last.labels.data[...])) == [35, 0, 0]
 
 
-def test_labels_too_large_for_memory_are_left_and_said(tmp_path, monkeypatch):
+@pytest.mark.parametrize("stored", [False, True], ids=["memory", "disk"])
+def test_labels_too_large_for_memory_are_cleaned_slab_by_slab(tmp_path, monkeypatch, stored):
+    operations = (Operation("keep_largest"), Operation("fill_holes"))
+    model = threshold_model(tmp_path / "m", threshold=0.5, postprocess=operations)
+    volume = Volume(np.stack([_image().numpy()] * 2), _image().grid, "t")
     monkeypatch.setattr("napari_monai.results.CLEANING", 2**40)
-    model = threshold_model(tmp_path / "m", threshold=0.5, postprocess=(Operation("keep_largest"),))
-    events = list(segment_steps(_image(), model, settings=CPU))
-    assert Said("The labels are too large to be cleaned: small parts stay.", "warning") in events
-    assert _sizes(events[-1].labels.numpy()) == [35, 16, 4]
+    folder = tmp_path / "scratch" if stored else None
+    events = list(segment_steps(volume, model, settings=CPU, scratch=folder))
+    assert Said("Cleaning the labels, slab by slab.") in events
+    labels = np.asarray(events[-1].labels.data[...])
+    assert [_sizes(part) for part in labels] == [[36, 0, 0]] * 2
 
 
 def test_the_threshold_is_the_models_unless_the_user_says_another(tmp_path):

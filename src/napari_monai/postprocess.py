@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from .errors import ModelError, did_you_mean
 from .grid import Grid
-from .labels.components import fill_holes, keep_largest, remove_small
+from .labels import components, slabs
 
 Labels = npt.NDArray[Any]
 
-# Bytes a voxel that cleaning takes beside the labels: masks and components.
-CLEANING = 12
+# Bytes a voxel that cleaning takes: labels, masks and components.
+CLEANING = 32
 
 
 class Named(Protocol):
@@ -41,6 +41,10 @@ class Cleaning(Protocol):
         """Return new labels of one time point."""
         ...
 
+    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int, /) -> None:
+        """Change labels on disk, so many planes at a time, to what `apply` makes of them."""
+        ...
+
 
 @dataclass(frozen=True)
 class Threshold:
@@ -56,6 +60,9 @@ class Threshold:
         """Return the labels: they were decided by it."""
         return labels
 
+    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
+        """Do nothing: they were decided by it."""
+
 
 @dataclass(frozen=True)
 class KeepLargest:
@@ -70,12 +77,15 @@ class KeepLargest:
 
     def apply(self, labels: Labels, grid: Grid) -> Labels:
         """Clean."""
-        return keep_largest(
-            labels,
-            values=self.labels,
-            connectivity=_at_most(self.connectivity, labels),
-            together=self.together,
-        )
+        return components.keep_largest(labels, **self._told(grid))
+
+    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
+        """Clean in place."""
+        slabs.keep_largest(labels, rows=rows, **self._told(grid))
+
+    def _told(self, grid: Grid) -> dict[str, Any]:
+        connectivity = _at_most(self.connectivity, grid)
+        return {"values": self.labels, "connectivity": connectivity, "together": self.together}
 
 
 @dataclass(frozen=True)
@@ -94,16 +104,18 @@ class RemoveSmall:
 
     def apply(self, labels: Labels, grid: Grid) -> Labels:
         """Clean; without a pixel size, voxels count."""
+        return components.remove_small(labels, self.min_size, **self._told(grid))
+
+    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
+        """Clean in place."""
+        slabs.remove_small(labels, self.min_size, rows=rows, **self._told(grid))
+
+    def _told(self, grid: Grid) -> dict[str, Any]:
         size = 1.0
         if self.unit == "mm" and grid.unit != "pixel":
             size = float(np.prod(grid.spacing_in("mm"))) * _shear(grid)
-        return remove_small(
-            labels,
-            self.min_size,
-            voxel_size=size,
-            values=self.labels,
-            connectivity=_at_most(self.connectivity, labels),
-        )
+        connectivity = _at_most(self.connectivity, grid)
+        return {"voxel_size": size, "values": self.labels, "connectivity": connectivity}
 
 
 @dataclass(frozen=True)
@@ -119,12 +131,15 @@ class FillHoles:
 
     def apply(self, labels: Labels, grid: Grid) -> Labels:
         """Clean."""
-        return fill_holes(
-            labels,
-            values=self.labels,
-            connectivity=_at_most(self.connectivity, labels),
-            over=self.over,
-        )
+        return components.fill_holes(labels, **self._told(grid))
+
+    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
+        """Clean in place."""
+        slabs.fill_holes(labels, rows=rows, **self._told(grid))
+
+    def _told(self, grid: Grid) -> dict[str, Any]:
+        connectivity = _at_most(self.connectivity, grid)
+        return {"values": self.labels, "connectivity": connectivity, "over": self.over}
 
 
 CLEANINGS: Mapping[str, type[Any]] = {
@@ -198,9 +213,9 @@ def _check(labels: tuple[int, ...] | None, connectivity: int | None) -> None:
         raise ValueError(f"connectivity goes from 1 to 3, not {connectivity}")
 
 
-def _at_most(connectivity: int | None, labels: Labels) -> int | None:
+def _at_most(connectivity: int | None, grid: Grid) -> int | None:
     """Return the connectivity; a picture has no more than 2."""
-    return None if connectivity is None else min(connectivity, labels.ndim)
+    return None if connectivity is None else min(connectivity, grid.ndim)
 
 
 def _shear(grid: Grid) -> float:

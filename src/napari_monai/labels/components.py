@@ -106,7 +106,7 @@ def fill_holes(
         Whether other classes in a hole are filled too, and not the background alone.
     """
     result = labels.copy()
-    structure = _structure(labels.ndim, connectivity)
+    structure = structure_of(labels.ndim, connectivity)
     for value, part in _places(labels, values):
         here = result[part]
         filled = ndimage.binary_fill_holes(here == value, structure)
@@ -143,10 +143,11 @@ def _places(labels: Labels, values: Iterable[int] | None) -> Iterator[tuple[int,
 
 
 def _components(mask: Mask, connectivity: int | None) -> tuple[npt.NDArray[np.int32], int]:
-    found, count = ndimage.label(mask, _structure(mask.ndim, connectivity))
+    found, count = ndimage.label(mask, structure_of(mask.ndim, connectivity))
     return found, count
 
 
-def _structure(ndim: int, connectivity: int | None) -> Mask:
+def structure_of(ndim: int, connectivity: int | None) -> Mask:
+    """Return which voxels around one are its neighbours; see `keep_largest`."""
     structure: Mask = ndimage.generate_binary_structure(ndim, connectivity or ndim)
     return structure
