@@ -61,6 +61,11 @@ CHAINS = [
         [STORED, Operation("resize", {"size": [9, 20, 7]})], [Resize((9, 20, 7))], id="resize-area"
     ),
     pytest.param(
+        [STORED, Operation("resize", {"size": [9, 17, 7]})],
+        [Resize((9, 17, 7))],
+        id="resize-area-coarser",
+    ),
+    pytest.param(
         [STORED, Operation("resize", {"size": [9, None, 23], "mode": "linear"})],
         [Resize((9, -1, 23), mode="trilinear")],
         id="resize-linear",
@@ -177,8 +182,8 @@ def test_maps_come_home_as_by_monais_inverse(operations, transforms, codes, tilt
     maps = np.random.default_rng(1).random((2, *ours.grid.shape), np.float32)
     image = MetaTensor(torch.from_numpy(maps), affine=theirs.affine)
     image.applied_operations = theirs.applied_operations
-    if any("area" in str(op) for op in theirs.applied_operations):
-        pytest.skip("MONAI averages on the way back too, where this project interpolates")
+    if ours.grid.shape == (9, 20, 7):
+        pytest.skip("MONAI averages more than two voxels on the way back from a finer grid")
     if any("nearest-exact" in str(op) or "'mode': 3" in str(op) for op in image.applied_operations):
         pytest.skip("MONAI's inverse takes the order of the way there, which maps do not suit")
     expected = chain.inverse(image).numpy()
