@@ -47,6 +47,11 @@ def _sizes(labels):
         pytest.param([Operation("keep_largest")], [35, 0, 0], id="largest"),
         pytest.param([Operation("remove_small", {"min_size": 2.0})], [35, 16, 0], id="small-mm2"),
         pytest.param(
+            [Operation("remove_small", {"min_size": 2e6, "unit": "µm"})],
+            [35, 16, 0],
+            id="small-µm2",
+        ),
+        pytest.param(
             [Operation("remove_small", {"min_size": 17, "unit": "voxels"})], [35, 0, 0], id="voxels"
         ),
         pytest.param([Operation("fill_holes")], [36, 16, 4], id="holes"),
@@ -118,7 +123,7 @@ def test_the_threshold_is_the_models_unless_the_user_says_another(tmp_path):
         ("keep_biggest", {}, "Did you mean 'keep_largest'?"),
         ("keep_largest", {"label": [1]}, "Did you mean 'labels'?"),
         ("keep_largest", {"labels": [0]}, "labels are numbers from 1"),
-        ("keep_largest", {"labels": ["a"]}, "labels is no tuple"),
+        ("keep_largest", {"labels": ["a"]}, "labels are numbers from 1"),
         ("keep_largest", {"labels": 1}, "labels is no tuple"),
         ("keep_largest", {"connectivity": 4}, "connectivity goes from 1 to 3"),
         ("keep_largest", {"together": 1}, "together is no bool"),

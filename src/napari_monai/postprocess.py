@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from .errors import ModelError, did_you_mean
 from .grid import Grid
-from .labels import components, slabs
+from .parameters import with_parameters
+
+if TYPE_CHECKING:
+    from .labels.slabs import Stored
 
 Labels = npt.NDArray[Any]
 
@@ -41,7 +44,7 @@ class Cleaning(Protocol):
         """Return new labels of one time point."""
         ...
 
-    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int, /) -> None:
+    def apply_in_slabs(self, labels: Stored, grid: Grid, rows: int, /) -> None:
         """Change labels on disk, so many planes at a time, to what `apply` makes of them."""
         ...
 
@@ -60,14 +63,38 @@ class Threshold:
         """Return the labels: they were decided by it."""
         return labels
 
-    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
+    def apply_in_slabs(self, labels: Stored, grid: Grid, rows: int) -> None:
         """Do nothing: they were decided by it."""
 
 
+class _Components(ABC):
+    """An operation that is a function of `napari_monai.labels.components`, and of its slabs."""
+
+    function: ClassVar[str]
+
+    def apply(self, labels: Labels, grid: Grid) -> Labels:
+        """Return new labels of one time point."""
+        from .labels import components  # slow to import, and models are listed without it
+
+        cleaned: Labels = getattr(components, self.function)(labels, **self._told(grid))
+        return cleaned
+
+    def apply_in_slabs(self, labels: Stored, grid: Grid, rows: int) -> None:
+        """Change labels on disk, so many planes at a time."""
+        from .labels import slabs
+
+        getattr(slabs, self.function)(labels, rows=rows, **self._told(grid))
+
+    @abstractmethod
+    def _told(self, grid: Grid) -> dict[str, Any]:
+        """Return the parameters of the function."""
+
+
 @dataclass(frozen=True)
-class KeepLargest:
+class KeepLargest(_Components):
     """See `napari_monai.labels.components.keep_largest`; ``labels`` are the class numbers."""
 
+    function: ClassVar[str] = "keep_largest"
     labels: tuple[int, ...] | None = None
     connectivity: int | None = None
     together: bool = False
@@ -75,25 +102,18 @@ class KeepLargest:
     def __post_init__(self) -> None:
         _check(self.labels, self.connectivity)
 
-    def apply(self, labels: Labels, grid: Grid) -> Labels:
-        """Clean."""
-        return components.keep_largest(labels, **self._told(grid))
-
-    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
-        """Clean in place."""
-        slabs.keep_largest(labels, rows=rows, **self._told(grid))
-
     def _told(self, grid: Grid) -> dict[str, Any]:
         connectivity = _at_most(self.connectivity, grid)
         return {"values": self.labels, "connectivity": connectivity, "together": self.together}
 
 
 @dataclass(frozen=True)
-class RemoveSmall:
-    """Remove components smaller than ``min_size``: mm³, mm² of a picture, or voxels."""
+class RemoveSmall(_Components):
+    """Remove components smaller than ``min_size``: of a picture an area, or a number of voxels."""
 
+    function: ClassVar[str] = "remove_small"
     min_size: float
-    unit: Literal["mm", "voxels"] = "mm"
+    unit: Literal["mm", "µm", "voxels"] = "mm"
     labels: tuple[int, ...] | None = None
     connectivity: int | None = None
 
@@ -102,40 +122,30 @@ class RemoveSmall:
         if not self.min_size >= 0:
             raise ValueError(f"min_size is 0 or more, not {self.min_size}")
 
-    def apply(self, labels: Labels, grid: Grid) -> Labels:
-        """Clean; without a pixel size, voxels count."""
-        return components.remove_small(labels, self.min_size, **self._told(grid))
-
-    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
-        """Clean in place."""
-        slabs.remove_small(labels, self.min_size, rows=rows, **self._told(grid))
-
     def _told(self, grid: Grid) -> dict[str, Any]:
         size = 1.0
-        if self.unit == "mm" and grid.unit != "pixel":
-            size = float(np.prod(grid.spacing_in("mm"))) * _shear(grid)
+        if self.unit != "voxels" and grid.unit != "pixel":
+            size = float(np.prod(grid.spacing_in(self.unit))) * _shear(grid)
         connectivity = _at_most(self.connectivity, grid)
-        return {"voxel_size": size, "values": self.labels, "connectivity": connectivity}
+        return {
+            "min_size": self.min_size,
+            "voxel_size": size,
+            "values": self.labels,
+            "connectivity": connectivity,
+        }
 
 
 @dataclass(frozen=True)
-class FillHoles:
+class FillHoles(_Components):
     """See `napari_monai.labels.components.fill_holes`; ``labels`` are the class numbers."""
 
+    function: ClassVar[str] = "fill_holes"
     labels: tuple[int, ...] | None = None
     connectivity: int | None = None
     over: bool = False
 
     def __post_init__(self) -> None:
         _check(self.labels, self.connectivity)
-
-    def apply(self, labels: Labels, grid: Grid) -> Labels:
-        """Clean."""
-        return components.fill_holes(labels, **self._told(grid))
-
-    def apply_in_slabs(self, labels: slabs.Stored, grid: Grid, rows: int) -> None:
-        """Clean in place."""
-        slabs.fill_holes(labels, rows=rows, **self._told(grid))
 
     def _told(self, grid: Grid) -> dict[str, Any]:
         connectivity = _at_most(self.connectivity, grid)
@@ -172,42 +182,14 @@ def _cleaning(operation: Named) -> Cleaning:
         raise ModelError(
             f"postprocess of classes has no operation {name!r}. {did_you_mean(name, CLEANINGS)}"
         )
-    kind = CLEANINGS[name]
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    hints = get_type_hints(kind)
-    values = {}
-    for key, value in operation.parameters.items():
-        if key not in fields:
-            raise ModelError(
-                f"postprocess {name} has no parameter {key!r}. {did_you_mean(key, fields)}"
-            )
-        if not _fits(value, hints[key]):
-            raise ModelError(f"postprocess {name}: {key} is no {fields[key].type}: {value!r}.")
-        values[key] = tuple(value) if isinstance(value, list) else value
-    try:
-        cleaning: Cleaning = kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"postprocess {name}: {error}.") from None
+    cleaning: Cleaning = with_parameters(
+        CLEANINGS[name], operation.parameters, f"postprocess {name}"
+    )
     return cleaning
 
 
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a JSON value fits a parameter's type."""
-    if get_origin(hint) is Literal:
-        return isinstance(value, str) and value in get_args(hint)
-    if hint is float:
-        return type(value) in (int, float)
-    if isinstance(hint, type):
-        return type(value) is hint
-    if isinstance(value, (list, tuple)):
-        return tuple in [get_origin(one) for one in get_args(hint)] and all(
-            type(v) is int for v in value
-        )
-    return type(value) in get_args(hint)
-
-
 def _check(labels: tuple[int, ...] | None, connectivity: int | None) -> None:
-    if labels is not None and (not labels or min(labels) < 1):
+    if labels is not None and (not labels or any(type(n) is not int or n < 1 for n in labels)):
         raise ValueError(f"labels are numbers from 1, not {list(labels)}")
     if connectivity is not None and not 1 <= connectivity <= 3:
         raise ValueError(f"connectivity goes from 1 to 3, not {connectivity}")

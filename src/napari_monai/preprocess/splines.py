@@ -12,7 +12,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 Doubles = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -132,6 +131,8 @@ class Spline:
         pads = [(_EDGE, _EDGE) if a == axis else (0, 0) for a in range(values.ndim)]
         spline = np.pad(values, pads, mode="edge")
         if self._degree > 1:
+            from scipy import ndimage  # slow to import, and models are listed without it
+
             spline = ndimage.spline_filter1d(spline, self._degree, axis, mode="nearest")
         # Between the copies of the edge voxel a spline still swings, as scipy's does.
         beyond = _EDGE - 2
