@@ -41,6 +41,8 @@ def test_package_loads_nothing_heavy() -> None:
         "import napari_monai; napari_monai.read, napari_monai.write",
         "import napari_monai; napari_monai.load_model",
         "from napari_monai.models import list_models; list_models()",
+        "from napari_monai.models import list_models; list_models(); import sys; "
+        "assert not any(name.startswith('scipy') for name in sys.modules)",
         "from napari_monai.networks import NETWORKS",
         "from napari_monai.io import FORMATS",
         "import napari_monai.events, napari_monai.preprocess",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .io import write as write
     from .io.contents import contents as contents
     from .models import Model as Model
+    from .models import export_model as export_model
+    from .models import import_model as import_model
     from .models import load_model as load_model
     from .settings import InferenceSettings as InferenceSettings
     from .settings import TrainingSettings as TrainingSettings
@@ -40,7 +42,9 @@ _PUBLIC = {
     "Volume": "volume",
     "contents": "io.contents",
     "evaluate": "evaluation",
+    "export_model": "models",
     "fine_tune": "training",
+    "import_model": "models",
     "load_model": "models",
     "read": "io",
     "read_all": "io",

@@ -24,6 +24,11 @@ def cache_folder() -> Path:
     return home / "cache" if home else Path(platformdirs.user_cache_dir(_NAME))
 
 
+def config_folder() -> Path:
+    """Return the folder of what the user has decided; it may not exist yet."""
+    return _home() or Path(platformdirs.user_config_dir(_NAME))
+
+
 def _home() -> Path | None:
     home = os.environ.get("NAPARI_MONAI_HOME")
     return Path(home).expanduser() if home else None

@@ -304,6 +304,8 @@ class _Run:
                 self._save(index, event.done // tiling.per_row)
         if self.results.instances:
             yield from self.results.decode(index, prepared)
+        else:
+            yield from self.results.clean(index)
         self._save(index + 1, 0)
         # Not before it is known that they are not needed again.
         self.scratch.drop("objects")

@@ -71,6 +71,19 @@ class Home:
         at = np.round((self.at - centre) / step + (n - 1) / 2, 9)
         return Home(np.clip(at, 0, n - 1), self.gain)
 
+    def averaged(self, before: int, n: int) -> Home | None:
+        """Return it after a resampling from ``before`` to ``n`` voxels that averages.
+
+        A voxel takes the mean of those that it covers, touched ones whole (adaptive pooling). That
+        is no value between two where it covers more, or was resampled before: None then.
+        """
+        if n > before or not np.array_equal(self.at, np.floor(self.at)):
+            return None
+        low = np.arange(before) * n // before
+        high = -(-np.arange(1, before + 1) * n // before)
+        middle = (low + high - 1) / 2
+        return Home(middle[self.at.astype(np.intp)], self.gain)
+
     def framed(self, start: int, n: int) -> Home:
         """Return it after a crop to ``n`` voxels from ``start``, which may reach outside."""
         at = self.at - start

@@ -14,6 +14,7 @@ from .events import Event, Said, Segmented
 from .instance_blocks import decode_blocks
 from .instances import decode
 from .models import Model
+from .postprocess import CLEANING, changes, check_cleanings
 from .preflight import DECODING
 from .preprocess import Preparation
 from .returning import Returning, bring_labels
@@ -142,6 +143,24 @@ class Results:
         for box, labels in bring_labels(prepared.back, objects):
             target[(*at, *box)] = labels
 
+    def clean(self, index: int) -> Iterator[Event]:
+        """Do to the classes of a time point what the model names."""
+        cleanings = changes(check_cleanings(self.description.postprocess))
+        if not cleanings:
+            return
+        grid, target = self.volume.grid, self._array("labels")
+        at = (index,) * ("t" in self.volume.leading)
+        if CLEANING * int(np.prod(grid.shape)) <= self.budget // 2:
+            labels = np.asarray(target[at] if at else target[...])
+            for cleaning in cleanings:
+                labels = cleaning.apply(labels, grid)
+            target[(*at, ...)] = labels
+            return
+        yield Said("Cleaning the labels, slab by slab.")
+        rows = max(1, self.budget // 2 // (CLEANING * int(np.prod(grid.shape[1:]))))
+        for cleaning in cleanings:
+            cleaning.apply_in_slabs(_TimePoint(target, at), grid, rows)
+
     def _maps(self, prepared: Preparation) -> Any:
         return self.scratch.array(
             "maps", (len(self.outputs.channels), *prepared.grid.shape), np.float32
@@ -218,6 +237,21 @@ class Results:
                 **common,
             )
         return Segmented(result, seconds, str(device), probabilities, uncertainty)
+
+
+class _TimePoint:
+    """The labels of a time point, read and written by planes."""
+
+    def __init__(self, labels: Any, at: tuple[int, ...]) -> None:
+        self.labels = labels
+        self.at = at
+        self.shape = tuple(labels.shape[len(at) :])
+
+    def __getitem__(self, planes: slice) -> Any:
+        return self.labels[(*self.at, planes)]
+
+    def __setitem__(self, planes: slice, values: npt.NDArray[Any]) -> None:
+        self.labels[(*self.at, planes)] = values
 
 
 class _Channel:

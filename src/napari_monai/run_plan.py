@@ -9,6 +9,7 @@ from typing import Any
 from .errors import ModelError, SettingsError, did_you_mean
 from .instances import decode
 from .models import ModelDescription
+from .postprocess import check_cleanings, threshold_of
 from .settings import Blend, InferenceSettings
 from .tiling import Padding, Steps
 
@@ -99,16 +100,25 @@ class RunPlan:
             whole=whole,
             mirror_axes=axes if flips else (),
             raw=inferer.average == "logits",
-            threshold=settings.threshold,
+            threshold=_threshold(description, settings),
             decoding=decoding,
             notes=notes,
         )
+
+
+def _threshold(description: ModelDescription, settings: InferenceSettings) -> float | None:
+    """Return the threshold that the user wants, or the model of classes."""
+    if settings.threshold is not None or description.outputs.kind == "instances":
+        return settings.threshold
+    return threshold_of(check_cleanings(description.postprocess))
 
 
 def _decoding(description: ModelDescription) -> dict[str, Any]:
     """Return the parameters of the model's instance decoding."""
     known = set(inspect.signature(decode).parameters) - {"foreground", "distance", "spacing"}
     parameters: dict[str, Any] = {}
+    if description.outputs.kind != "instances":
+        return parameters
     for operation in description.postprocess:
         for key, value in operation.parameters.items():
             if key not in known:

@@ -287,3 +287,16 @@ def test_a_run_of_another_command_is_refused(bright, images, out, tmp_path, caps
     assert segment(images, *arguments) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "'train'" in line
+
+
+def test_code_of_a_model_runs_after_consent_only(bright, images, out, capsys):
+    file = bright.folder / "model.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "trust": "python_code"}))
+    assert segment(images, "--model", "bright", "--output", out) == 1
+    said = capsys.readouterr().err
+    assert "bright runs Python code that came with it" in said
+    assert len(said.splitlines()) == 1
+    assert not out.exists()
+    assert segment(images, "--model", "bright", "--output", out, "--trust") == 0
+    assert "so run it only if you trust" in capsys.readouterr().err
+    assert segment(images, "--model", "bright", "--output", out) == 0  # asked once

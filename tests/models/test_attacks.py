@@ -16,7 +16,14 @@ import torch
 from tests.models.known import random_model, threshold_model, with_checkpoint
 
 from napari_monai.errors import ModelError, NapariMonaiError, TrustError
-from napari_monai.models import archive, catalogue, load_model, trust, user_folder
+from napari_monai.models import (
+    archive,
+    catalogue,
+    import_model,
+    load_model,
+    trust,
+    user_folder,
+)
 
 
 class _Touch:
@@ -81,6 +88,17 @@ def test_code_in_a_checkpoint(tmp_path, marker, wrap, key, zipped):
         bad.load_network()
     assert "exec" in _one_line(caught.value)
     assert not marker.exists()
+
+
+def test_nothing_runs_where_a_model_is_imported(tmp_path, marker):
+    model = random_model(tmp_path / "m")
+    state = {**model.load_network().state_dict(), "x": _Touch(marker)}
+    bad = with_checkpoint(model, state)
+    (bad.folder / "model.json").write_text(json.dumps(bad.description.to_json()))
+    with pytest.raises(ModelError, match="could run code: it is not opened"):
+        import_model(bad.folder)
+    assert not marker.exists()
+    assert not user_folder().exists() or list(user_folder().iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_file_of_no_format(tmp_path, name):
 
 def test_options_that_a_format_does_not_take(tmp_path):
     folder = threshold_model(tmp_path / "m", threshold=0.5).folder
-    with pytest.raises(ModelError, match="which has not all of: architecture"):
+    with pytest.raises(ModelError, match="which has no option 'architecture'"):
         load_model(folder, architecture="unet")
 
 

@@ -61,7 +61,32 @@ def _operations(dims: int) -> st.SearchStrategy[Operation]:
     lengths = st.none() | st.floats(0.6, 2.5)
     told = {
         "orientation": {"codes": st.sampled_from(ORIENTATIONS)},
-        "spacing": {"spacing": st.lists(lengths, min_size=dims, max_size=dims)},
+        "spacing": {
+            "spacing": st.lists(lengths, min_size=dims, max_size=dims),
+            "order": st.sampled_from([0, 1, 3]),
+            "align": st.sampled_from(["centre", "extent", "corner"]),
+            "separate_z": st.sampled_from([False, True, "auto"]),
+        },
+        "resize": {
+            "size": st.lists(st.none() | st.integers(1, 30), min_size=dims, max_size=dims),
+            "mode": st.sampled_from(["area", "linear", "nearest", "cubic"]),
+        },
+        "crop_foreground": {
+            "threshold": st.sampled_from([-10.0, 100.0, 150.0]),
+            "margin": st.integers(0, 3),
+            "k_divisible": st.integers(1, 4),
+            "allow_smaller": st.booleans(),
+        },
+        "crop_nonzero": {},
+        "pad": {
+            "size": st.lists(st.none() | st.integers(1, 25), min_size=dims, max_size=dims),
+            "method": st.sampled_from(["symmetric", "end"]),
+            "mode": st.sampled_from(["constant", "edge", "reflect"]),
+        },
+        "pad_divisible": {"k": st.integers(1, 9)},
+        "scale_minmax": {"per_channel": st.booleans()},
+        "scale_linear": {"gain": st.sampled_from([-2.0, 0.1]), "offset": st.just(3.0)},
+        "cast": {"dtype": st.sampled_from(["uint8", "int16", "float16"])},
         "zoom": {"factor": st.sampled_from([0.5, 1.3, 2.0])},
         "scale_percentiles": {
             "lower": st.sampled_from([0.0, 1.0, 30.0]),
@@ -75,12 +100,20 @@ def _operations(dims: int) -> st.SearchStrategy[Operation]:
             "b_min": st.sampled_from([-1.0, 0.0]),
             "clip": st.booleans(),
         },
-        "zscore": {"nonzero": st.booleans(), "per_channel": st.booleans()},
+        "zscore": st.fixed_dictionaries({"per_channel": st.booleans()}, optional={}).flatmap(
+            lambda told: st.sampled_from([{}, {"nonzero": True}, {"mask": True}]).map(
+                lambda more: {**told, **more}
+            )
+        ),
         "clip": {"minimum": st.just(-20.0), "maximum": st.none() | st.just(90.0)},
         "colour": {},
     }
     return st.one_of(
-        st.builds(Operation, st.just(name), st.fixed_dictionaries(parameters))
+        st.builds(
+            Operation,
+            st.just(name),
+            st.fixed_dictionaries(parameters) if isinstance(parameters, dict) else parameters,
+        )
         for name, parameters in told.items()
     )
 
@@ -281,6 +314,15 @@ def test_value_of_parts_the_voxels_as_the_raw_intensity_does(seed, operation, ra
             False,
             id="held-and-turned",
         ),
+        pytest.param(
+            [("resize", {"size": [160, 150, 70], "mode": "cubic"})], False, id="cubic-finer"
+        ),
+        pytest.param(
+            [("resize", {"size": [80, 80, 60], "mode": "cubic"}), ("zscore", {})],
+            False,
+            id="cubic-coarser",
+        ),
+        pytest.param([("pad", {"size": [150, 150, 80]})], False, id="padded"),
     ],
 )
 def test_the_estimate_is_close_to_the_peak(monkeypatch, steps, lazy):

@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"Replace files in the output folder that its {NAME} does not name, too.",
     )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="Agree, from now on, to run the code that this very model brings; most bring none.",
+    )
     add_settings(parser, InferenceSettings, unset=UNSET)
 
 
@@ -90,6 +95,8 @@ class Tally:
 def run(args: argparse.Namespace) -> int:
     """Segment the images; 1 if any failed."""
     job = _job(args)
+    if args.trust:
+        _agree(job.model)
     job.model.load_network("cpu")  # damaged weights: one line now, not one an image
     tally = Tally()
     started = datetime.now().astimezone()
@@ -128,6 +135,16 @@ def _job(args: argparse.Namespace) -> Job:
     model = models.load_model(name)
     _compare_models(model, earlier)
     return Job(model, settings, args.output, extension, tasks, args.overwrite, args.debug)
+
+
+def _agree(model: Model) -> None:
+    """Remember that the user trusts the code of a model, and say what it is."""
+    from ..models import trust
+
+    asked = trust.needs_consent(model)
+    if asked is not None:
+        trust.consent(trust.fingerprint(model), model.name)
+        complain(asked, level="warning")
 
 
 def label_format(text: str | None) -> str | None:

@@ -21,6 +21,7 @@ from .store import (
 )
 
 if TYPE_CHECKING:
+    from .importing import export_model, import_model
     from .weights import save_model
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "TestTensor",
     "WeightsFile",
     "catalogue",
+    "export_model",
     "find",
+    "import_model",
     "list_models",
     "load_model",
     "read_model",
@@ -45,7 +48,11 @@ __all__ = [
 ]
 
 
+# Names whose modules need torch, imported on first use.
+_LAZY = {"export_model": ".importing", "import_model": ".importing", "save_model": ".weights"}
+
+
 def __getattr__(name: str) -> Any:
-    if name != "save_model":
+    if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(".weights", __name__).save_model
+    return getattr(importlib.import_module(_LAZY[name], __name__), name)

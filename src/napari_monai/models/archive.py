@@ -13,8 +13,7 @@ import tempfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-import platformdirs
-
+from .. import folders
 from ..errors import ModelError
 
 # What no model needs more of. Weights hardly compress: only small archives may be dense.
@@ -23,15 +22,6 @@ MOST_MEMBERS = 20_000
 MOST_RATIO = 50
 _DENSE = 2**28  # bytes unpacked from which the ratio counts
 _CHUNK = 2**20
-
-
-def is_archive(path: Path) -> bool:
-    """Whether a path is a file that begins as a zip archive does."""
-    try:
-        with path.open("rb") as file:
-            return file.read(4) == b"PK\x03\x04"
-    except OSError:
-        return False
 
 
 def member_names(path: Path) -> tuple[str, ...]:
@@ -75,10 +65,7 @@ def unpacked(path: Path) -> Path:
 
 def cache_folder() -> Path:
     """Return where archives are unpacked to; it may not exist yet, and may be removed."""
-    home = os.environ.get("NAPARI_MONAI_HOME")
-    if home:
-        return Path(home).expanduser() / "cache" / "archives"
-    return Path(platformdirs.user_cache_dir("napari-monai")) / "archives"
+    return folders.cache_folder() / "archives"
 
 
 def extract(path: Path, folder: Path) -> None:

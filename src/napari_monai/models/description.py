@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from ..errors import ModelError, did_you_mean
+from ..postprocess import check_cleanings
 from ..preprocess import Operation, check_operations
 from ..volume import LabelClass
 from .parts import Inferer, Inputs, NetworkSpec, Outputs, TestTensor, WeightsFile
@@ -144,12 +145,14 @@ class ModelDescription:
             )
 
     def _check_postprocess(self) -> None:
-        known = ("instances",) if self.outputs.kind == "instances" else ()
+        if self.outputs.kind == "classes":
+            check_cleanings(self.postprocess)
+            return
         for operation in self.postprocess:
-            if operation.name not in known:
+            if operation.name != "instances":
                 raise ModelError(
-                    f"postprocess of {self.outputs.kind} has no operation {operation.name!r}. "
-                    f"{did_you_mean(operation.name, known)}"
+                    f"postprocess of instances has no operation {operation.name!r}. "
+                    f"{did_you_mean(operation.name, ('instances',))}"
                 )
 
     def to_json(self) -> dict[str, Any]:

@@ -17,6 +17,8 @@ packages of its extra, until a model is read or run, and offers
 from __future__ import annotations
 
 import importlib
+import inspect
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -119,14 +121,20 @@ def read(path: Path, **options: Any) -> Model:
     """
     known = format_of(path)
     module = load_module(known)
-    try:
-        model: Model = module.read(path, **options)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        names = ", ".join(options)
-        raise ModelError(f"{path} is a {known.title}, which has not all of: {names}.") from None
+    unknown = unknown_options(module.read, options)
+    if unknown:
+        raise ModelError(f"{path} is a {known.title}, which has no option {unknown[0]!r}.")
+    model: Model = module.read(path, **options)
     return model
+
+
+def unknown_options(function: Callable[..., Any], options: Iterable[str]) -> list[str]:
+    """Return the options that a format's function does not take by name."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return []
+    known = [p.name for p in parameters if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [name for name in options if name not in known]
 
 
 def load_module(known: ModelFormat) -> ModuleType:

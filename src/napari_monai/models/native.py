@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import zipfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from ..errors import ModelError
+from ..errors import ModelError, WriteError
 from . import archive
 from .description import ModelDescription
 
@@ -41,6 +44,32 @@ def read(path: Path) -> Model:
     if not (description.weights or description.blockers):
         raise ModelError(f"{file} names no weights file: get the model again.")
     return Model(description, folder)
+
+
+def export(model: Model, target: Path, *, half: bool = False) -> Path:
+    """Write a model as a new folder, or as a zip of one where the name says so.
+
+    With ``half`` the weights are stored in float16.
+    """
+    from .importing import write_native
+
+    if target.suffix.lower() != ".zip":
+        return write_native(model, target, half=half).folder
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as stage:
+            folder = write_native(model, Path(stage) / model.name, half=half).folder
+            packed = Path(stage) / target.name
+            with zipfile.ZipFile(packed, "w") as made:  # stored: weights do not compress
+                for file in sorted(f for f in folder.rglob("*") if f.is_file()):
+                    made.write(file, file.relative_to(stage).as_posix())
+            os.replace(packed, target)
+    except OSError as error:
+        if isinstance(error, WriteError):
+            raise
+        reason = error.strerror or error
+        raise WriteError(f"{target} cannot be written ({reason}): choose another place.") from None
+    return target
 
 
 def _folder(path: Path) -> Path:

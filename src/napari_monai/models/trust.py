@@ -16,9 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import platformdirs
-
 from ..errors import TrustError, WriteError
+from ..folders import config_folder
 
 if TYPE_CHECKING:
     from .store import Model
@@ -103,9 +102,7 @@ def require(model: Model) -> None:
 
 def trust_file() -> Path:
     """Return where the consents are kept; the file may not exist yet."""
-    home = os.environ.get("NAPARI_MONAI_HOME")
-    base = Path(home).expanduser() if home else Path(platformdirs.user_config_dir("napari-monai"))
-    return base / FILE
+    return config_folder() / FILE
 
 
 def _refused(model: Model) -> str:

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from .parts import WeightsFile
 from .store import Model
 
 WEIGHTS_FILE = "weights.safetensors"
+StateDict = Mapping[str, torch.Tensor]
 
 
 def load_network(
@@ -130,7 +131,7 @@ def _check_tensors(
 def save_model(
     folder: str | os.PathLike[str],
     description: ModelDescription,
-    state_dict: Mapping[str, torch.Tensor],
+    state_dict: StateDict | Sequence[StateDict],
     *,
     half: bool = False,
 ) -> Model:
@@ -146,7 +147,7 @@ def save_model(
     description
         What the model is; its ``weights`` are filled in here.
     state_dict
-        Tensors of the network that the description names.
+        Tensors of the network that the description names; of an ensemble one set a member.
     half
         Whether to store the weights in float16: half the size, read back as float32. Tensors
         that do not fit its range stay in float32.
@@ -159,13 +160,18 @@ def save_model(
         If the folder cannot be written.
     """
     target = Path(folder)
-    _check_tensors(state_dict, _build(description).state_dict(), target / WEIGHTS_FILE)
-    content = save_safetensors({k: _storable(t, half) for k, t in state_dict.items()})
-    weights = WeightsFile(WEIGHTS_FILE, hashlib.sha256(content).hexdigest())
-    written = dataclasses.replace(description, weights=(weights,))
+    members = [state_dict] if isinstance(state_dict, Mapping) else list(state_dict)
+    wanted = _build(description).state_dict()
+    files: dict[str, bytes] = {}
+    for fold, tensors in enumerate(members):
+        name = WEIGHTS_FILE if len(members) == 1 else f"fold_{fold}.safetensors"
+        _check_tensors(tensors, wanted, target / name)
+        files[name] = save_safetensors({k: _storable(t, half) for k, t in tensors.items()})
+    weights = (WeightsFile(n, hashlib.sha256(c).hexdigest()) for n, c in files.items())
+    written = dataclasses.replace(description, weights=tuple(weights))
     text = json.dumps(written.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
-        _write(target, {WEIGHTS_FILE: content, DESCRIPTION_FILE: text.encode()})
+        _write(target, {**files, DESCRIPTION_FILE: text.encode()})
     except OSError as error:
         reason = error.strerror or error
         raise WriteError(f"{target} cannot be written ({reason}): choose another folder.") from None

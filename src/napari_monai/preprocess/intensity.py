@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from ..errors import ModelError
 from .blocks import Box
@@ -263,7 +262,12 @@ def enclosed(link: Link) -> Mask:
     mask = np.zeros(link.grid.shape, np.bool_)
     for _, box, values in link.sweep():
         mask[box] = ((values != 0) & np.isfinite(values)).any(axis=0)
-    return ndimage.binary_fill_holes(mask) if mask.ndim == 3 else mask
+    if mask.ndim < 3:
+        return mask
+    from scipy import ndimage  # slow to import, and models are listed without it
+
+    filled: Mask = ndimage.binary_fill_holes(mask)
+    return filled
 
 
 def _only(link: Link, mask: Mask) -> Iterator[tuple[Box, FloatArray]]:

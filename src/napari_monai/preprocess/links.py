@@ -139,7 +139,9 @@ class Separable(Link):
         limits: Doubles | None = None,
         coarse: int | None = None,
     ) -> None:
-        place = source.place.resample(grid, nearest=() if coarse is None else (coarse,))
+        place = source.place.resample(
+            grid, nearest=() if coarse is None else (coarse,), averaged=_averages(lines)
+        )
         super().__init__(source.native, place, source.channels, source.maps)
         self._source, self._lines, self._limits, self._coarse = source, lines, limits, coarse
         self._splined = any(isinstance(line, Spline) for line in lines)
@@ -177,6 +179,10 @@ class Separable(Link):
             axis = self._coarse
             values = self._lines[axis].sample(values, axis, box[axis], sources[axis])
         return values
+
+
+def _averages(lines: Sequence[Line]) -> bool:
+    return all(isinstance(line, Averages) for line in lines)
 
 
 def limits_of(link: Link, axis: int | None = None) -> Doubles:

@@ -6,12 +6,11 @@ stands in the links and in the maps.
 
 from __future__ import annotations
 
-import dataclasses
-import types
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Any, Protocol
 
 from ..errors import ModelError, did_you_mean
+from ..parameters import with_parameters
 from .chain import Chain, Operation
 from .framing import CropForeground, CropNonzero, Pad, PadDivisible
 from .geometry import Orientation, Resize, Spacing, Transpose, Zoom
@@ -69,21 +68,7 @@ def _step(operation: Operation, spatial_dims: int) -> Step:
     name = operation.name
     if name not in OPERATIONS:
         raise ModelError(f"No preprocess operation {name!r}. {did_you_mean(name, OPERATIONS)}")
-    kind = OPERATIONS[name]
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    hints = get_type_hints(kind)
-    values = {}
-    for key, value in operation.parameters.items():
-        if key not in fields:
-            cure = did_you_mean(key, fields) if fields else "It has none."
-            raise ModelError(f"preprocess {name} has no parameter {key!r}. {cure}")
-        if not _fits(value, hints[key]):
-            raise ModelError(f"preprocess {name}: {key} is no {fields[key].type}: {value!r}.")
-        values[key] = tuple(value) if isinstance(value, list) else value
-    try:
-        step: Step = kind(**values)
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"preprocess {name}: {error}.") from None
+    step: Step = with_parameters(OPERATIONS[name], operation.parameters, f"preprocess {name}")
     if isinstance(step, Spacing) and len(step.spacing) != spatial_dims:
         raise ModelError(
             f"preprocess spacing has {len(step.spacing)} numbers for {spatial_dims} dimensions."
@@ -93,17 +78,3 @@ def _step(operation: Operation, spatial_dims: int) -> Step:
             f"preprocess {name} has {len(step.size)} numbers for {spatial_dims} dimensions."
         )
     return step
-
-
-def _fits(value: object, hint: Any) -> bool:
-    """Whether a JSON value fits a parameter's type; what stands in a list is not looked at."""
-    origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, one) for one in get_args(hint))
-    if origin is Literal:
-        return isinstance(value, str) and value in get_args(hint)
-    if origin is tuple:
-        return isinstance(value, (list, tuple))
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is hint

@@ -198,7 +198,8 @@ def prepare_bytes(volume: Volume, description: ModelDescription) -> int:
             reused = reused and same_place and chain.link.channels == before.channels
             if isinstance(chain.link, Separable) and not same_place:
                 wide = max(_nbytes(before), _nbytes(chain.link)) // chain.link.channels
-                most = max(most, held + _nbytes(before) + _nbytes(chain.link) + 6 * wide)
+                doubles = (10 if chain.link.at_once else 4) * wide
+                most = max(most, held + _nbytes(before) + _nbytes(chain.link) + doubles)
         elif chain.link.place.resampled and not reused:
             most = max(most, held + _nbytes(chain.link))
             held, reused = _nbytes(chain.link), True

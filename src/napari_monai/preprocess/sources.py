@@ -98,20 +98,24 @@ class Place:
         turned = Reorientation(axes, flips)
         return replace(self, grid=self.grid.reoriented(how), how=turned, homes=homes)
 
-    def resample(self, grid: Grid, *, nearest: Sequence[int] = ()) -> Place:
+    def resample(self, grid: Grid, *, nearest: Sequence[int] = (), averaged: bool = False) -> Place:
         """Return it at another grid of the same axes.
 
-        The way back takes the nearest voxel along the axes of ``nearest``.
+        The way back takes the nearest voxel along the axes of ``nearest``; with ``averaged`` the
+        mean of the voxels that one covers, if that is no more than two.
         """
         before = self.stored_shape
         middle = np.round(self.grid.world_to_index(grid.centre), 9)
         steps = zip(self.homes, grid.spacing, self.grid.spacing, middle, grid.shape, strict=True)
         homes = [home.resampled(t / s, c, n) for home, t, s, c, n in steps]
+        if averaged:
+            sizes = zip(homes, self.homes, self.grid.shape, grid.shape, strict=True)
+            homes = [home.averaged(n, m) or linear for linear, home, n, m in sizes]
         for axis in nearest:
             homes[axis] = homes[axis].nearest()
         after = replace(self, grid=grid, homes=tuple(homes), resampled=True)
-        sizes = zip(self.cuts, before, after.stored_shape, strict=True)
-        cuts = tuple(np.unique(np.rint(cut * (m / n)).astype(np.intp)) for cut, n, m in sizes)
+        stored = zip(self.cuts, before, after.stored_shape, strict=True)
+        cuts = tuple(np.unique(np.rint(cut * (m / n)).astype(np.intp)) for cut, n, m in stored)
         return replace(after, cuts=cuts)
 
     def frame(self, start: Sequence[int], shape: Sequence[int]) -> Place:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 Doubles = npt.NDArray[np.float64]
 Index = npt.NDArray[np.intp]
@@ -132,8 +131,12 @@ class Spline:
         pads = [(_EDGE, _EDGE) if a == axis else (0, 0) for a in range(values.ndim)]
         spline = np.pad(values, pads, mode="edge")
         if self._degree > 1:
+            from scipy import ndimage  # slow to import, and models are listed without it
+
             spline = ndimage.spline_filter1d(spline, self._degree, axis, mode="nearest")
-        at = np.clip(self._at[wanted], 0, self._n - 1) - needs.start + _EDGE
+        # Between the copies of the edge voxel a spline still swings, as scipy's does.
+        beyond = _EDGE - 2
+        at = np.clip(self._at[wanted], -beyond, self._n - 1 + beyond) - needs.start + _EDGE
         low, weights = _weights(at, self._degree)
         after = (1,) * (values.ndim - axis - 1)
         total = spline.take(low, axis) * weights[0].reshape(-1, *after)
