@@ -54,6 +54,17 @@ def chunk_lengths(data: ArrayLike) -> tuple[Any, ...]:
     return tuple(1 if axis == slowest else n for axis, n in enumerate(data.shape))
 
 
+def slowest_first(data: ArrayLike, spatial: int) -> tuple[int, ...]:
+    """Return the last axes of an array by how they lie in memory or in the file, slowest first.
+
+    So SimpleITK orders them, whatever the patient's position. Where it is not known, as in
+    chunked files, they are taken to be in that order.
+    """
+    strides = getattr(data, "strides", None) or range(len(data.shape), 0, -1)
+    last = list(strides)[len(data.shape) - spatial :]
+    return tuple(sorted(range(spatial), key=lambda axis: -abs(last[axis])))
+
+
 class _TimePoint:
     """One time point of an array in a file, which reads where it is indexed."""
 
@@ -65,6 +76,8 @@ class _TimePoint:
         self.shape = tuple(data.shape[1:])
         self.dtype = data.dtype
         self.chunks = chunk_lengths(data)[1:]
+        strides = getattr(data, "strides", None)
+        self.strides = None if strides is None else tuple(strides)[1:]
 
     def __getitem__(self, key: Any, /) -> Any:
         return self._data[(self._index, *(key if isinstance(key, tuple) else (key,)))]

@@ -91,6 +91,15 @@ class LazyArray:
         lengths = chunk_lengths(self._source)
         return tuple(lengths[axis] for axis in self._order)
 
+    @property
+    def strides(self) -> tuple[int, ...] | None:
+        """Bytes from one voxel in the file to the next along each axis, where that is known."""
+        strides = getattr(self._source, "strides", None)
+        if strides is None:
+            return None
+        pairs = zip(self._order, self._flips, strict=True)
+        return tuple(-strides[axis] if flip else strides[axis] for axis, flip in pairs)
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -229,16 +229,16 @@ def _choose(path: Path, configuration: str | None) -> Path:
     if len(datasets) > 1:
         names = ", ".join(sorted(d.name for d in datasets))
         raise ModelError(f"{path} holds models of several datasets ({names}): choose one folder.")
-    names = {folder: _configuration(folder) for folder in found}
+    of = {folder: _configuration(folder) for folder in found}
     if configuration is None:
-        known = [name for name in _PREFERRED if name in names.values()]
-        configuration = known[0] if known else names[found[0]]
-    if configuration not in names.values():
+        known = [name for name in _PREFERRED if name in of.values()]
+        configuration = known[0] if known else of[found[0]]
+    if configuration not in of.values():
         raise ModelError(
             f"{path} has no configuration {configuration!r}. "
-            f"{did_you_mean(configuration, set(names.values()))}"
+            f"{did_you_mean(configuration, set(of.values()))}"
         )
-    fitting = [folder for folder in found if names[folder] == configuration]
+    fitting = [folder for folder in found if of[folder] == configuration]
     if len(fitting) > 1:
         raise ModelError(
             f"{path} holds {configuration} of several trainers or plans "

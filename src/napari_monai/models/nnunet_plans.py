@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import ModelError, did_you_mean
 from ..preprocess import Operation
 from ..volume import LabelClass
-from .parts import Inferer, Outputs
+from .parts import Activation, Inferer, Outputs
 
 Json = Mapping[str, Any]
 
@@ -24,6 +24,9 @@ _TURNED = "SAR"
 # What their readers give as the voxel size has no unit: that which such images usually have.
 _UNITS = {"Tiff3DIO": "µm"}
 _EPSILON = 1e-8
+# What a CT's normalisation needs, and numbers that leave another channel as it is.
+_CT = {"percentile_00_5": -3e38, "percentile_99_5": 3e38, "mean": 0.0, "std": 1.0}
+_SCHEMES = ("CT", "ZScore", "No", "RescaleTo01", "RGBTo01")
 _RESAMPLING = "resample_data_or_seg_to_shape"
 _NO_RESAMPLING = "no_resampling_data_or_seg_to_shape"
 
@@ -154,40 +157,51 @@ class Configuration:
         return Operation("transpose", {"axes": axes, "stored": True})
 
     def _normalisation(self) -> list[Operation]:
-        """Return what normalises each channel; those of one scheme go together."""
-        schemes = need(self.values, "normalization_schemes", list)
-        masks = self.values.get("use_mask_for_norm", [False] * len(schemes))
-        if len(schemes) != len(self.channels):
+        """Return what normalises the channels, those of each scheme together.
+
+        Where only what is not 0 counts comes first: later there is no telling.
+        """
+        count = len(self.channels)
+        masks = self.values.get("use_mask_for_norm", [False] * count)
+        if not len(self._schemes) == len(masks) == count:
             raise ModelError(
-                f"plans.json has {len(schemes)} normalization_schemes for "
-                f"{len(self.channels)} channels of dataset.json."
+                f"plans.json has {len(self._schemes)} normalization_schemes for {count} channels "
+                "of dataset.json."
             )
-        kinds = list(zip(schemes, masks, strict=True))
+        masked = [
+            m and s == "ZScoreNormalization" for s, m in zip(self._schemes, masks, strict=True)
+        ]
         operations = []
-        for kind in dict.fromkeys(kinds):
-            which = [i for i, other in enumerate(kinds) if other == kind]
-            some = {} if len(which) == len(kinds) else {"channels": which}
-            operations += self._normalised(*kind, which, some)
+        for scheme, mask in sorted(set(zip(self._schemes, masked, strict=True)), key=_masked_first):
+            which = [i for i in range(count) if (self._schemes[i], masked[i]) == (scheme, mask)]
+            operations += self._normalised(scheme, mask, which)
         return operations
 
-    def _normalised(self, scheme: str, mask: bool, which: list[int], some: Json) -> list[Operation]:
+    @property
+    def _schemes(self) -> list[str]:
+        return [str(s) for s in need(self.values, "normalization_schemes", list)]
+
+    def _normalised(self, scheme: str, mask: bool, which: list[int]) -> list[Operation]:
+        """Return what normalises some channels by one scheme, and leaves the others."""
+        count = len(self.channels)
+        some = {} if len(which) == count else {"channels": which}
         if scheme == "CTNormalization":
-            told = [self._intensities(i) for i in which]
-            low, high, mean = (
-                [float(need(t, key)) for t in told]
-                for key in ("percentile_00_5", "percentile_99_5", "mean")
+            told = {i: self._intensities(i) for i in which}
+            low, high, mean, std = (
+                [float(need(told[i], key)) if i in told else other for i in range(count)]
+                for key, other in _CT.items()
             )
-            std = [max(float(need(t, "std")), _EPSILON) for t in told]
             return [
-                Operation("clip", {"minimum": low, "maximum": high, **some}),
-                Operation("zscore", {"mean": mean, "std": std, **some}),
+                Operation("clip", {"minimum": low, "maximum": high}),
+                Operation("zscore", {"mean": mean, "std": [max(s, _EPSILON) for s in std], **some}),
             ]
         if scheme == "ZScoreNormalization":
-            return [Operation("zscore", {"mask": bool(mask), **some})]
+            return [Operation("zscore", {"mask": mask, **some})]
         if scheme == "RescaleTo01Normalization":
-            return [Operation("scale_minmax", {"per_channel": True, **some})]
+            return [Operation("scale_minmax", {"per_channel": True})]
         if scheme == "RGBTo01Normalization":
-            return [Operation("scale_linear", {"gain": 1 / 255, **some})]
+            gain = [1 / 255 if i in which else 1.0 for i in range(count)]
+            return [Operation("scale_linear", {"gain": gain})]
         return []  # NoNormalization, or one that `blockers` names
 
     def _intensities(self, channel: int) -> Json:
@@ -216,7 +230,7 @@ class Configuration:
                     "unit": _UNITS.get(self._reader, "mm"),
                     "order": int(told.get("order", 3)),
                     "align": "extent",
-                    "separate_z": "auto" if apart is None else str(bool(apart)).lower(),
+                    "separate_z": "auto" if apart is None else bool(apart),
                     "order_z": int(told.get("order_z", 0)),
                 },
             )
@@ -243,9 +257,7 @@ class Configuration:
         """Return what the network gives, and the classes of the labels."""
         if not self.regions:
             # By their place and not by their number, as nnU-Net writes them.
-            names = [
-                name for _, name in sorted((_numbers(v)[0], k) for k, v in self.labels.items())
-            ]
+            names = sorted(self.labels, key=lambda name: _numbers(self.labels[name])[0])
             outputs = Outputs("classes", tuple(names), ("softmax",), home="logits")
             return outputs, tuple(LabelClass(i, n) for i, n in enumerate(names) if i)
         names = [name for name, value in self.labels.items() if set(_numbers(value)) != {0}]
@@ -255,9 +267,8 @@ class Configuration:
                 f"dataset.json has {len(order)} numbers in regions_class_order for "
                 f"{len(names)} regions."
             )
-        outputs = Outputs(
-            "classes", tuple(names), ("sigmoid",) * len(names), home="logits", regions=order
-        )
+        sigmoids: tuple[Activation, ...] = tuple("sigmoid" for _ in names)
+        outputs = Outputs("classes", tuple(names), sigmoids, home="logits", regions=order)
         last = dict(zip(order, names, strict=True))
         return outputs, tuple(LabelClass(number, last[number]) for number in sorted(last))
 
@@ -275,10 +286,14 @@ class Configuration:
             )
         if self._resampler not in (_RESAMPLING, _NO_RESAMPLING):
             found.append(f"Images are resampled by {self._resampler}, which is not known here.")
-        known = ("CT", "ZScore", "No", "RescaleTo01", "RGBTo01")
-        for scheme in dict.fromkeys(need(self.values, "normalization_schemes", list)):
-            if scheme not in [f"{name}Normalization" for name in known]:
-                found.append(f"Images are normalised by {scheme}, which is not known here.")
+        schemes = [scheme.removesuffix("Normalization") for scheme in dict.fromkeys(self._schemes)]
+        found += [
+            f"Images are normalised by {scheme}, which is not known here."
+            for scheme in schemes
+            if scheme not in _SCHEMES
+        ]
+        if "RescaleTo01" in schemes and len(schemes) > 1:
+            found.append("Only some of the channels are scaled from 0 to 1: that cannot be done.")
         manager = self.plans.get("label_manager", "LabelManager")
         if manager != "LabelManager":
             found.append(f"Labels are made by {manager}, which is not known here.")
@@ -293,6 +308,10 @@ def need(values: Json, key: str, kind: type | None = None) -> Any:
     if kind is not None and not isinstance(found, kind):
         raise ModelError(f"{key} of nnU-Net's files is no {kind.__name__}: {str(found)[:60]}.")
     return found
+
+
+def _masked_first(kind: tuple[str, bool]) -> tuple[bool, str]:
+    return not kind[1], kind[0]
 
 
 def _numbers(value: Any) -> list[int]:

@@ -46,9 +46,19 @@ class Orientation:
 
 @dataclass(frozen=True)
 class Transpose:
-    """Permute the axes of the image's array as it is stored, without flips."""
+    """Permute the axes of the image's array, without flips.
+
+    Parameters
+    ----------
+    axes
+        Which axis comes where. Those of a volume fit a picture too, which is its one slice.
+    stored
+        Whether to begin with the axis that is slowest in the file, as SimpleITK has them; else
+        with the first axis of the array.
+    """
 
     axes: tuple[int, ...]
+    stored: bool = False
 
     def __post_init__(self) -> None:
         if sorted(self.axes) != list(range(len(self.axes))):
@@ -57,12 +67,19 @@ class Transpose:
     def apply(self, chain: Chain) -> Chain:
         """Transpose; no voxel changes."""
         ndim = chain.link.grid.ndim
-        if len(self.axes) != ndim:
+        axes = self.axes
+        if len(axes) == ndim + 1:
+            axes = tuple(a - 1 for a in axes if a)
+        if len(axes) != ndim:
             raise ModelError(
-                f"The model transposes {len(self.axes)} axes, but the image has {ndim}: "
+                f"The model transposes {len(axes)} axes, but the image has {ndim}: "
                 "choose another model."
             )
-        how = Reorientation(tuple(self.axes), (False,) * ndim)
+        order = tuple(range(ndim))
+        if self.stored:
+            here = chain.link.place.how.axes
+            order = tuple(here.index(axis) for axis in chain.link.native.stored_order)
+        how = Reorientation(tuple(order[a] for a in axes), (False,) * ndim)
         return replace(chain, link=Turned(chain.link, how))
 
 

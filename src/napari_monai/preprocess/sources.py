@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..grid import Grid, Reorientation
 from ..resample import Home, Sampling
-from ..volume import Volume
+from ..volume import Volume, slowest_first
 from .blocks import Box, Cuts, chunk_cuts, plan_blocks, source_box
 
 FloatArray = npt.NDArray[np.float32]
@@ -203,6 +203,8 @@ class Native(Link):
 
     Attributes
     ----------
+    stored_order
+        The axes by how they lie in the file, the slowest first.
     block
         Values that are read at a time in a pass over the image.
     missing
@@ -224,6 +226,7 @@ class Native(Link):
             self._lead = (slice(None),) * lead
         place = Place.of(volume.grid, chunk_cuts(self._data)[lead:])
         super().__init__(self, place, len(range(volume.channels)[channels]))
+        self.stored_order = slowest_first(volume.data, volume.grid.ndim)
         self.block = _IN_MEMORY if in_memory else _FROM_FILE
         self._floats = volume.dtype.kind == "f"
         self.missing: int | None = None if self._floats else 0
