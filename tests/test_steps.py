@@ -38,7 +38,8 @@ def images(draw: st.DrawFn) -> tuple[np.ndarray, tuple[int, ...]]:
     dims = draw(st.sampled_from((2, 3)))
     longest = 30 if dims == 2 else 15
     shape = draw(st.lists(st.integers(1, longest), min_size=dims, max_size=dims))
-    window = [draw(st.one_of(st.just(n), st.integers(2, 2 + longest // 2))) for n in shape]
+    # A window of fewer voxels would move by less than one.
+    window = [draw(st.one_of(st.just(max(4, n)), st.integers(4, longest // 2))) for n in shape]
     seed = draw(st.integers(0, 99))
     return np.random.default_rng(seed).normal(size=(1, *shape)).astype(np.float32), tuple(window)
 
@@ -156,6 +157,7 @@ def test_the_window_stays_and_a_small_image_lies_in_the_middle_of_zeros(steps):
 def test_slices_of_a_volume_are_weighed_as_pictures(steps):
     volume = np.random.default_rng(0).normal(size=(1, 3, 20, 17)).astype(np.float32)
     told = {"device": CPU, "window": (8, 8), "steps": steps, "padding": "zeros"}
+    assert tile((3, 20, 17), (8, 8), steps=steps).starts[0] == (0, 1, 2)
     together = predict(volume, NETWORKS[2], **told)
     for z in range(3):
         alone = predict(volume[:, z], NETWORKS[2], **told)

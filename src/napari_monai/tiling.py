@@ -211,7 +211,7 @@ def _monai_starts(n: int, side: int, overlap: float) -> tuple[int, ...]:
 def _nnunet_starts(n: int, side: int, overlap: float) -> tuple[int, ...]:
     """Return evenly spaced starts; a half is rounded to the even number, as numpy does."""
     # nnU-Net is told the step and not the overlap: 0.3, which is not 1 - 0.7.
-    gaps = math.ceil((n - side) / (side * round(1 - overlap, 12)))
+    gaps = math.ceil((n - side) / max(1, side * round(1 - overlap, 12)))
     if gaps == 0:
         return (0,)
     return tuple(int(np.round((n - side) / gaps * i)) for i in range(gaps + 1))

@@ -145,7 +145,8 @@ class Spacing:
         if self.align == "extent" and target.shape == grid.shape:
             return chain
         coarse = self._coarse(grid.spacing, spacing)
-        if self.order == 1 and coarse is None:
+        home = self._coarse(spacing, grid.spacing)
+        if self.order == 1 and coarse is None and home is None:
             return replace(chain, link=Resampled(chain.link, target))
         chain = chain.measurable()
         orders = [self.order_z if axis == coarse else self.order for axis in range(grid.ndim)]
@@ -154,7 +155,7 @@ class Spacing:
         limits = None
         if self.align == "extent" and max(orders) > 1 and chain.reads:
             limits = limits_of(chain.link, coarse)
-        link = Separable(chain.link, target, lines, limits=limits, coarse=coarse)
+        link = Separable(chain.link, target, lines, limits=limits, coarse=coarse, home=home)
         return replace(chain, link=link)
 
     def _wanted(self, grid: Grid) -> list[float]:
@@ -168,7 +169,10 @@ class Spacing:
         ]
 
     def _coarse(self, before: Sequence[float], after: Sequence[float]) -> int | None:
-        """Return the axis to resample by itself: the one that is coarser than all others."""
+        """Return the axis to resample by itself: the one that is coarser than all others.
+
+        Whether there is one is asked of the spacing before, and only then of that after.
+        """
         if self.separate_z is False or len(before) < 3:
             return None
         uneven = [max(s) / min(s) > _ANISOTROPIC for s in (before, after)]

@@ -126,8 +126,9 @@ class Separable(Link):
         Limits of the values, shape (2, channels) or (2, channels, n) with one pair for each voxel
         along ``coarse``, an axis of the source.
     coarse
-        An axis whose planes are resampled by themselves before it is itself; the way back takes
-        the nearest voxel along it.
+        An axis whose planes are resampled by themselves before it is itself.
+    home
+        An axis along which the way back takes the nearest voxel.
     """
 
     def __init__(
@@ -138,10 +139,10 @@ class Separable(Link):
         *,
         limits: Doubles | None = None,
         coarse: int | None = None,
+        home: int | None = None,
     ) -> None:
-        place = source.place.resample(
-            grid, nearest=() if coarse is None else (coarse,), averaged=_averages(lines)
-        )
+        nearest = () if home is None else (home,)
+        place = source.place.resample(grid, nearest=nearest, averaged=_averages(lines))
         super().__init__(source.native, place, source.channels, source.maps)
         self._source, self._lines, self._limits, self._coarse = source, lines, limits, coarse
         self._splined = any(isinstance(line, Spline) for line in lines)
