@@ -120,7 +120,7 @@ class Folder:
             "configurations": {self.configuration: values},
             "experiment_planner_used": "ExperimentPlanner",
             "label_manager": "LabelManager",
-            "foreground_intensity_properties_per_channel": {key: CT for key in self.channels},
+            "foreground_intensity_properties_per_channel": dict.fromkeys(self.channels, CT),
         }
 
     @property
