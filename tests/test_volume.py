@@ -12,7 +12,8 @@ import pytest
 
 from napari_monai.errors import VolumeError
 from napari_monai.grid import Grid
-from napari_monai.volume import LabelClass, LabelVolume, Volume
+from napari_monai.io.lazy import LazyArray
+from napari_monai.volume import LabelClass, LabelVolume, Volume, slowest_first
 
 STACK = Grid.from_spacing((4, 5, 6), (3, 1, 1), unit="µm")
 PLANE = Grid.from_spacing((5, 6))
@@ -83,6 +84,25 @@ def test_a_time_point_of_a_file_is_read_where_it_is_asked_for() -> None:
     np.testing.assert_array_equal(frame.data[..., 3], data.array[1, ..., 3])
     with pytest.raises(IndexError):
         Volume(data, STACK, "t").at_time(2)
+
+
+_C = np.zeros((2, 3, 4, 5))
+
+
+@pytest.mark.parametrize(
+    ("data", "order"),
+    [
+        pytest.param(_C, (0, 1, 2), id="as-numpy-has-them"),
+        pytest.param(np.asfortranarray(_C), (2, 1, 0), id="as-nifti-has-them"),
+        pytest.param(_C.transpose(0, 3, 1, 2), (1, 2, 0), id="turned"),
+        pytest.param(_C[:, :, ::-1, ::-1], (0, 1, 2), id="flipped"),
+        pytest.param(np.broadcast_to(np.zeros(()), (3, 4, 5)), (0, 1, 2), id="not-known"),
+        pytest.param(LazyArray(_C.T), (2, 1, 0), id="lazy"),
+        pytest.param(LazyArray(_C, order=(3, 1, 2)), (1, 2, 0), id="lazy-turned"),
+    ],
+)
+def test_the_axis_that_is_slowest_in_the_file_comes_first(data: Any, order: Any) -> None:
+    assert slowest_first(data, 3) == order
 
 
 def test_one_time_point() -> None:

@@ -90,6 +90,12 @@ def read(
         description = _description(folder, files, plans, dataset, first)
     except ModelError as error:
         raise ModelError(f"{folder}: {error}") from None
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        line = " ".join(str(error).split())[:80]
+        raise ModelError(
+            f"{folder}: {PLANS} or {DATASET} is not as nnU-Net writes it ({line}): get the model "
+            "again."
+        ) from None
     return Model(description, folder, "nnunet")
 
 
