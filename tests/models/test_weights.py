@@ -197,3 +197,27 @@ def test_networks_that_cannot_be_built_name_the_file(tmp_path, changes, message)
     with pytest.raises(ModelError, match=message) as caught:
         changed.load_network()
     assert str(caught.value).startswith(str(tmp_path / "m" / "model.json"))
+
+
+def test_tensors_of_several_names_are_stored_once(tmp_path):
+    """DynUNet's layers stand in it twice."""
+    told = {
+        "spatial_dims": 2,
+        "in_channels": 1,
+        "out_channels": 2,
+        "kernel_size": [3, 3, 3],
+        "strides": [1, 2, 2],
+        "filters": [4, 8, 8],
+    }
+    network = build_network("dynunet", told)
+    made = description(network=NetworkSpec("dynunet", told))
+    model = save_model(tmp_path / "m", made, network.state_dict())
+    file = tmp_path / "m" / "weights.safetensors"
+    stored = load_file(file)
+    assert sum(t.numel() for t in stored.values()) == sum(p.numel() for p in network.parameters())
+    assert len(stored) < len(network.state_dict())
+    torch.testing.assert_close(model.load_network().state_dict(), network.state_dict())
+    # Names may also be given tensors of their own: nothing is lost then.
+    own = {k: torch.randn_like(t) for k, t in network.state_dict().items()}
+    save_model(tmp_path / "own", made, own)
+    assert len(load_file(tmp_path / "own" / "weights.safetensors")) == len(own)

@@ -95,7 +95,11 @@ def checked_content(model: Model, fold: int = 0) -> bytes:
 
 def _read_safetensors(content: bytes, file: Path) -> dict[str, torch.Tensor]:
     try:
-        return load_safetensors(content)
+        tensors = load_safetensors(content)
+        # What the library's own save_model writes too: other names of tensors that are there.
+        length = int.from_bytes(content[:8], "little")
+        others = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+        return {**{k: tensors[v] for k, v in others.items() if v in tensors}, **tensors}
     except (SafetensorError, ValueError, KeyError) as error:
         line = str(error).splitlines()[0]
         raise ModelError(f"{file} is no safetensors file ({line}): get the model again.") from None
@@ -161,12 +165,15 @@ def save_model(
     """
     target = Path(folder)
     members = [state_dict] if isinstance(state_dict, Mapping) else list(state_dict)
-    wanted = _build(description).state_dict()
+    network = _build(description)
+    wanted, others = network.state_dict(), _other_names(network)
     files: dict[str, bytes] = {}
     for fold, tensors in enumerate(members):
         name = WEIGHTS_FILE if len(members) == 1 else f"fold_{fold}.safetensors"
         _check_tensors(tensors, wanted, target / name)
-        files[name] = save_safetensors({k: _storable(t, half) for k, t in tensors.items()})
+        again = {k: v for k, v in others.items() if torch.equal(tensors[k], tensors[v])}
+        stored = {k: _storable(t, half) for k, t in tensors.items() if k not in again}
+        files[name] = save_safetensors(stored, again or None)
     weights = (WeightsFile(n, hashlib.sha256(c).hexdigest()) for n, c in files.items())
     written = dataclasses.replace(description, weights=tuple(weights))
     text = json.dumps(written.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -176,6 +183,13 @@ def save_model(
         reason = error.strerror or error
         raise WriteError(f"{target} cannot be written ({reason}): choose another folder.") from None
     return Model(written, target)
+
+
+def _other_names(network: torch.nn.Module) -> dict[str, str]:
+    """Return the names of tensors that a network holds under an earlier name already."""
+    first: dict[int, str] = {}
+    names = {k: first.setdefault(id(t), k) for k, t in network.state_dict(keep_vars=True).items()}
+    return {k: v for k, v in names.items() if k != v}
 
 
 def _storable(tensor: torch.Tensor, half: bool) -> torch.Tensor:
