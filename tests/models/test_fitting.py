@@ -248,3 +248,10 @@ def test_the_users_own_come_before_those_of_the_package(home: Path) -> None:
     told = description(2)
     models = [Model(told, shipped_folder() / "a"), Model(told, user_folder() / "b")]
     assert [m.folder.name for m, _ in choose(models, image(8, 9))] == ["b", "a"]
+
+
+def test_what_has_to_be_asked_for_comes_after_what_has_not() -> None:
+    told = description(2)
+    code = replace(told, name="code", trust="python_code")
+    models = [Model(code, user_folder() / "code"), Model(told, shipped_folder() / "plain")]
+    assert [m.folder.name for m, _ in choose(models, image(8, 9))] == ["plain", "code"]

@@ -71,7 +71,7 @@ def fits(description: ModelDescription, volume: Volume) -> Fit:
         _modality(description, volume),
         _colour(description, volume),
         # What has to be asked for comes after what has not.
-        Fit(distance=float(description.trust != "data_only")),
+        Fit(distance=2.0 * (description.trust != "data_only")),
     )
     why_not = next((p.why_not for p in parts if p.why_not is not None), None)
     notes = tuple(note for part in parts for note in part.notes)
