@@ -85,7 +85,8 @@ def blocked(home: Path) -> Model:
 
 def at_rest(qtbot: Any, widget: Any) -> None:
     def quiet() -> bool:
-        return widget._job is None and widget._lister is None and bool(widget.table.entries)
+        listed = widget._lister is None and not widget._soon.isActive()
+        return listed and widget._job is None and bool(widget.table.entries)
 
     qtbot.waitUntil(quiet, timeout=120_000)
 
@@ -179,6 +180,13 @@ def test_another_layer_another_order(docked, qtbot, bright, bright_3d) -> None:
     viewer.layers.clear()
     at_rest(qtbot, widget)
     assert {widget.table.item(r, FITS).text() for r in range(3)} == {"yes"}
+
+
+def test_closing_the_viewer_starts_no_work(docked, qtbot, bright) -> None:
+    viewer, widget = docked(np.zeros((32, 48), np.uint8))
+    viewer.layers.clear()  # as closing does
+    assert widget._lister is None
+    assert not WorkerBase._worker_set
 
 
 def test_search(docked, qtbot, bright, blobs) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QPoint, Qt, QUrl
+from qtpy.QtCore import QPoint, Qt, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     import napari
 
 _NOTHING = "No model. Drop a model's file, folder or zip here, or use Import."
+_SOON = 50  # milliseconds
 _NO_MATCH = "No model has these words, or fits the image."
 
 
@@ -97,7 +98,12 @@ class ModelsWidget(JobWidget):
         self.table.customContextMenuRequested.connect(self._show_menu)
         self.table.chosen.connect(self._chosen)
         self.card.asked.connect(self._consent)
-        self.image.chosen.connect(self.refresh)
+        # Not at once: several layers may come together, and all go when the viewer is closed.
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_SOON)
+        self._soon.timeout.connect(self.refresh)
+        self.image.chosen.connect(self._soon.start)
         self.search.textChanged.connect(self._filter)
         self.only_fitting.toggled.connect(self._filter)
         self.refresh()
