@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .io.contents import Entry
+    from .models import Model
     from .volume import LabelVolume, Volume
 
 
@@ -59,6 +60,21 @@ class FileDone(Event):
 
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class BytesDone(Event):
+    """More of a file has arrived: ``done`` of ``total``, in the unit that `Started` named."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Imported(Event):
+    """The last event of an import: the model in the user's store."""
+
+    model: Model
 
 
 @dataclass(frozen=True)

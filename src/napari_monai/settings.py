@@ -362,3 +362,15 @@ class TrainingSettings(Settings):
     precision: Precision = option(
         "auto", "Number format inside the network: auto takes what the device is fastest in."
     )
+
+
+# What can be said of a file of weights, or of a graph, that does not say it itself.
+BARE_OPTIONS = {
+    "architecture": "Name of the network that the weights are of; by default the tensors tell.",
+    "arguments": "Arguments of that network, as JSON; by default the tensors tell.",
+    "key": "The way to the tensors in a checkpoint, such as model.state_dict.",
+    "normalise": "How images are normalised: zscore, percentiles, minmax or none.",
+    "activation": "softmax (the first channel is the background) or sigmoid.",
+    "channels": "Names of the input channels, joined by commas.",
+    "labels": "Names of the classes without the background, joined by commas.",
+}

@@ -14,8 +14,12 @@ def test_list_shows_each_model(bright: Model, blobs: Model, capsys):
     assert main(["models", "list"]) == 0
     out, err = capsys.readouterr()
     rows = {line.split()[0]: line for line in out.splitlines()}
-    assert rows["bright"].split()[1:5] == ["1", "classes", "2D", "1"]
-    assert rows["blobs"].split()[1:3] == ["instances", "2D"]
+    assert rows["name"].split() == [
+        "name", "task", "modality", "dims", "classes", "size", "licence", "trust"
+    ]  # fmt: skip
+    assert rows["bright"].split()[1:5] == ["classes", "-", "2D", "bright"]
+    assert rows["blobs"].split()[1:4] == ["instances", "-", "2D"]
+    assert rows["blobs"].endswith("data only")
     assert err == ""
 
 
@@ -35,7 +39,7 @@ def test_show_is_the_card(bright: Model, capsys):
     rows = {line[:16].strip(): line[16:] for line in out.splitlines()}
     assert rows["title"] == "Finds what is bright"
     assert rows["licence"] == "CC0-1.0"
-    assert rows["labels"] == "1 bright"
+    assert rows["classes"] == "1 bright"
     assert rows["folder"] == str(bright.folder)
     assert bright.description.weights[0].sha256 in out
 

@@ -308,11 +308,12 @@ def test_files_are_read_as_pairs(tmp_path: Path) -> None:
 
 
 def test_a_card_names_the_model_and_its_classes(tmp_path: Path) -> None:
-    card = {"title": "Discs", "authors": ["A. Person"], "classes": {"1": "disc"}}
+    card = {"title": "Discs", "authors": ["A. Person"], "classes": {"1": "disc"}, "modality": "EM"}
     run(tmp_path, card=card, validation=())
     description = load_model(tmp_path / "model").description
     assert (description.title, description.authors) == ("Discs", ("A. Person",))
     assert [c.name for c in description.labels] == ["disc"]
+    assert description.inputs.modality == "EM"
 
 
 def test_a_model_tuned_without_validation_keeps_its_decoding(tmp_path: Path) -> None:

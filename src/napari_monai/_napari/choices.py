@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..models import Model, ModelDescription
+from ..models.card import classes
+from ..models.fitting import Fit, fits, rank, runs
 from ..volume import Volume
 from .layers import volume_of
 
@@ -19,65 +19,63 @@ if TYPE_CHECKING:
 DECODING = ("threshold", "seed_threshold", "min_size")
 ONLY_OBJECTS = DECODING[1:]
 
-# Pixels that are looked at to tell whether a colour picture is a grey one.
-_LOOKED_AT = 10_000
+Sources = tuple[Volume, Volume]
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A model for an image: what it would segment, or why it cannot.
+    """A model for an image: what it would segment, and how it fits.
 
-    ``volume`` is the image with the channels that the model takes; ``why_not`` is ``None`` where
-    the model fits.
+    ``volume`` is the image with the channels that the model takes; without an image there is
+    none, and every model fits.
     """
 
     model: Model
     volume: Volume | None
-    why_not: str | None
+    fit: Fit
+
+    @property
+    def why_not(self) -> str | None:
+        """Why the model cannot take the image; ``None`` where it fits."""
+        return self.fit.why_not
 
 
 def choices(models: Iterable[Model], layer: Image | None) -> list[Choice]:
-    """Return a choice a model, those that fit the image of a layer first.
+    """Return a choice a model, those that fit the image of a layer best first.
 
-    Of these, models for volumes come first when the image is one. Without a layer all fit, as
-    far as one can know.
+    Without a layer all fit that can run, as far as one can know.
     """
-    if layer is None:
-        return [Choice(model, None, None) for model in models]
-    one, whole = volume_of(layer), volume_of(layer, whole=True)
+    return choices_among(models, None if layer is None else sources_of(layer))
+
+
+def sources_of(layer: Image) -> Sources:
+    """Return the volume of a layer, and the one with all channels of its file.
+
+    Raises VolumeError for a layer that no model can take.
+    """
+    return volume_of(layer), volume_of(layer, whole=True)
+
+
+def choices_among(models: Iterable[Model], sources: Sources | None) -> list[Choice]:
+    """Return the choices for the volumes of a layer; may read a sample of their voxels."""
+    if sources is None:
+        return [Choice(model, None, runs(model.description)) for model in models]
+    one, whole = sources
     found = []
     for model in models:
         # All channels of the file, if the layer is one of several and the model takes them all.
         inputs = model.description.inputs
         volume = whole if 1 < len(inputs.channels) == whole.channels else one
-        found.append(Choice(model, volume, why_not(model.description, volume)))
-    dims = one.grid.ndim
-    return sorted(
-        found,
-        key=lambda c: (c.why_not is not None, c.model.description.inputs.spatial_dims != dims),
-    )
+        found.append(Choice(model, volume, fits(model.description, volume)))
+    return sorted(found, key=lambda choice: rank(choice.model, choice.fit))
 
 
-def why_not(description: ModelDescription, volume: Volume) -> str | None:
-    """Return why a model cannot take an image, in a few words; ``None`` if it can."""
-    inputs = description.inputs
-    if volume.grid.ndim < inputs.spatial_dims:
-        return "takes volumes, and this image is 2D"
-    takes, has = len(inputs.channels), min(volume.channels, 3) if volume.rgb else volume.channels
-    spreads = has == 1 and any(step.name == "colour" for step in description.preprocess)
-    if takes == has or spreads or (takes == 1 and volume.rgb and _is_grey(volume)):
-        return None
-    if takes == 1 and volume.rgb:
-        return "takes one channel, and this image is in colour"
-    named = "" if inputs.colour else f" ({', '.join(inputs.channels)})"
-    return f"takes {takes} channel{'s' * (takes > 1)}{named}, and this image has {has}"
-
-
-def card_line(description: ModelDescription) -> str:
-    """Return title, dimensions and kind of a model in one line."""
+def card_line(description: ModelDescription, fit: Fit | None = None) -> str:
+    """Return title, dimensions and kind of a model in a line, and what speaks against it."""
     objects = description.outputs.kind == "instances"
-    kind = "one label per object" if objects else _named(description)
-    return f"{description.title} · {description.inputs.spatial_dims}D, {kind}"
+    kind = "one label per object" if objects else classes(description)
+    line = f"{description.title} · {description.inputs.spatial_dims}D, {kind}"
+    return "\n".join((line, *(f"It {note}." for note in (fit.notes if fit else ()))))
 
 
 def auto_values(description: ModelDescription) -> dict[str, Any]:
@@ -93,9 +91,12 @@ def auto_values(description: ModelDescription) -> dict[str, Any]:
     }
 
 
-def card_text(description: ModelDescription) -> str:
-    """Return the model card as lines of plain text, for a tooltip."""
+def card_text(description: ModelDescription, fit: Fit | None = None) -> str:
+    """Return the model card as lines of plain text, for a tooltip; first how it fits."""
+    fit = fit or Fit()
     parts = (
+        ("Does not fit: ", fit.why_not or ""),
+        *(("Note: ", note) for note in fit.notes),
         ("", f"{description.name} {description.version} · {description.licence}"),
         ("", description.description),
         ("For: ", description.intended_use),
@@ -103,17 +104,3 @@ def card_text(description: ModelDescription) -> str:
         ("Labels: ", ", ".join(label.name for label in description.labels)),
     )
     return "\n".join(head + text for head, text in parts if text)
-
-
-def _named(description: ModelDescription) -> str:
-    names = [label.name for label in description.labels]
-    return ", ".join(names) if len(names) <= 3 else f"{len(names)} classes"
-
-
-def _is_grey(volume: Volume) -> bool:
-    """Whether red, green and blue are the same in a colour picture, as far as a sample tells."""
-    at = volume.leading.index("c")
-    plane = volume.data[(0,) * at][(slice(None), *(n // 2 for n in volume.grid.shape[:-2]))]
-    step = max(1, round((plane[0].size / _LOOKED_AT) ** 0.5))
-    sample = np.asarray(plane[:3, ::step, ::step])
-    return bool((sample == sample[:1]).all())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..models.fitting import has_hounsfield_units
 from ..volume import Volume
 
 # Of two channels, and of more: as napari colours a channel axis.
@@ -17,11 +18,6 @@ _COLOURS = ("cyan", "yellow", "magenta", "red", "green", "blue")
 
 # What radiologists look at the abdomen with: level 40, width 400, in Hounsfield units.
 _SOFT_TISSUE = (-160.0, 240.0)
-# Air, and water with what is made of it.
-_AIR, _TISSUE = (-1100, -900), (-200, 300)
-_LEAST_AIR, _LEAST_TISSUE = 0.05, 0.1
-# Below scanners' padding, and above metal, no CT has a number.
-_HOUNSFIELD = (-3100, 4100)
 
 
 def channel_look(volume: Volume, channel: int) -> dict[str, Any]:
@@ -56,7 +52,7 @@ def grey_look(volume: Volume, shown: Any) -> dict[str, Any]:
         return look
     low, high = (float(x) for x in np.percentile(values, (0.1, 99.9)))
     window = _stored_window(volume)
-    if window is None and _is_ct(volume, values, high):
+    if window is None and _is_ct(volume, values):
         window = _SOFT_TISSUE
     # Some files say their window in other numbers than their values.
     if window is not None and window[0] < high and window[1] > low:
@@ -103,13 +99,9 @@ def _stored_window(volume: Volume) -> tuple[float, float] | None:
     return found
 
 
-def _is_ct(volume: Volume, values: npt.NDArray[Any], high: float) -> bool:
+def _is_ct(volume: Volume, values: npt.NDArray[Any]) -> bool:
     """Whether an image is a CT: its header says so, or it has the numbers of air and tissue."""
     origin = volume.meta.get("dicom")
     if origin is not None:
         return bool(origin.modality == "CT")
-    if not volume.grid.anatomical or values.min() < _HOUNSFIELD[0] or high > _HOUNSFIELD[1]:
-        return False
-    air = ((values > _AIR[0]) & (values < _AIR[1])).mean()
-    tissue = ((values > _TISSUE[0]) & (values < _TISSUE[1])).mean()
-    return bool(air >= _LEAST_AIR and tissue >= _LEAST_TISSUE)
+    return volume.grid.anatomical and has_hounsfield_units(values)

@@ -22,7 +22,7 @@ from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
-from ..events import BlockDone, Event, FileDone, Said, Started, StepDone, WindowDone
+from ..events import BlockDone, BytesDone, Event, FileDone, Said, Started, StepDone, WindowDone
 from .pace import Pace
 
 Outcome = Literal["done", "cancelled", "failed"]
@@ -102,7 +102,7 @@ class Job(QObject):
         elif isinstance(event, Started):
             self.pace.begin(event.total, event.what)
             self.progressed.emit(0, event.total, self.pace.words())
-        elif isinstance(event, WindowDone | StepDone | FileDone | BlockDone):
+        elif isinstance(event, WindowDone | StepDone | FileDone | BlockDone | BytesDone):
             done = event.step if isinstance(event, StepDone) else event.done
             self.pace.reach(done)
             self.progressed.emit(done, self.pace.total, self.pace.words())

@@ -57,7 +57,8 @@ class ModelBox(QComboBox):
             why = choice.why_not
             text = choice.model.name if why is None else f"{choice.model.name} {why}"
             self.addItem(text)
-            self.setItemData(at, card_text(choice.model.description), Qt.ItemDataRole.ToolTipRole)
+            tip = card_text(choice.model.description, choice.fit)
+            self.setItemData(at, tip, Qt.ItemDataRole.ToolTipRole)
             item: Any = self.model().item(at)  # type: ignore[union-attr]
             item.setEnabled(why is None)
         fitting = [n for n, c in enumerate(self._choices) if c.why_not is None]
@@ -97,4 +98,5 @@ class ModelBox(QComboBox):
 
     def _show_tip(self) -> None:
         choice = self.choice
-        self.setToolTip("" if choice is None else card_text(choice.model.description))
+        tip = "" if choice is None else card_text(choice.model.description, choice.fit)
+        self.setToolTip(tip)

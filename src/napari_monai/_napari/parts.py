@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QMimeData, Qt
 from qtpy.QtWidgets import QLabel, QPushButton
 
 
@@ -22,3 +23,10 @@ def button(text: str, hint: str, slot: Callable[[], object]) -> QPushButton:
     made.setToolTip(hint)
     made.clicked.connect(slot)
     return made
+
+
+def dragged(data: QMimeData | None) -> list[Path | str]:
+    """Return the files and folders, and the web addresses, that are dragged."""
+    urls = data.urls() if data is not None else []
+    files = [Path(url.toLocalFile()) for url in urls if url.isLocalFile()]
+    return [*files, *(url.toString() for url in urls if url.scheme() in ("http", "https"))]

@@ -12,6 +12,7 @@ from .. import io
 from ..errors import ModelError, NapariMonaiError
 from ..events import Event, Said
 from ..models import Model
+from ..models.card import is_allowed
 from ..settings import InferenceSettings
 from ..volume import LabelVolume
 from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices
@@ -28,6 +29,7 @@ from .results import find
 from .saving import label_endings, label_filters, suggested_path
 from .scroll import Scroll
 from .segment_run import Run
+from .trust_dialog import ask
 
 if TYPE_CHECKING:
     import napari
@@ -122,7 +124,7 @@ class SegmentWidget(JobWidget):
             self.about.setToolTip("")
         else:
             description = choice.model.description
-            self.about.setText(card_line(description))
+            self.about.setText(card_line(description, choice.fit))
             self.about.setToolTip(self.model.toolTip())
             self.form.show_autos(auto_values(description))
             self.form.offer(ONLY_OBJECTS, description.outputs.kind == "instances")
@@ -175,6 +177,9 @@ class SegmentWidget(JobWidget):
         self._image_chosen()  # its voxels or its scale may have changed since it was chosen
         choice = self.model.choice
         if choice is None or not self._ready(choice):
+            return
+        if not is_allowed(choice.model):
+            ask(choice.model, self.run, self)
             return
         try:
             settings = self.form.value()

@@ -1,42 +1,125 @@
-"""``napari-monai models``: what models there are, and what one is."""
+"""``napari-monai models``: what models there are, what one is, and the way in and out of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import textwrap
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .output import complain, say, table
+from ..errors import SettingsError
+from ..settings import BARE_OPTIONS
+from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
     from ..models import Model
+    from ..models.fitting import Fit
+
+_NAME = "A name in the list, or the path of a model of any format."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    actions.add_parser("list", help="List the models by name.", description="List the models.")
-    show = actions.add_parser(
-        "show", help="Show what a model is: its card.", description="Show what a model is."
+    _add_list(actions)
+    show = _action(actions, "show", "Show what a model is: its card.")
+    show.add_argument("model", metavar="NAME_OR_PATH", help=_NAME)
+    form = show.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="Show the whole description as JSON.")
+    form.add_argument("--markdown", action="store_true", help="Show the card as Markdown.")
+    _add_import(actions)
+    rename = _action(actions, "rename", "Give a model of your own another name.")
+    rename.add_argument("model", metavar="NAME", help="A name in the list.")
+    rename.add_argument("name", metavar="NEW_NAME", help="Letters, digits, '.', '_' and '-'.")
+    _add_export(actions)
+    remove = _action(actions, "remove", "Delete models of your own, with all their files.")
+    remove.add_argument("model", metavar="NAME", nargs="+", help="A name in the list.")
+    remove.add_argument("--yes", action="store_true", help="Do not ask.")
+
+
+def _action(actions: Any, name: str, words: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = actions.add_parser(name, help=words, description=words)
+    return made
+
+
+def _add_list(actions: Any) -> None:
+    parser = _action(actions, "list", "List the models.")
+    parser.add_argument("--json", action="store_true", help="List them as JSON.")
+    parser.add_argument(
+        "--for",
+        dest="image",
+        metavar="IMAGE",
+        help="Say which models fit this image, the best first, and why others do not.",
     )
-    show.add_argument("model", metavar="NAME_OR_PATH", help="A name in the list, or a folder.")
-    show.add_argument("--json", action="store_true", help="Show the whole description as JSON.")
+
+
+def _add_import(actions: Any) -> None:
+    parser = _action(actions, "import", "Put a model into your store. Nothing of it runs.")
+    parser.add_argument(
+        "source",
+        metavar="PATH_OR_URL",
+        help="File, folder or zip, or its http(s) address; or monai:NAME of MONAI's model zoo.",
+    )
+    parser.add_argument("--name", help="What to call it. (default: its own name)")
+    parser.add_argument("--sha256", help="What the SHA-256 of a download has to be.")
+    parser.add_argument(
+        "--max-size",
+        type=float,
+        default=20.0,
+        metavar="GB",
+        help="What a download may have at most. (default: 20)",
+    )
+    bare = parser.add_argument_group("files that do not say it themselves: bare weights, graphs")
+    for name, words in BARE_OPTIONS.items():
+        bare.add_argument(f"--{name}", metavar="TEXT", help=words)
+
+
+def _add_export(actions: Any) -> None:
+    parser = _action(actions, "export", "Write a model in a format that others read.")
+    parser.add_argument("model", metavar="NAME_OR_PATH", help=_NAME)
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="File or folder to write.")
+    parser.add_argument(
+        "--format", required=True, metavar="FORMAT", help="One of those that can be written."
+    )
+    parser.add_argument("--half", action="store_true", help="Store the weights in 16 bits.")
 
 
 def run(args: argparse.Namespace) -> int:
-    """List the models, or show one."""
-    return _list() if args.action == "list" else _show(args)
+    """Do what is asked for."""
+    actions = {
+        "list": _list,
+        "show": _show,
+        "import": _import,
+        "rename": _rename,
+        "export": _export,
+        "remove": _remove,
+    }
+    return actions[args.action](args)
 
 
-def _list() -> int:
+# -- what there is --------------------------------------------------------------------------------
+
+_COLUMNS = ("name", "task", "modality", "dims", "classes", "size", "licence", "trust")
+
+
+def _list(args: argparse.Namespace) -> int:
     from .. import models
 
     found = models.catalogue()
-    rows: list[tuple[str, ...]] = [("name", "labels", "axes", "input", "size", "title")]
-    rows += [_row(model) for model in found.models]
-    if found.models:
-        table(rows)
+    pairs: Sequence[tuple[Model, Fit | None]] = [(model, None) for model in found.models]
+    if args.image is not None:
+        from ..io import read
+        from ..models.fitting import choose
+
+        pairs = choose(found.models, read(args.image))
+    if args.json:
+        say(json.dumps([_values(*pair) for pair in pairs], indent=2, ensure_ascii=False))
+    elif pairs:
+        heads = (*_COLUMNS, "fits") if args.image is not None else _COLUMNS
+        table([heads, *(_row(*pair) for pair in pairs)])
     else:
         say(f"No model: put one into {models.user_folder()}, or train one.")
     for problem in found.problems:
@@ -44,28 +127,67 @@ def _list() -> int:
     return 0
 
 
-def _row(model: Model) -> tuple[str, ...]:
-    card = model.description
-    kind = card.outputs.kind
-    labels = kind if kind == "instances" else f"{len(card.labels)} {kind}"
-    channels = len(card.inputs.channels)
-    takes = "colour" if card.inputs.colour else f"{channels} channel{'s' * (channels > 1)}"
-    return (model.name, labels, f"{card.inputs.spatial_dims}D", takes, _size(model), card.title)
+def _row(model: Model, fit: Fit | None) -> tuple[str, ...]:
+    from ..models import card, shelf
+
+    told = model.description
+    row = (
+        model.name,
+        card.task(told),
+        told.inputs.modality or "-",
+        f"{told.inputs.spatial_dims}D",
+        card.classes(told),
+        card.bytes_word(shelf.size(model)),
+        told.licence or "-",
+        card.trust_word(model),
+    )
+    return row if fit is None else (*row, _fits(fit))
 
 
-def _size(model: Model) -> str:
-    files = [model.folder / w.path for w in model.description.weights]
-    return f"{sum(f.stat().st_size for f in files if f.is_file()) / 1e6:.1f} MB"
+def _fits(fit: Fit) -> str:
+    if fit.why_not is not None:
+        return f"no: {fit.why_not}"
+    return f"yes: {'; '.join(fit.notes)}" if fit.notes else "yes"
+
+
+def _values(model: Model, fit: Fit | None) -> dict[str, Any]:
+    """Return what a program wants to know of a model."""
+    from ..models import shelf
+
+    told = model.description
+    values = {
+        "name": told.name,
+        "title": told.title,
+        "version": told.version,
+        "task": told.outputs.kind,
+        "modality": told.inputs.modality,
+        "spatial_dims": told.inputs.spatial_dims,
+        "channels": list(told.inputs.channels),
+        "classes": {str(c.number): c.name for c in told.labels},
+        "size": shelf.size(model),
+        "licence": told.licence,
+        "trust": told.trust,
+        "blockers": list(told.blockers),
+        "folder": str(model.folder),
+        "shipped": shelf.is_shipped(model),
+    }
+    if fit is not None:
+        values["fits"] = {"why_not": fit.why_not, "notes": list(fit.notes)}
+    return values
 
 
 def _show(args: argparse.Namespace) -> int:
     from .. import models
+    from ..models.card import card, card_rows
 
     model = models.load_model(args.model)
     if args.json:
         say(json.dumps(model.description.to_json(), indent=2, ensure_ascii=False))
         return 0
-    for name, value in _card(model).items():
+    if args.markdown:
+        say(card(model).rstrip())
+        return 0
+    for name, value in card_rows(model).items():
         # A path or a sum is of use in one piece only.
         lines = textwrap.wrap(value, 84, break_long_words=False, break_on_hyphens=False)
         for first, line in zip((name, *[""] * len(lines)), lines, strict=False):
@@ -73,44 +195,72 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
-def _card(model: Model) -> dict[str, str]:
-    """Return the model card as lines: what, then text."""
-    card = model.description
-    inferer, inputs = card.inferer, card.inputs
-    window = " x ".join(map(str, inferer.window))
-    return {
-        "name": f"{card.name} {card.version}",
-        "title": card.title,
-        "description": card.description,
-        "intended use": card.intended_use,
-        "limits": card.limits,
-        "licence": card.licence,
-        "authors": ", ".join(card.authors),
-        "citations": "; ".join(card.citations),
-        "input": f"{inputs.spatial_dims}D, {', '.join(inputs.channels)}",
-        "preprocess": ", ".join(_called(o.name, o.parameters) for o in card.preprocess),
-        "network": _called(card.network.name, card.network.arguments),
-        "window": f"{window}, overlap {inferer.overlap:g}, {inferer.blend}"
-        + (", mirrored copies" if inferer.flips else ""),
-        "output": f"{card.outputs.kind}: {', '.join(card.outputs.channels)}",
-        "postprocess": ", ".join(_called(o.name, o.parameters) for o in card.postprocess),
-        "labels": ", ".join(f"{c.number} {c.name}" for c in card.labels),
-        "training": _pairs(card.training),
-        "scores": _pairs(card.scores),
-        "weights": ", ".join(f"{w.path}, {_size(model)}, sha256 {w.sha256}" for w in card.weights),
-        "folder": str(model.folder),
-    }
+# -- the way in and out ---------------------------------------------------------------------------
 
 
-def _called(name: str, arguments: Any) -> str:
-    return f"{name}({_pairs(arguments)})"
+def _import(args: argparse.Namespace) -> int:
+    from ..events import BytesDone, Imported, Started
+    from ..models.card import trust_word
+    from ..models.fetching import bare_options, import_steps
+
+    steps = import_steps(
+        args.source,
+        name=args.name,
+        sha256=args.sha256,
+        most=round(args.max_size * 1e9),
+        **bare_options({name: getattr(args, name) for name in BARE_OPTIONS}),
+    )
+    with bar(None, "B") as progress:
+        for event in follow(steps):
+            if isinstance(event, Started):
+                progress.unit, progress.total = f" {event.what}", event.total
+            elif isinstance(event, BytesDone):
+                progress.update(event.done - progress.n)
+            elif isinstance(event, Imported):
+                model = event.model
+    say(f"{model.name} ({trust_word(model)}): {model.folder}")
+    for blocker in model.description.blockers:
+        complain(f"{model.name} cannot run: {blocker}", level="warning")
+    return 0
 
 
-def _pairs(values: Any) -> str:
-    return ", ".join(f"{k} {_plain(v)}" for k, v in values.items())
+def _export(args: argparse.Namespace) -> int:
+    from .. import models
+    from ..models.importing import export_model
+
+    model = models.load_model(args.model)
+    options = {"half": True} if args.half else {}
+    say(str(export_model(model, args.output, format=args.format, **options)))
+    return 0
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+def _rename(args: argparse.Namespace) -> int:
+    from .. import models
+    from ..models import shelf
+
+    model = shelf.rename(models.find(args.model), args.name)
+    say(f"{model.name}: {model.folder}")
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    from .. import models
+    from ..models import card, shelf
+
+    found = [models.find(name) for name in args.model]
+    for model in found:
+        shelf.check_own(model, "deleted")  # all of them, before the first is gone
+    for model in found:
+        what = f"{model.name} ({card.bytes_word(shelf.size(model))}, {model.folder})"
+        if not (args.yes or _agreed(f"Delete {what}?")):
+            say(f"{model.name} stays.")
+            continue
+        shelf.remove(model)
+        say(f"{model.name} is deleted.")
+    return 0
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise SettingsError("Nobody is there to be asked: add --yes to delete.")
+    return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="JSON with texts for the model card: title, version, description, licence, authors, "
-        "citations, intended_use, limits, classes (numbers and names).",
+        "citations, intended_use, limits, modality, classes (numbers and names).",
     )
     parser.add_argument(
         "--settings",

@@ -24,7 +24,7 @@ from .parts import TestTensor
 from .store import Model, catalogue, user_folder
 
 # What lies beside a model and is worth keeping, by the beginning of its name.
-_BESIDE = ("license", "licence", "readme", "cover")
+_BESIDE = ("license", "licence", "readme", "cover", "preview")
 _MOST_BESIDE = 2**24  # bytes
 
 

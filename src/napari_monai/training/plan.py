@@ -89,15 +89,19 @@ def plan_model(
 def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> ModelDescription:
     """Return the description with the card's texts in place of its own.
 
-    ``"classes"`` of a card maps numbers to names, as JSON does: ``{"1": "nucleus"}``.
+    ``"classes"`` of a card maps numbers to names, as JSON does: ``{"1": "nucleus"}``;
+    ``"modality"`` is the kind of image.
     """
     texts: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in (card or {}).items()
     }
-    strange = sorted(set(texts) - {*_CARD, "classes"})
+    known_texts = (*_CARD, "classes", "modality")
+    strange = sorted(set(texts) - set(known_texts))
     if strange:
-        known = ", ".join((*_CARD, "classes"))
+        known = ", ".join(known_texts)
         raise TrainingError(f"A model card has no {strange[0]!r}. It has: {known}.")
+    modality = texts.pop("modality", description.inputs.modality)
+    inputs = replace(description.inputs, modality=str(modality))
     names = texts.pop("classes", {})
     if not isinstance(names, Mapping):
         raise TrainingError('The classes of a card map numbers to names: {"1": "nucleus"}.')
@@ -108,7 +112,7 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
     outputs = description.outputs
     if outputs.kind == "classes":
         outputs = replace(outputs, channels=("background", *(label.name for label in labels)))
-    return replace(description, labels=labels, outputs=outputs, **texts)
+    return replace(description, inputs=inputs, labels=labels, outputs=outputs, **texts)
 
 
 def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation, ...]:
