@@ -1,0 +1,464 @@
+"""What a MONAI bundle does to an image before the network, as operations of our own.
+
+MONAI's array has the axis first that runs fastest in the file: (i, j, k), and (x, y) of pictures.
+Our own have the slowest first, so what depends on axes begins with a transpose unless the bundle
+reorients the image itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import ModelError
+from ..preprocess import Operation
+from .bundle_expressions import Component, Function, Symbol
+
+# What changes no voxel: housekeeping of MONAI's own.
+_NOTHING = {
+    "AddChanneld", "AsChannelFirstd", "DeleteItemsd", "EnsureChannelFirstd", "FromMetaTensord",
+    "Identityd", "LoadImaged", "SelectItemsd", "SimulateDelayd", "ToCupyd", "ToDeviced",
+    "ToMetaTensord", "ToNumpyd", "ToPILd", "ToTensord",
+}  # fmt: skip
+# Arguments that change no voxel of what we run.
+_HARMLESS = {
+    "allow_missing_keys", "align_corners", "channel_dim", "data_type", "device", "drop_meta_keys",
+    "dtype", "ensure_channel_first", "image_only", "keys", "labels", "lazy", "meta_key_postfix",
+    "meta_keys", "overwriting", "prune_meta_pattern", "prune_meta_sep", "reader",
+    "recompute_affine", "scale_extent", "simple_keys", "source_key", "start_coord_key",
+    "end_coord_key", "strict_check", "track_meta", "wrap_sequence", "converter",
+}  # fmt: skip
+_LINEAR = ("bilinear", "trilinear", "linear")
+_PADS = {"constant": "constant", "edge": "edge", "replicate": "edge", "reflect": "reflect"}
+# A bundle's own class that joins layers, by the words of its only arguments.
+_MERGE = ("keys_merge", "keys_out")
+
+
+@dataclass
+class Preprocessing:
+    """What is gathered while the transforms are gone through.
+
+    Attributes
+    ----------
+    sources
+        Keys that become the network's input, in the order of its channels.
+    operations
+        Ours, in order.
+    blockers
+        One line for each transform that cannot be done.
+    colour
+        Whether the image is converted to colour.
+    """
+
+    spatial_dims: int
+    sources: tuple[str, ...] = ("image",)
+    operations: list[Operation] = field(default_factory=list)
+    blockers: list[str] = field(default_factory=list)
+    oriented: bool = False
+    colour: bool = False
+    joined: bool = True
+    spatial: bool = False
+    window: tuple[int, ...] | None = None
+
+    def add(self, name: str, **parameters: Any) -> None:
+        """Append an operation; ``None`` for a parameter leaves it out."""
+        kept = {k: v for k, v in parameters.items() if v is not None}
+        self.operations.append(Operation(name, kept))
+
+    def by_file_axes(self) -> None:
+        """Take the axes in MONAI's order, fastest first, unless that has been decided."""
+        if not self.oriented:
+            axes = [2, 1, 0] if self.spatial_dims == 3 else [0, 2, 1]
+            self.operations.insert(0, Operation("transpose", {"axes": axes, "stored": True}))
+            self.oriented = True
+
+
+class Arguments:
+    """The arguments of one transform, which remember what has been asked for."""
+
+    def __init__(self, component: Component) -> None:
+        self.component = component
+        self.asked = set(_HARMLESS)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value; a list of one, for one key, is its item."""
+        self.asked.add(key)
+        value = self.component.get(key, default)
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return a truth value; bundles write it as a text too."""
+        value = self.get(key, default)
+        if isinstance(value, str):
+            return value.strip().lower() == "true"
+        return bool(value)
+
+    def number(self, key: str, default: float | None = None) -> float | None:
+        """Return a number or ``None``."""
+        value = self.get(key, default)
+        if value is not None and type(value) not in (int, float):
+            raise ModelError(f"{key} is no number but {value!r}.")
+        return value
+
+    def numbers(self, key: str, count: int) -> list[Any]:
+        """Return a list of numbers; one, or the last, stands for those that are missing."""
+        self.asked.add(key)
+        value = self.component.get(key)
+        values = list(value) if isinstance(value, list) else [value]
+        if not values or any(type(v) not in (int, float) for v in values if v is not None):
+            raise ModelError(f"{key} is no list of numbers but {value!r}.")
+        return (values + values[-1:] * count)[:count]
+
+    def finish(self) -> None:
+        """Raise ModelError for an argument that nobody asked for."""
+        left = [key for key in self.component.keys if key not in self.asked]
+        if left:
+            raise ModelError(f"its argument {left[0]} is not known.")
+        casts = self.component.name.startswith(("CastTo", "EnsureType"))
+        if not casts and type_name(self.component.get("dtype")):
+            raise ModelError(f"its dtype {self.component.get('dtype')!r} is no float type.")
+
+
+def read_preprocessing(value: Any, spatial_dims: int) -> Preprocessing:
+    """Return what a bundle's ``preprocessing`` does to the image.
+
+    Parameters
+    ----------
+    value
+        The transforms: a ``Compose``, or a list.
+    spatial_dims
+        Those of the network.
+    """
+    transforms = flattened(value)
+    state = Preprocessing(spatial_dims, sources=_sources(transforms))
+    state.joined = len(state.sources) == 1
+    for transform in transforms:
+        try:
+            _read_one(transform, state)
+        except ModelError as error:
+            state.blockers.append(f"preprocessing {label(transform)}: {error}")
+    state.by_file_axes()
+    return state
+
+
+def flattened(value: Any) -> list[Any]:
+    """Return the transforms of a ``Compose``, or of one in another, one after the other."""
+    if value is None:
+        return []
+    if isinstance(value, Component) and value.name == "Compose" and not value.own_code:
+        return flattened(value.get("transforms"))
+    if isinstance(value, list):
+        return [t for item in value for t in flattened(item)]
+    return [value]
+
+
+def label(transform: Any) -> str:
+    """Return what a transform is called in a message."""
+    return transform.target if isinstance(transform, Component) else type(transform).__name__
+
+
+def key_list(value: Any) -> list[str]:
+    """Return keys, which bundles give as one text or several."""
+    keys = value if isinstance(value, list) else [value]
+    if not all(isinstance(key, str) for key in keys):
+        raise ModelError(f"its keys are no names but {value!r}.")
+    return keys
+
+
+def _sources(transforms: Sequence[Any]) -> tuple[str, ...]:
+    """Return the keys that are joined to "image", or that alone."""
+    for transform in transforms:
+        if not isinstance(transform, Component):
+            continue
+        try:
+            if transform.name == "ConcatItemsd" and not transform.own_code:
+                if transform.get("name") == "image":
+                    return tuple(key_list(transform.get("keys")))
+            elif _merges(transform) and transform.get("keys_out") == "image":
+                return tuple(key_list(transform.get("keys_merge")))
+        except ModelError:
+            continue  # said when its turn comes
+    return ("image",)
+
+
+def _merges(transform: Component) -> bool:
+    return transform.own_code and tuple(sorted(transform.keys)) == tuple(sorted(_MERGE))
+
+
+def _read_one(transform: Any, state: Preprocessing) -> None:
+    if not isinstance(transform, Component):
+        raise ModelError("it is no transform of MONAI's.")
+    if transform.own_code:
+        raise ModelError("it is code of the bundle's own, which is not run.")
+    arguments = Arguments(transform)
+    name = transform.name.removesuffix("ict") if transform.name.endswith("Dict") else transform.name
+    name = name.removesuffix("D") + "d" if name.endswith("D") else name
+    if "keys" not in transform.keys:
+        raise ModelError("transforms of arrays instead of named items are not read.")
+    keys = key_list(transform.get("keys"))
+    if name == "ConcatItemsd":
+        _join(arguments, keys, state)
+        return
+    relevant = state.sources if not state.joined else ("image", *state.sources)
+    mine = [key for key in relevant if key in keys]
+    if not mine:
+        return
+    if name in _NOTHING:
+        _check_reader(arguments, state)
+        return
+    if not state.joined and set(mine) != set(state.sources):
+        raise ModelError(f"it changes {', '.join(mine)} alone of {', '.join(state.sources)}.")
+    handler = _HANDLERS.get(name)
+    if handler is None:
+        raise ModelError("it is not known.")
+    handler(arguments, state)
+    arguments.finish()
+
+
+def _join(arguments: Arguments, keys: list[str], state: Preprocessing) -> None:
+    if arguments.get("name") != "image":
+        return
+    if arguments.get("dim", 0) != 0:
+        raise ModelError("channels are joined along dim 0 only.")
+    state.sources, state.joined = tuple(keys), True
+
+
+def _check_reader(arguments: Arguments, state: Preprocessing) -> None:
+    _cast(arguments, state)
+    converter = arguments.get("converter")
+    if isinstance(converter, Function):
+        if converter.text.replace('"', "'").replace(" ", "").find("convert('RGB')") < 0:
+            raise ModelError("its converter is code that is not known.")
+        state.colour = True
+
+
+def _orientation(a: Arguments, state: Preprocessing) -> None:
+    codes = a.get("axcodes")
+    a.get("as_closest_canonical")
+    if a.flag("as_closest_canonical"):
+        codes = "RAS"
+    if not isinstance(codes, str) or state.spatial_dims != 3:
+        raise ModelError(f"axcodes {codes!r} are no three letters of a volume.")
+    if state.spatial:
+        state.by_file_axes()
+    state.add("orientation", codes=codes.upper())
+    state.oriented = True
+
+
+def _spacing(a: Arguments, state: Preprocessing) -> None:
+    if a.flag("diagonal") or a.flag("scale_extent"):
+        raise ModelError("diagonal and scale_extent are not done.")
+    if a.get("min_pixdim") is not None or a.get("max_pixdim") is not None:
+        raise ModelError("min_pixdim and max_pixdim are not done.")
+    if a.get("padding_mode", "border") != "border":
+        raise ModelError(f"padding_mode {a.get('padding_mode')!r} is not done.")
+    state.by_file_axes()
+    pixdim = [
+        None if p is None or p <= 0 else float(p) for p in a.numbers("pixdim", state.spatial_dims)
+    ]
+    state.add("spacing", spacing=pixdim, order=_order(a.get("mode", "bilinear")), origin="first")
+    state.spatial = True
+
+
+def _order(mode: Any) -> int:
+    """Return the order of an interpolation by its name or number."""
+    if mode == "nearest" or mode == 0:
+        return 0
+    if mode in _LINEAR or mode == 1:
+        return 1
+    if mode == 3:
+        return 3
+    raise ModelError(f"mode {mode!r} is not done: bilinear, nearest or 3 are.")
+
+
+def _resize(a: Arguments, state: Preprocessing) -> None:
+    if a.get("size_mode", "all") != "all" or a.flag("anti_aliasing"):
+        raise ModelError("size_mode and anti_aliasing are not done.")
+    a.get("anti_aliasing_sigma")
+    mode = a.get("mode", "area")
+    if mode not in _LINEAR and mode not in ("nearest-exact", 1):
+        raise ModelError(f"mode {mode!r} is not done: bilinear is.")
+    state.by_file_axes()
+    size = [int(n) if n > 0 else None for n in a.numbers("spatial_size", state.spatial_dims)]
+    state.add("resize", size=size, order=0 if mode == "nearest-exact" else 1)
+    state.spatial = True
+    if None not in size:
+        state.window = tuple(n for n in size if n is not None)
+
+
+def _crop_foreground(a: Arguments, state: Preprocessing) -> None:
+    if a.get("source_key", "image") not in ("image", *state.sources):
+        raise ModelError("the box is that of another image.")
+    if a.get("select_fn") is not None:
+        raise ModelError("select_fn is code, which is not run.")
+    if a.get("channel_indices") is not None:
+        raise ModelError("channel_indices is not done.")
+    if a.get("k_divisible", 1) not in (1, None) or len(state.sources) > 1:
+        raise ModelError("k_divisible, and boxes of several images, are not done.")
+    a.get("allow_smaller"), a.get("mode")
+    if a.get("allow_smaller", False) in (False, "False") and a.get("margin", 0) != 0:
+        raise ModelError("a margin that pads beyond the image is not done: allow_smaller is.")
+    state.by_file_axes()
+    margin = a.get("margin", 0)
+    state.add("crop_foreground", threshold=0, margin=margin or None)
+    state.spatial = True
+
+
+def _normalise(a: Arguments, state: Preprocessing) -> None:
+    mean, std = (a.component.get(key) for key in ("subtrahend", "divisor"))
+    a.asked |= {"subtrahend", "divisor"}
+    if (mean is None) != (std is None):
+        raise ModelError("subtrahend and divisor are done together only.")
+    parameters: dict[str, Any] = {"nonzero": a.flag("nonzero")}
+    per_channel = a.flag("channel_wise") or not state.joined
+    if mean is not None:
+        parameters |= {"mean": _listed(mean), "std": _listed(std)}
+    state.add("zscore", per_channel=per_channel, **parameters)
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else [value]
+
+
+def _scale(a: Arguments, state: Preprocessing) -> None:
+    low, high = a.number("minv", 0.0), a.number("maxv", 1.0)
+    factor = a.number("factor")
+    if low is None and high is None and factor is not None:
+        a.flag("channel_wise")
+        state.add("scale_linear", gain=1.0 + factor)
+        return
+    if low is None or high is None:
+        low, high = 0.0, 1.0
+    per_channel = a.flag("channel_wise") or not state.joined
+    state.add("scale_minmax", b_min=low, b_max=high, per_channel=per_channel)
+
+
+def _scale_range(a: Arguments, state: Preprocessing) -> None:
+    low, high = a.number("a_min"), a.number("a_max")
+    b_min, b_max = a.number("b_min"), a.number("b_max")
+    if low is None or high is None or low == high:
+        raise ModelError("a_min and a_max are two numbers.")
+    clip = a.flag("clip")
+    if b_min is None or b_max is None:
+        if clip and (b_min, b_max) != (None, None):
+            raise ModelError("b_min without b_max is not done.")
+        b_min, b_max, clip = 0.0, 1.0, False
+    if low < high and b_min < b_max:
+        state.add("scale_range", a_min=low, a_max=high, b_min=b_min, b_max=b_max, clip=clip)
+        return
+    gain = (b_max - b_min) / (high - low)
+    state.add("scale_linear", gain=gain, offset=b_min - low * gain)
+    if clip:
+        state.add("clip", minimum=min(b_min, b_max), maximum=max(b_min, b_max))
+
+
+def _percentiles(a: Arguments, state: Preprocessing) -> None:
+    low, high = a.number("lower"), a.number("upper")
+    b_min, b_max = a.number("b_min"), a.number("b_max")
+    if low is None or high is None or a.flag("relative"):
+        raise ModelError("percentiles are two numbers, not relative.")
+    state.add(
+        "scale_percentiles",
+        lower=float(low),
+        upper=float(high),
+        b_min=0.0 if b_min is None else b_min,
+        b_max=1.0 if b_max is None else b_max,
+        per_channel=a.flag("channel_wise") or not state.joined,
+        clip=a.flag("clip"),
+    )
+
+
+def type_name(dtype: Any) -> str:
+    """Return the name of a number type, ``""`` for one that holds what a network takes."""
+    name = dtype.name if isinstance(dtype, Symbol) else str("float32" if dtype is None else dtype)
+    short = name.rpartition(".")[2]
+    return "" if short.startswith("float") or short in ("half", "double") else short
+
+
+def _cast(a: Arguments, state: Preprocessing) -> None:
+    name = type_name(a.component.get("dtype"))
+    if name:
+        state.add("cast", dtype=name)
+
+
+def _threshold(a: Arguments, state: Preprocessing) -> None:
+    at, fill, above = a.number("threshold"), a.number("cval", 0.0), a.flag("above", True)
+    if at is None or at != fill:
+        raise ModelError("a cval other than the threshold is not done.")
+    state.add("clip", **{"minimum" if above else "maximum": at})
+
+
+def _repeat(a: Arguments, state: Preprocessing) -> None:
+    if a.get("repeats") != 3:
+        raise ModelError("a channel is repeated three times only.")
+    state.add("colour")
+    state.colour = True
+
+
+def _transpose(a: Arguments, state: Preprocessing) -> None:
+    indices = a.get("indices")
+    dims = state.spatial_dims
+    if not isinstance(indices, list) or sorted(indices) != list(range(dims + 1)) or indices[0] != 0:
+        raise ModelError(f"indices {indices!r} are no order of the spatial axes.")
+    state.by_file_axes()
+    axes = [i - 1 for i in indices[1:]]
+    state.add("transpose", axes=axes if dims == 3 else [0, *(i + 1 for i in axes)], stored=False)
+    state.spatial = True
+
+
+def _pad(a: Arguments, state: Preprocessing) -> None:
+    dims = state.spatial_dims
+    mode = _pad_mode(a)
+    state.by_file_axes()
+    if a.component.name == "DivisiblePadd":
+        k = [max(1, int(n)) for n in a.numbers("k", dims)]
+        state.add("pad_divisible", k=k, mode=mode, value=a.number("value"))
+    elif a.component.name == "SpatialPadd":
+        size = [max(0, int(n)) for n in a.numbers("spatial_size", dims)]
+        state.add("pad", size=size, mode=mode, value=a.number("value"))
+    else:
+        widths = a.numbers("spatial_border", 0) or a.component.get("spatial_border")
+        widths = widths if isinstance(widths, list) else [widths]
+        if len(widths) not in (1, dims, 2 * dims):
+            raise ModelError(f"spatial_border {widths!r} does not fit {dims} axes.")
+        pairs = (
+            [(widths[2 * i], widths[2 * i + 1]) for i in range(dims)]
+            if len(widths) == 2 * dims
+            else [(w, w) for w in (widths * dims)[:dims]]
+        )
+        before, after = ([int(pair[i]) for pair in pairs] for i in (0, 1))
+        state.add("pad", before=before, after=after, mode=mode, value=a.number("value"))
+    state.spatial = True
+
+
+def _pad_mode(a: Arguments) -> str | None:
+    mode = a.get("mode", "constant")
+    if mode not in _PADS or a.get("method", "symmetric") != "symmetric":
+        raise ModelError(f"mode {mode!r} and method {a.get('method')!r} are not done.")
+    return None if mode == "constant" else _PADS[mode]
+
+
+def _ensure_type(a: Arguments, state: Preprocessing) -> None:
+    _cast(a, state)
+
+
+Handler = Callable[[Arguments, Preprocessing], None]
+_HANDLERS: Mapping[str, Handler] = {
+    "BorderPadd": _pad,
+    "CastToTyped": _cast,
+    "CropForegroundd": _crop_foreground,
+    "DivisiblePadd": _pad,
+    "EnsureTyped": _ensure_type,
+    "NormalizeIntensityd": _normalise,
+    "Orientationd": _orientation,
+    "RepeatChanneld": _repeat,
+    "Resized": _resize,
+    "ScaleIntensityRangePercentilesd": _percentiles,
+    "ScaleIntensityRanged": _scale_range,
+    "ScaleIntensityd": _scale,
+    "Spacingd": _spacing,
+    "SpatialPadd": _pad,
+    "ThresholdIntensityd": _threshold,
+    "Transposed": _transpose,
+}
