@@ -54,10 +54,7 @@ def read_config_file(file: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{file} cannot be read ({error}): {cure}") from None
     try:
-        if file.suffix.lower() == ".json":
-            values = json.loads(text)
-        else:
-            values = yaml.load(text, _Loader)
+        values = json.loads(text) if file.suffix.lower() == ".json" else yaml.load(text, _Loader)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         line = " ".join(str(error).split())[:160]
         raise ModelError(f"{file} is no plain {file.suffix[1:]} ({line}): {cure}") from None

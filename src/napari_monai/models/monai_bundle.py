@@ -48,10 +48,8 @@ def sniff(path: Path) -> bool:
     """Whether a folder or zip is a MONAI bundle: it has ``configs`` for metadata and inference."""
     if path.is_dir():
         names = {f"configs/{f.name}" for f in (path / "configs").glob("*")}
-        return (
-            _is_bundle(names)
-            or path.name == "configs"
-            and _is_bundle({f"configs/{f.name}" for f in path.glob("*")})
+        return _is_bundle(names) or (
+            path.name == "configs" and _is_bundle({f"configs/{f.name}" for f in path.glob("*")})
         )
     if not is_archive(path):
         return False
