@@ -184,6 +184,7 @@ def _fetch(url: str, file: Path, checksum: str, progress: Progress | None) -> No
             _Download(url, file, checksum).run(progress)
             return
         except urllib.error.HTTPError as error:
+            error.close()
             problem = f"{error.code} {error.reason}"
             if 400 <= error.code < 500 and error.code not in (408, 429):
                 break
