@@ -79,6 +79,7 @@ SMALL: dict[str, list[dict[str, Any]]] = {
     "segresnet_ds": [{**_SEGRESNET, "norm": "instance"}],
     "vnet": [{"width": 4, "dropout_prob_down": 0.1, "dropout_prob_up": [0.1, 0.1]}],
     "flexible_unet": [{"backbone": "resnet10", "decoder_channels": [8, 8, 8, 4, 4]}],
+    "dints": [{"num_blocks": 2, "num_depths": 2, "channel_mul": 0.125}],
     "unetr": [_TOKENS],
     "swin_unetr": [_SWIN],
     "deeplabv3plus": [

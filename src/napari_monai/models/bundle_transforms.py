@@ -58,7 +58,9 @@ class Preprocessing:
     oriented: bool = False
     colour: bool = False
     joined: bool = True
+    from_file: bool = False
     spatial: bool = False
+    resampled: bool = False
     window: tuple[int, ...] | None = None
 
     def add(self, name: str, **parameters: Any) -> None:
@@ -71,7 +73,7 @@ class Preprocessing:
         if not self.oriented:
             axes = [2, 1, 0] if self.spatial_dims == 3 else [0, 2, 1]
             self.operations.insert(0, Operation("transpose", {"axes": axes, "stored": True}))
-            self.oriented = True
+            self.oriented = self.from_file = True
 
 
 class Arguments:
@@ -257,6 +259,7 @@ def _spacing(a: Arguments, state: Preprocessing) -> None:
     pixdim = [
         None if p is None or p <= 0 else float(p) for p in a.numbers("pixdim", state.spatial_dims)
     ]
+    state.resampled = True
     state.add("spacing", spacing=pixdim, order=_order(a.get("mode", "bilinear")), origin="first")
     state.spatial = True
 
@@ -281,6 +284,7 @@ def _resize(a: Arguments, state: Preprocessing) -> None:
         raise ModelError(f"mode {mode!r} is not done: bilinear is.")
     state.by_file_axes()
     size = [int(n) if n > 0 else None for n in a.numbers("spatial_size", state.spatial_dims)]
+    state.resampled = True
     state.add("resize", size=size, order=0 if mode == "nearest-exact" else 1)
     state.spatial = True
     if None not in size:

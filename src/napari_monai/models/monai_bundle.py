@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ModelError, NetworkError
-from ..networks import size_multiple
+from ..errors import ModelError
+from ..networks import fixed_size, size_multiple
 from ..volume import LabelClass
 from .archive import is_archive, member_names, unpacked
 from .bundle_config import SUFFIXES, Config, read_config_file
@@ -118,9 +118,8 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     pre = read_preprocessing(_part(config, "preprocessing", blockers), dims)
     windows = read_inferer(_part(config, "inferer", blockers), dims)
     channels = arguments.get("out_channels") or told.get("num_channels") or 1
-    resampled = pre.spatial or pre.reoriented
     post = read_postprocessing(
-        _part(config, "postprocessing", blockers), channels, resampled=resampled
+        _part(config, "postprocessing", blockers), channels, resampled=pre.resampled
     )
     blockers += _check_evaluator(config)
     blockers += [*pre.blockers, *windows.blockers, *post.blockers]
@@ -205,12 +204,11 @@ def _inputs(found: Found, given: Mapping[str, Any], pre: Preprocessing, dims: in
     if names is None:
         single = ("image",) if count == 1 else tuple(f"channel {i}" for i in range(count))
         names = pre.sources if len(pre.sources) == count > 1 else single
-    multiple: int | tuple[int, ...] = 1
-    if not found.scripted:
-        try:
-            multiple = size_multiple(found.network.name, found.network.arguments)
-        except NetworkError:
-            multiple = 1
+    multiple, fixed = 1, None
+    if not found.scripted and not found.blockers:
+        network = found.network
+        multiple = size_multiple(network.name, network.arguments)
+        fixed = fixed_size(network.name, network.arguments)
     colour = count == 3 and (pre.colour or str(given.get("format")).upper() == "RGB")
     modality = str(given.get("modality") or "")
     return Inputs(
@@ -218,7 +216,7 @@ def _inputs(found: Found, given: Mapping[str, Any], pre: Preprocessing, dims: in
         spatial_dims=dims,
         colour=colour,
         size_multiple=multiple,
-        fixed_size="img_size" in found.network.arguments,
+        fixed_size=fixed is not None,
         modality={"MRI": "MR", "regular": "", "none": "", "n/a": ""}.get(modality, modality),
     )
 

@@ -134,6 +134,11 @@ _ALL = tuple(
             "training images in colour.",
         ),
         (
+            "dints",
+            "dints",
+            "What a search on one's own data found: for the weights of MONAI's DiNTS models.",
+        ),
+        (
             "unetr",
             "unetr",
             "A transformer that sees a whole window of one size: with thousands of training "

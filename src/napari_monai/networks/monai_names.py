@@ -56,6 +56,22 @@ def _dropout(arguments: dict[str, Any]) -> None:
         arguments.update(dropout_prob_down=value, dropout_prob_up=(value, value))
 
 
+def _topology(arguments: dict[str, Any]) -> None:
+    """Put the arguments of the topology, given as a mapping, among the network's own."""
+    space, nodes = arguments.pop("dints_space"), arguments.pop("node_a")
+    code = space.get("arch_code") if isinstance(space, dict) else None
+    if not (isinstance(code, list) and len(code) == 2 and isinstance(nodes, list)):
+        raise NetworkError(
+            "MONAI's DiNTS needs its dints_space as a mapping, with arch_code as two lists, and "
+            "node_a as a list: read them from the checkpoint of its search."
+        )
+    arguments["out_channels"] = arguments.pop("num_classes")
+    for key, default in (("channel_mul", 1.0), ("num_blocks", 6), ("num_depths", 3)):
+        arguments[key] = space.get(key, default)
+    for key, rows in (("edges", code[0]), ("operations", code[1]), ("nodes", nodes)):
+        arguments[key] = [[int(value) for value in row] for row in rows]
+
+
 _CLASSES = (
     _MonaiClass("UNet", "unet", {"dimensions": "spatial_dims"}, change=_cut_strides),
     _MonaiClass("AttentionUnet", "attention_unet", change=_cut_strides),
@@ -88,6 +104,7 @@ _CLASSES = (
         },
     ),
     _MonaiClass("FlexibleUNet", "flexible_unet"),
+    _MonaiClass("DiNTS", "dints", change=_topology),
 )
 _BY_CLASS = {entry.cls.lower(): entry for entry in _CLASSES} | {
     "flexunet": next(entry for entry in _CLASSES if entry.cls == "FlexibleUNet")
@@ -96,8 +113,7 @@ _BY_CLASS = {entry.cls.lower(): entry for entry in _CLASSES} | {
 # What is known of the others.
 _REASONS = {
     "hovernet": "it gives three maps that only its own post-processing turns into nuclei",
-    "dints": "its layers stand in a checkpoint of its search, not in its arguments",
-    "topologyinstance": "its layers stand in a checkpoint of its search, not in its arguments",
+    "topologyinstance": "it is a part of a DiNTS",
     "vista3d": "it is asked for classes or points beside the image",
     "segresnetds2": "it is asked for points beside the image",
     "segresnetvae": "it gives a reconstruction beside the logits",
