@@ -6,11 +6,13 @@ import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import ModelError
 from ..preprocess import Operation
 from .bundle_expressions import Component, Function
+from .bundle_known import known_code
 from .bundle_transforms import Arguments, flattened, key_list, label
 
 _NOTHING = {
@@ -21,8 +23,6 @@ _WINDOWS = {
     "buffer_dim", "buffer_steps", "cache_roi_weight_map", "cpu_thresh", "device", "progress",
     "sw_batch_size", "sw_device",
 }  # fmt: skip
-# A bundle's own class without arguments that gives each voxel the lowest of its classes.
-_FIRST_WINS = "MergeClassesd"
 Home = Literal["probabilities", "logits", "labels"]
 
 
@@ -113,6 +113,8 @@ class Postprocessing:
     """
 
     channels: int
+    resampled: bool
+    root: Path
     inverted: bool = False
     activation: str | None = None
     home: Home | None = None
@@ -124,8 +126,15 @@ class Postprocessing:
     blockers: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
+    def note(self, line: str) -> None:
+        """Add a line for the user, once."""
+        if line not in self.notes:
+            self.notes.append(line)
 
-def read_postprocessing(value: Any, channels: int, *, resampled: bool) -> Postprocessing:
+
+def read_postprocessing(
+    value: Any, channels: int, *, resampled: bool, root: Path
+) -> Postprocessing:
     """Return what a bundle's ``postprocessing`` makes of the network's output.
 
     Parameters
@@ -136,8 +145,10 @@ def read_postprocessing(value: Any, channels: int, *, resampled: bool) -> Postpr
         Number of the network's output channels.
     resampled
         Whether the network sees another grid than the image's.
+    root
+        Folder of the bundle.
     """
-    state = Postprocessing(channels)
+    state = Postprocessing(channels, resampled, root)
     for transform in flattened(value):
         try:
             _read_one(transform, state)
@@ -161,7 +172,10 @@ def _read_one(transform: Any, state: Postprocessing) -> None:
     if not isinstance(transform, Component):
         raise ModelError("it is no transform of MONAI's.")
     if transform.own_code:
-        raise ModelError("it is code of the bundle's own, which is not run.")
+        if known_code(transform, state.root) != "lowest_wins" or state.decided != "threshold":
+            raise ModelError("it is code of the bundle's own, which is not run.")
+        _lowest_wins(state)
+        return
     if "keys" in transform.keys and "pred" not in key_list(transform.get("keys")):
         return
     name = transform.name.removesuffix("ict") if transform.name.endswith("Dict") else transform.name
@@ -201,7 +215,7 @@ def _invert(a: Arguments, state: Postprocessing) -> None:
     if state.decided or a.flag("nearest_interp", True):
         state.home = "labels"
         if state.decided and not a.flag("nearest_interp", True):
-            state.notes.append(
+            state.note(
                 "Labels go home by the nearest voxel; MONAI's own run would interpolate their "
                 "numbers."
             )
@@ -246,10 +260,8 @@ def _need_labels(state: Postprocessing) -> None:
         raise ModelError("it needs labels, which are not decided yet.")
     if state.decided == "threshold" and state.channels > 1 and not state.regions:
         raise ModelError("each of several overlapping channels by itself is not done.")
-    if state.home == "labels" or not state.inverted:
-        return
-    if state.home not in ("probabilities", "logits"):
-        raise ModelError("it stands where it is not done.")
+    if state.resampled and not state.inverted:
+        state.note("Parts of labels are judged on the image's own grid, not on the network's.")
 
 
 def _keep_largest(a: Arguments, state: Postprocessing) -> None:
@@ -262,17 +274,15 @@ def _keep_largest(a: Arguments, state: Postprocessing) -> None:
     if connectivity is not None:
         parameters["connectivity"] = connectivity
     if count != 1:
-        parameters["count"] = count
+        raise ModelError("keeping more than one part is not done.")
     state.operations.append(Operation("keep_largest", parameters))
 
 
 def _fill_holes(a: Arguments, state: Postprocessing) -> None:
     _need_labels(state)
-    parameters = _labels(a)
-    connectivity = a.get("connectivity")
-    if connectivity is not None:
-        parameters["connectivity"] = connectivity
-    state.operations.append(Operation("fill_holes", parameters))
+    if a.get("connectivity") is not None:
+        raise ModelError("a connectivity of its own is not done.")
+    state.operations.append(Operation("fill_holes", _labels(a)))
 
 
 def _remove_small(a: Arguments, state: Postprocessing) -> None:
@@ -281,9 +291,8 @@ def _remove_small(a: Arguments, state: Postprocessing) -> None:
         raise ModelError("sizes by measure are not done.")
     if not a.flag("independent_channels", True):
         raise ModelError("channels together are not done.")
-    parameters: dict[str, Any] = {"min_size": a.get("min_size", 64)}
-    connectivity = a.get("connectivity", 1)
-    parameters["connectivity"] = connectivity
+    parameters: dict[str, Any] = {"min_size": a.get("min_size", 64), "unit": "voxels"}
+    parameters["connectivity"] = a.get("connectivity", 1)
     state.operations.append(Operation("remove_small", parameters))
 
 
@@ -305,6 +314,11 @@ def _lambda(a: Arguments, state: Postprocessing) -> None:
         raise ModelError("its func writes numbers that are no labels.")
     state.select = tuple(channel for channel, _ in pairs)
     state.regions = tuple(number for _, number in pairs)
+
+
+def _lowest_wins(state: Postprocessing) -> None:
+    """Give each voxel the lowest of its classes: that which is written last."""
+    state.select = state.regions = tuple(range(state.channels - 1, 0, -1))
 
 
 def _parameter(function: Function) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError
 from ..preprocess import Operation
 from .bundle_expressions import Component, Function, Symbol
+from .bundle_known import known_code
 
 # What changes no voxel: housekeeping of MONAI's own.
 _NOTHING = {
@@ -31,8 +33,6 @@ _HARMLESS = {
 }  # fmt: skip
 _LINEAR = ("bilinear", "trilinear", "linear")
 _PADS = {"constant": "constant", "edge": "edge", "replicate": "edge", "reflect": "reflect"}
-# A bundle's own class that joins layers, by the words of its only arguments.
-_MERGE = ("keys_merge", "keys_out")
 
 
 @dataclass
@@ -52,6 +52,7 @@ class Preprocessing:
     """
 
     spatial_dims: int
+    root: Path
     sources: tuple[str, ...] = ("image",)
     operations: list[Operation] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Preprocessing:
     colour: bool = False
     joined: bool = True
     from_file: bool = False
+    sliced: bool = False
     spatial: bool = False
     resampled: bool = False
     window: tuple[int, ...] | None = None
@@ -71,8 +73,8 @@ class Preprocessing:
     def by_file_axes(self) -> None:
         """Take the axes in MONAI's order, fastest first, unless that has been decided."""
         if not self.oriented:
-            axes = [2, 1, 0] if self.spatial_dims == 3 else [0, 2, 1]
-            self.operations.insert(0, Operation("transpose", {"axes": axes, "stored": True}))
+            axes = [0, 1, 2] if self.spatial_dims == 3 else [1, 0]  # pictures are (x, y)
+            self.operations.insert(0, Operation("transpose", {"axes": axes}))
             self.oriented = self.from_file = True
 
 
@@ -122,7 +124,9 @@ class Arguments:
             raise ModelError(f"its dtype {self.component.get('dtype')!r} is no float type.")
 
 
-def read_preprocessing(value: Any, spatial_dims: int) -> Preprocessing:
+def read_preprocessing(
+    value: Any, spatial_dims: int, *, root: Path, sliced: bool = False
+) -> Preprocessing:
     """Return what a bundle's ``preprocessing`` does to the image.
 
     Parameters
@@ -131,9 +135,15 @@ def read_preprocessing(value: Any, spatial_dims: int) -> Preprocessing:
         The transforms: a ``Compose``, or a list.
     spatial_dims
         Those of the network.
+    root
+        Folder of the bundle.
+    sliced
+        Whether a 2-D network is led over volumes.
     """
     transforms = flattened(value)
-    state = Preprocessing(spatial_dims, sources=_sources(transforms))
+    state = Preprocessing(
+        spatial_dims, root=root, sources=_sources(transforms, root), sliced=sliced
+    )
     state.joined = len(state.sources) == 1
     for transform in transforms:
         try:
@@ -141,6 +151,8 @@ def read_preprocessing(value: Any, spatial_dims: int) -> Preprocessing:
         except ModelError as error:
             state.blockers.append(f"preprocessing {label(transform)}: {error}")
     state.by_file_axes()
+    if sliced and state.spatial:
+        state.blockers.append("preprocessing: volumes of a 2-D network are not resampled or cut.")
     return state
 
 
@@ -168,29 +180,36 @@ def key_list(value: Any) -> list[str]:
     return keys
 
 
-def _sources(transforms: Sequence[Any]) -> tuple[str, ...]:
+def _sources(transforms: Sequence[Any], root: Path) -> tuple[str, ...]:
     """Return the keys that are joined to "image", or that alone."""
     for transform in transforms:
-        if not isinstance(transform, Component):
-            continue
-        try:
-            if transform.name == "ConcatItemsd" and not transform.own_code:
-                if transform.get("name") == "image":
-                    return tuple(key_list(transform.get("keys")))
-            elif _merges(transform) and transform.get("keys_out") == "image":
-                return tuple(key_list(transform.get("keys_merge")))
-        except ModelError:
-            continue  # said when its turn comes
+        if isinstance(transform, Component):
+            try:
+                joined = _joined(transform, root)
+            except ModelError:
+                continue  # said when its turn comes
+            if joined:
+                return joined
     return ("image",)
 
 
-def _merges(transform: Component) -> bool:
-    return transform.own_code and tuple(sorted(transform.keys)) == tuple(sorted(_MERGE))
+def _joined(transform: Component, root: Path) -> tuple[str, ...]:
+    """Return the keys that a transform joins to "image", if it does."""
+    if transform.own_code:
+        joins = known_code(transform, root) == "join" and transform.get("keys_out") == "image"
+        return tuple(key_list(transform.get("keys_merge"))) if joins else ()
+    joins = transform.name == "ConcatItemsd" and transform.get("name") == "image"
+    return tuple(key_list(transform.get("keys"))) if joins else ()
 
 
 def _read_one(transform: Any, state: Preprocessing) -> None:
     if not isinstance(transform, Component):
         raise ModelError("it is no transform of MONAI's.")
+    if _joined(transform, state.root):
+        if not transform.own_code and transform.get("dim", 0) != 0:
+            raise ModelError("channels are joined along dim 0 only.")
+        state.joined = True
+        return
     if transform.own_code:
         raise ModelError("it is code of the bundle's own, which is not run.")
     arguments = Arguments(transform)
@@ -199,9 +218,6 @@ def _read_one(transform: Any, state: Preprocessing) -> None:
     if "keys" not in transform.keys:
         raise ModelError("transforms of arrays instead of named items are not read.")
     keys = key_list(transform.get("keys"))
-    if name == "ConcatItemsd":
-        _join(arguments, keys, state)
-        return
     relevant = state.sources if not state.joined else ("image", *state.sources)
     mine = [key for key in relevant if key in keys]
     if not mine:
@@ -218,14 +234,6 @@ def _read_one(transform: Any, state: Preprocessing) -> None:
     arguments.finish()
 
 
-def _join(arguments: Arguments, keys: list[str], state: Preprocessing) -> None:
-    if arguments.get("name") != "image":
-        return
-    if arguments.get("dim", 0) != 0:
-        raise ModelError("channels are joined along dim 0 only.")
-    state.sources, state.joined = tuple(keys), True
-
-
 def _check_reader(arguments: Arguments, state: Preprocessing) -> None:
     _cast(arguments, state)
     converter = arguments.get("converter")
@@ -240,7 +248,7 @@ def _orientation(a: Arguments, state: Preprocessing) -> None:
     a.get("as_closest_canonical")
     if a.flag("as_closest_canonical"):
         codes = "RAS"
-    if not isinstance(codes, str) or state.spatial_dims != 3:
+    if not isinstance(codes, str) or not (state.spatial_dims == 3 or state.sliced):
         raise ModelError(f"axcodes {codes!r} are no three letters of a volume.")
     if state.spatial:
         state.by_file_axes()
@@ -260,7 +268,7 @@ def _spacing(a: Arguments, state: Preprocessing) -> None:
         None if p is None or p <= 0 else float(p) for p in a.numbers("pixdim", state.spatial_dims)
     ]
     state.resampled = True
-    state.add("spacing", spacing=pixdim, order=_order(a.get("mode", "bilinear")), origin="first")
+    state.add("spacing", spacing=pixdim, order=_order(a.get("mode", "bilinear")), align="corner")
     state.spatial = True
 
 
@@ -280,12 +288,13 @@ def _resize(a: Arguments, state: Preprocessing) -> None:
         raise ModelError("size_mode and anti_aliasing are not done.")
     a.get("anti_aliasing_sigma")
     mode = a.get("mode", "area")
-    if mode not in _LINEAR and mode not in ("nearest-exact", 1):
-        raise ModelError(f"mode {mode!r} is not done: bilinear is.")
+    ours = "linear" if mode in _LINEAR else mode
+    if ours not in ("area", "linear", "nearest") or a.flag("align_corners"):
+        raise ModelError(f"mode {mode!r} is not done: area, bilinear and nearest are.")
     state.by_file_axes()
     size = [int(n) if n > 0 else None for n in a.numbers("spatial_size", state.spatial_dims)]
     state.resampled = True
-    state.add("resize", size=size, order=0 if mode == "nearest-exact" else 1)
+    state.add("resize", size=size, mode=ours)
     state.spatial = True
     if None not in size:
         state.window = tuple(n for n in size if n is not None)
@@ -296,16 +305,21 @@ def _crop_foreground(a: Arguments, state: Preprocessing) -> None:
         raise ModelError("the box is that of another image.")
     if a.get("select_fn") is not None:
         raise ModelError("select_fn is code, which is not run.")
-    if a.get("channel_indices") is not None:
-        raise ModelError("channel_indices is not done.")
-    if a.get("k_divisible", 1) not in (1, None) or len(state.sources) > 1:
-        raise ModelError("k_divisible, and boxes of several images, are not done.")
-    a.get("allow_smaller"), a.get("mode")
-    if a.get("allow_smaller", False) in (False, "False") and a.get("margin", 0) != 0:
-        raise ModelError("a margin that pads beyond the image is not done: allow_smaller is.")
+    if len(state.sources) > 1 and not state.joined:
+        raise ModelError("a box of several images is not done.")
+    if a.get("mode", "constant") != "constant" and a.get("k_divisible", 1) not in (1, None):
+        raise ModelError("k_divisible is padded with zeros only.")
+    smaller = a.flag("allow_smaller")
+    if a.get("mode", "constant") != "constant" and not smaller and a.get("margin", 0) != 0:
+        raise ModelError("margins beyond the image are padded with zeros only.")
     state.by_file_axes()
-    margin = a.get("margin", 0)
-    state.add("crop_foreground", threshold=0, margin=margin or None)
+    state.add(
+        "crop_foreground",
+        margin=a.get("margin", 0) or None,
+        k_divisible=None if a.get("k_divisible", 1) in (1, None) else a.get("k_divisible"),
+        channels=None if a.get("channel_indices") is None else _listed(a.get("channel_indices")),
+        allow_smaller=smaller or None,
+    )
     state.spatial = True
 
 
@@ -360,8 +374,10 @@ def _scale_range(a: Arguments, state: Preprocessing) -> None:
 def _percentiles(a: Arguments, state: Preprocessing) -> None:
     low, high = a.number("lower"), a.number("upper")
     b_min, b_max = a.number("b_min"), a.number("b_max")
-    if low is None or high is None or a.flag("relative"):
-        raise ModelError("percentiles are two numbers, not relative.")
+    if low is None or high is None:
+        raise ModelError("lower and upper are two numbers.")
+    if a.flag("relative") and b_min is not None and b_max is not None:
+        b_min, b_max = (b_min + (b_max - b_min) * at / 100 for at in (low, high))
     state.add(
         "scale_percentiles",
         lower=float(low),
@@ -402,45 +418,30 @@ def _repeat(a: Arguments, state: Preprocessing) -> None:
 
 def _transpose(a: Arguments, state: Preprocessing) -> None:
     indices = a.get("indices")
-    dims = state.spatial_dims
-    if not isinstance(indices, list) or sorted(indices) != list(range(dims + 1)) or indices[0] != 0:
-        raise ModelError(f"indices {indices!r} are no order of the spatial axes.")
+    if state.spatial_dims != 3 or not isinstance(indices, list) or sorted(indices) != [0, 1, 2, 3]:
+        raise ModelError(f"indices {indices!r} are no order of the axes of a volume.")
+    if indices[0] != 0:
+        raise ModelError("the axis of channels is not moved.")
     state.by_file_axes()
-    axes = [i - 1 for i in indices[1:]]
-    state.add("transpose", axes=axes if dims == 3 else [0, *(i + 1 for i in axes)], stored=False)
+    state.add("transpose", axes=[i - 1 for i in indices[1:]])
     state.spatial = True
 
 
 def _pad(a: Arguments, state: Preprocessing) -> None:
-    dims = state.spatial_dims
-    mode = _pad_mode(a)
+    method, mode = a.get("method", "symmetric"), a.get("mode", "constant")
+    if mode not in _PADS or method not in ("symmetric", "end"):
+        raise ModelError(f"mode {mode!r} with method {method!r} is not done.")
     state.by_file_axes()
-    if a.component.name == "DivisiblePadd":
-        k = [max(1, int(n)) for n in a.numbers("k", dims)]
-        state.add("pad_divisible", k=k, mode=mode, value=a.number("value"))
-    elif a.component.name == "SpatialPadd":
-        size = [max(0, int(n)) for n in a.numbers("spatial_size", dims)]
-        state.add("pad", size=size, mode=mode, value=a.number("value"))
-    else:
-        widths = a.numbers("spatial_border", 0) or a.component.get("spatial_border")
-        widths = widths if isinstance(widths, list) else [widths]
-        if len(widths) not in (1, dims, 2 * dims):
-            raise ModelError(f"spatial_border {widths!r} does not fit {dims} axes.")
-        pairs = (
-            [(widths[2 * i], widths[2 * i + 1]) for i in range(dims)]
-            if len(widths) == 2 * dims
-            else [(w, w) for w in (widths * dims)[:dims]]
-        )
-        before, after = ([int(pair[i]) for pair in pairs] for i in (0, 1))
-        state.add("pad", before=before, after=after, mode=mode, value=a.number("value"))
+    name, key = ("pad_divisible", "k") if "k" in a.component.keys else ("pad", "spatial_size")
+    sizes = [int(n) if n > 0 else None for n in a.numbers(key, state.spatial_dims)]
+    state.add(
+        name,
+        **{"k" if name == "pad_divisible" else "size": sizes},
+        method=method,
+        mode=_PADS[mode],
+        value=a.number("value"),
+    )
     state.spatial = True
-
-
-def _pad_mode(a: Arguments) -> str | None:
-    mode = a.get("mode", "constant")
-    if mode not in _PADS or a.get("method", "symmetric") != "symmetric":
-        raise ModelError(f"mode {mode!r} and method {a.get('method')!r} are not done.")
-    return None if mode == "constant" else _PADS[mode]
 
 
 def _ensure_type(a: Arguments, state: Preprocessing) -> None:
@@ -449,7 +450,6 @@ def _ensure_type(a: Arguments, state: Preprocessing) -> None:
 
 Handler = Callable[[Arguments, Preprocessing], None]
 _HANDLERS: Mapping[str, Handler] = {
-    "BorderPadd": _pad,
     "CastToTyped": _cast,
     "CropForegroundd": _crop_foreground,
     "DivisiblePadd": _pad,

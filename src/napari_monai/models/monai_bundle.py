@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..networks import fixed_size, size_multiple
+from ..preprocess import Operation
 from ..volume import LabelClass
 from .archive import is_archive, member_names, unpacked
 from .bundle_config import SUFFIXES, Config, read_config_file
@@ -115,11 +116,19 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     told = _format(metadata, "outputs", "pred")
     arguments = found.network.arguments
     dims = arguments.get("spatial_dims") or _dims(config, given)
-    pre = read_preprocessing(_part(config, "preprocessing", blockers), dims)
     windows = read_inferer(_part(config, "inferer", blockers), dims)
+    pre = read_preprocessing(
+        _part(config, "preprocessing", blockers),
+        dims,
+        root=config.root,
+        sliced=windows.slice_axis is not None,
+    )
     channels = arguments.get("out_channels") or told.get("num_channels") or 1
     post = read_postprocessing(
-        _part(config, "postprocessing", blockers), channels, resampled=pre.resampled
+        _part(config, "postprocessing", blockers),
+        channels,
+        resampled=pre.resampled,
+        root=config.root,
     )
     blockers += _check_evaluator(config)
     blockers += [*pre.blockers, *windows.blockers, *post.blockers]
@@ -191,11 +200,11 @@ def _slices(pre: Preprocessing, windows: Windows) -> None:
     axis = windows.slice_axis
     if axis is None:
         return
-    # `by_file_axes` puts the slowest first, which is MONAI's last, for a 2-D network.
-    now = [2, 0, 1] if pre.from_file else [0, 1, 2]
-    wanted = [axis, *(a for a in range(3) if a != axis)]
-    if now != wanted:
-        pre.add("transpose", axes=[now.index(a) for a in wanted], stored=False)
+    axes = [axis, *(a for a in range(3) if a != axis)]
+    if pre.from_file:
+        pre.operations[0] = Operation("transpose", {"axes": axes})
+    elif axis:
+        pre.add("transpose", axes=axes)
 
 
 def _inputs(found: Found, given: Mapping[str, Any], pre: Preprocessing, dims: int) -> Inputs:
