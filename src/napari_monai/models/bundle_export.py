@@ -177,7 +177,7 @@ def _stride(description: ModelDescription) -> tuple[int, ...]:
 
 def _metadata(description: ModelDescription) -> dict[str, Any]:
     """Return what MONAI's specification of bundles asks for."""
-    inputs, outputs = description.inputs, description.outputs
+    inputs = description.inputs
     shape = [*_window(description)]
     names = {str(i): name for i, name in enumerate(inputs.channels)}
     classes = description.outputs.kind == "classes"

@@ -8,11 +8,10 @@ from typing import Any
 
 from ..errors import ModelError
 from ..grid import DISPLAY, millimetres, unit_name
-from ..preprocess import Operation
+from .bundle_outputs import highest_above
 from .description import ModelDescription
 
 Step = dict[str, Any]
-_MOST_ABOVE = "$lambda x: torch.where(x.max(0, keepdim=True)[0] >= {}, x.argmax(0, keepdim=True) + 1, 0)"
 
 
 @dataclass
@@ -89,7 +88,7 @@ def inferer_component(description: ModelDescription, stride: Sequence[int], told
 def postprocessing_steps(description: ModelDescription, told: Told) -> list[Step]:
     """Return the transforms that make labels of the network's output."""
     if description.outputs.kind == "instances":
-        return [*_probability(description, told), _save()]
+        return [*_probability(description, told), _save("float32")]
     before, after = _deciding(description)
     activation = _step("Activationsd", key="pred", **{_activation(description): True})
     home = _home(nearest=description.outputs.home == "labels")
@@ -108,16 +107,16 @@ def postprocessing_steps(description: ModelDescription, told: Told) -> list[Step
                 "napari-monai's own format."
             )
         steps.append(_AFTER[operation.name](operation.parameters))
-    return [*steps, _save()]
+    return [*steps, _save("int32")]
 
 
 def _step(target: str, key: str = "image", **arguments: Any) -> Step:
     return {"_target_": target, "keys": key, **arguments}
 
 
-def _save() -> Step:
+def _save(dtype: str) -> Step:
     return _step("SaveImaged", "pred", output_dir="@output_dir", output_postfix="seg",
-                 output_dtype="$np.float32", resample=False, separate_folder=False)  # fmt: skip
+                 output_dtype=dtype, resample=False, separate_folder=False)  # fmt: skip
 
 
 def _home(*, nearest: bool) -> Step:
@@ -178,7 +177,7 @@ def _deciding(description: ModelDescription) -> tuple[list[Step], list[Step]]:
         return [_step("AsDiscreted", "pred", argmax=True)], _renumber(numbers)
     if len(outputs.channels) == 1:
         return [_step("AsDiscreted", "pred", threshold=threshold)], _renumber(numbers)
-    decide = _step("Lambdad", "pred", func=_MOST_ABOVE.format(threshold))
+    decide = _step("Lambdad", "pred", func=f"${highest_above(threshold)}")
     return [decide], _renumber(numbers)
 
 
@@ -300,9 +299,7 @@ def _one_each(value: Any, channels: int) -> list[float]:
 
 def _normalise(mean: Sequence[float], std: Sequence[float]) -> list[Step]:
     return [
-        _step(
-            "NormalizeIntensityd", subtrahend=list(mean), divisor=list(std), channel_wise=True
-        )
+        _step("NormalizeIntensityd", subtrahend=list(mean), divisor=list(std), channel_wise=True)
     ]
 
 

@@ -122,6 +122,7 @@ class Postprocessing:
     one_hot: bool = False
     select: tuple[int, ...] = ()
     regions: tuple[int, ...] = ()
+    numbers: dict[int, int] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -305,6 +306,15 @@ def _lambda(a: Arguments, state: Postprocessing) -> None:
     if state.one_hot and _drops_background(body, name):
         state.one_hot = False
         return
+    if not state.decided and not state.activation and _chosen(body, name):
+        state.select = _chosen(body, name)
+        return
+    highest = _highest_above(body, name)
+    if highest is not None and state.activation == "sigmoid" and not state.decided:
+        state.decided = "highest"
+        if highest != 0.5:
+            state.operations.append(Operation("threshold", {"value": highest}))
+        return
     written = _nested_where(body, name)
     if written is None or state.decided != "threshold":
         raise ModelError("its func is code that is not known.")
@@ -332,6 +342,34 @@ def _parameter(function: Function) -> str:
 def _drops_background(body: ast.expr, name: str) -> bool:
     """Whether it is ``x[1:]``."""
     return ast.unparse(body) == f"{name}[1:]"
+
+
+def _chosen(body: ast.expr, name: str) -> tuple[int, ...]:
+    """Return the channels of ``x[[2, 0]]``."""
+    if not (isinstance(body, ast.Subscript) and isinstance(body.slice, ast.List)):
+        return ()
+    channels = tuple(getattr(item, "value", None) for item in body.slice.elts)
+    wanted = f"{name}[{list(channels)}]"
+    plain = bool(name) and ast.unparse(body) == wanted
+    return channels if plain and all(type(c) is int for c in channels) else ()
+
+
+def highest_above(threshold: float) -> str:
+    """Return the expression of the most probable channel above a threshold, or 0."""
+    return (
+        f"lambda x: torch.where(x.max(0, keepdim=True)[0] >= {threshold!r}, "
+        "x.argmax(0, keepdim=True) + 1, 0)"
+    )
+
+
+def _highest_above(body: ast.expr, name: str) -> float | None:
+    """Return the threshold of the expression of `highest_above`."""
+    try:
+        threshold = body.args[0].comparators[0].value  # type: ignore[attr-defined]
+    except (AttributeError, IndexError):
+        return None
+    text = f"lambda {name}: {ast.unparse(body)}"
+    return threshold if type(threshold) is float and text == highest_above(threshold) else None
 
 
 def _nested_where(body: ast.expr, name: str) -> list[tuple[int, int]] | None:
@@ -365,6 +403,17 @@ def _positive_channel(test: ast.expr, name: str) -> int | None:
     return item.value if name and ast.unparse(test) == wanted else None
 
 
+def _renumber(a: Arguments, state: Postprocessing) -> None:
+    old, new = (a.component.get(key) for key in ("orig_labels", "target_labels"))
+    a.asked |= {"orig_labels", "target_labels"}
+    plain = isinstance(old, list) and isinstance(new, list) and len(old) == len(new)
+    if not plain or not all(type(n) is int and n > 0 for n in (*old, *new)):
+        raise ModelError("labels other than numbers from 1 up are not renumbered.")
+    if not state.decided or state.numbers or state.operations:
+        raise ModelError("labels are renumbered as soon as they are decided only, and once.")
+    state.numbers = dict(zip(old, new, strict=True))
+
+
 Handler = Callable[[Arguments, Postprocessing], None]
 _HANDLERS: Mapping[str, Handler] = {
     "Activationsd": _activations,
@@ -373,5 +422,6 @@ _HANDLERS: Mapping[str, Handler] = {
     "Invertd": _invert,
     "KeepLargestConnectedComponentd": _keep_largest,
     "Lambdad": _lambda,
+    "MapLabelValued": _renumber,
     "RemoveSmallObjectsd": _remove_small,
 }

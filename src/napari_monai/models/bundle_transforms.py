@@ -418,6 +418,11 @@ def _repeat(a: Arguments, state: Preprocessing) -> None:
 
 def _transpose(a: Arguments, state: Preprocessing) -> None:
     indices = a.get("indices")
+    if state.spatial_dims == 2 and indices == [0, 2, 1] and not state.spatial:
+        state.by_file_axes()
+        first = state.operations[0].parameters["axes"]
+        state.operations[0] = Operation("transpose", {"axes": first[::-1]})
+        return
     if state.spatial_dims != 3 or not isinstance(indices, list) or sorted(indices) != [0, 1, 2, 3]:
         raise ModelError(f"indices {indices!r} are no order of the axes of a volume.")
     if indices[0] != 0:

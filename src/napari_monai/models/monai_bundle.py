@@ -260,20 +260,20 @@ def _outputs(
     post: Postprocessing, told: Mapping[str, Any], channels: int
 ) -> tuple[Outputs, tuple[LabelClass, ...]]:
     names = _class_names(told, channels, background=post.activation == "softmax")
+    names = tuple(names[channel] for channel in post.select) if post.select else names
     home = post.home or "probabilities"
-    if post.activation == "softmax" and channels > 1:
-        labels = tuple(LabelClass(i, name) for i, name in enumerate(names) if i)
-        return Outputs("classes", names, ("softmax",), home=home), labels
-    if post.regions:
-        names = tuple(names[channel] for channel in post.select)
-    activation: Any = ("sigmoid",) * len(names)
-    numbers = post.regions or tuple(range(1, len(names) + 1))
-    classes = [LabelClass(number, name) for number, name in zip(numbers, names, strict=True)]
-    labels = tuple(sorted({c.number: c for c in classes}.values(), key=lambda c: c.number))
+    softmax = post.activation == "softmax" and channels > 1
+    numbers = post.regions or tuple(
+        post.numbers.get(i, i) for i in range(0 if softmax else 1, len(names) + (not softmax))
+    )
+    classes = {n: LabelClass(n, name) for n, name in zip(numbers, names, strict=True) if n}
+    activation: Any = ("softmax",) if softmax else ("sigmoid",) * len(names)
     outputs = Outputs(
         "classes", names, activation, home=home, select=post.select, regions=post.regions
     )
-    return outputs, labels
+    # Regions may write a number twice; classes follow the order of the channels.
+    order = sorted(classes) if post.regions else list(classes)
+    return outputs, tuple(classes[n] for n in order)
 
 
 def _class_names(told: Mapping[str, Any], channels: int, *, background: bool) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import NetworkError, did_you_mean
-from .monai_names import from_monai
+from .monai_names import from_monai, to_monai
 from .nnunet_names import from_nnunet
 from .options import NetworkOptions, read_options, write_options
 
@@ -40,6 +40,7 @@ __all__ = [
     "network_info",
     "presets",
     "size_multiple",
+    "to_monai",
 ]
 
 

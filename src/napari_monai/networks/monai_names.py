@@ -175,6 +175,66 @@ def from_monai(class_name: str, arguments: Mapping[str, Any]) -> tuple[str, dict
     return entry.name, network_arguments(entry.name, kept)
 
 
+def to_monai(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the class of MONAI, and its arguments, that a network of the table is.
+
+    The other way of `from_monai`: the class takes the state dict of the network.
+
+    Parameters
+    ----------
+    name : str
+        A name of the table.
+    arguments : Mapping
+        Its arguments.
+
+    Returns
+    -------
+    class_name : str
+        A class of ``monai.networks.nets``.
+    arguments : dict
+        Its keyword arguments, as plain JSON. What is no plain value, the topology of a DiNTS, is
+        a component of a MONAI bundle.
+
+    Raises
+    ------
+    NetworkError
+        For a network that is none of MONAI's.
+    """
+    from . import network_arguments
+
+    complete = network_arguments(name, arguments)
+    wanted = {"residual_unet": "unet"}.get(name, name)
+    entry = next((entry for entry in _CLASSES if entry.name == wanted), None)
+    if entry is None:
+        known = ", ".join(entry.name for entry in _CLASSES)
+        raise NetworkError(f"The network {name!r} is none of MONAI's; those are {known}.")
+    if entry.cls == "DiNTS":
+        return entry.cls, _dints(complete)
+    return entry.cls, complete
+
+
+def _dints(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of MONAI's DiNTS, its topology as a component of a bundle."""
+    from .dints import Options
+    from .options import read_options
+
+    lattice = read_options(Options, arguments, name="dints").lattice
+    edges, operations, nodes = ([list(row) for row in rows] for rows in lattice)
+    shared = {k: arguments[k] for k in ("spatial_dims", "use_downsample", "act_name", "norm_name")}
+    own = {k: arguments[k] for k in ("channel_mul", "num_blocks", "num_depths")}
+    topology = {
+        "_target_": "TopologyInstance",
+        "arch_code": [f"$numpy.array({edges})", f"$numpy.array({operations})"],
+    }
+    return {
+        "dints_space": topology | own | shared,
+        "in_channels": arguments["in_channels"],
+        "num_classes": arguments["out_channels"],
+        "node_a": f"$torch.tensor({nodes})",
+        **shared,
+    }
+
+
 def _refusal(name: str) -> str:
     """Return why a class cannot be used, in one line."""
     reason = _REASONS.get(name.lower())
