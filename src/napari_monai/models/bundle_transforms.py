@@ -56,6 +56,7 @@ class Preprocessing:
     sources: tuple[str, ...] = ("image",)
     operations: list[Operation] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     oriented: bool = False
     colour: bool = False
     joined: bool = True
@@ -291,6 +292,8 @@ def _resize(a: Arguments, state: Preprocessing) -> None:
     ours = "linear" if mode in _LINEAR else mode
     if ours not in ("area", "linear", "nearest") or a.flag("align_corners"):
         raise ModelError(f"mode {mode!r} is not done: area, bilinear and nearest are.")
+    if ours == "area":
+        state.notes.append("Probabilities go home linearly; MONAI's own run would by area.")
     state.by_file_axes()
     size = [int(n) if n > 0 else None for n in a.numbers("spatial_size", state.spatial_dims)]
     state.resampled = True
@@ -365,10 +368,12 @@ def _scale_range(a: Arguments, state: Preprocessing) -> None:
     if low < high and b_min < b_max:
         state.add("scale_range", a_min=low, a_max=high, b_min=b_min, b_max=b_max, clip=clip)
         return
+    if clip and b_min > b_max:
+        raise ModelError("clipping to b_min above b_max leaves nothing of the image.")
     gain = (b_max - b_min) / (high - low)
     state.add("scale_linear", gain=gain, offset=b_min - low * gain)
     if clip:
-        state.add("clip", minimum=min(b_min, b_max), maximum=max(b_min, b_max))
+        state.add("clip", minimum=b_min, maximum=b_max)
 
 
 def _percentiles(a: Arguments, state: Preprocessing) -> None:

@@ -137,7 +137,7 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     outputs, labels = _outputs(post, told, channels)
     return ModelDescription(
         **_identity(metadata, path, config.root),
-        limits=" ".join(post.notes),
+        limits=" ".join([*pre.notes, *post.notes]),
         network=found.network,
         weights=found.weights,
         inputs=inputs,
