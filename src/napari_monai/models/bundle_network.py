@@ -25,11 +25,12 @@ _SCRIPT = "models/model.ts"
 
 @dataclass(frozen=True)
 class Found:
-    """A network and its weights, and what is wrong with them."""
+    """A network and its weights, what is wrong with it, and what with them."""
 
     network: NetworkSpec
     weights: tuple[WeightsFile, ...]
     blockers: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     @property
     def scripted(self) -> bool:
@@ -55,11 +56,10 @@ def read_network(config: Config) -> Found:
     except (ModelError, NetworkError) as error:
         network = NetworkSpec(_target(config), {})
         blockers.append(f"network_def: {error}")
-    weights: tuple[WeightsFile, ...] = ()
     try:
         weights = (_weights(config, path, key),)
     except ModelError as error:
-        blockers.append(str(error))
+        return Found(network, (), tuple(blockers), (str(error),))
     return Found(network, weights, tuple(blockers))
 
 

@@ -217,7 +217,8 @@ def _read_one(transform: Any, state: Preprocessing) -> None:
     name = transform.name.removesuffix("ict") if transform.name.endswith("Dict") else transform.name
     name = name.removesuffix("D") + "d" if name.endswith("D") else name
     if "keys" not in transform.keys:
-        raise ModelError("transforms of arrays instead of named items are not read.")
+        known = transform.name.lower().endswith("d")
+        raise ModelError("it is not known." if known else "it is for arrays without names.")
     keys = key_list(transform.get("keys"))
     relevant = state.sources if not state.joined else ("image", *state.sources)
     mine = [key for key in relevant if key in keys]

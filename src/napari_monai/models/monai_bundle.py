@@ -17,7 +17,7 @@ from ..errors import ModelError
 from ..networks import fixed_size, size_multiple
 from ..preprocess import Operation
 from ..volume import LabelClass
-from .archive import is_archive, member_names, unpacked
+from .archive import member_names, unpacked
 from .bundle_config import SUFFIXES, Config, read_config_file
 from .bundle_expressions import Component
 from .bundle_network import Found, read_network
@@ -52,8 +52,6 @@ def sniff(path: Path) -> bool:
         return _is_bundle(names) or (
             path.name == "configs" and _is_bundle({f"configs/{f.name}" for f in path.glob("*")})
         )
-    if not is_archive(path):
-        return False
     members = member_names(path)
     return _is_bundle({"/".join(name.split("/")[-2:]) for name in members})
 
@@ -131,7 +129,7 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
         root=config.root,
     )
     blockers += _check_evaluator(config)
-    blockers += [*pre.blockers, *windows.blockers, *post.blockers]
+    blockers += [*pre.blockers, *windows.blockers, *post.blockers, *found.missing]
     _slices(pre, windows)
     inputs = _inputs(found, given, pre, dims)
     outputs, labels = _outputs(post, told, channels)
