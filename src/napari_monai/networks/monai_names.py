@@ -198,7 +198,7 @@ def to_monai(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, An
     Raises
     ------
     NetworkError
-        For a network that is none of MONAI's.
+        For a network that is none of MONAI's, or arguments that MONAI's has not.
     """
     from . import network_arguments
 
@@ -210,6 +210,10 @@ def to_monai(name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, An
         raise NetworkError(f"The network {name!r} is none of MONAI's; those are {known}.")
     if entry.cls == "DiNTS":
         return entry.cls, _dints(complete)
+    back = from_monai(entry.cls, complete)[1]
+    for key, value in complete.items():
+        if back.get(key) != value:
+            raise NetworkError(f"MONAI's {entry.cls} has no {key} of {value!r}.")
     return entry.cls, complete
 
 
