@@ -192,18 +192,23 @@ def labels_of(model: Model, volume: Path | Volume) -> npt.NDArray[Any]:
     return segment(source, model, settings=settings).numpy()
 
 
-def monais(folder: Path, files: Sequence[Path] | Sequence[Sequence[Path]]) -> npt.NDArray[Any]:
-    """Return what MONAI's own evaluator writes, run from the bundle's configuration."""
+def parsed(folder: Path, files: Sequence[Any]) -> Any:
+    """Return MONAI's own parser with a bundle's configuration for these images."""
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
+    parser.read_config(str(folder / "configs" / "inference.json"))
+    parser["bundle_root"] = str(folder)
+    parser["files"] = list(files)
+    return parser
+
+
+def monais(folder: Path, files: Sequence[Path] | Sequence[Sequence[Path]]) -> npt.NDArray[Any]:
+    """Return what MONAI's own evaluator writes, run from the bundle's configuration."""
+    names = [str(f) if isinstance(f, Path) else [str(one) for one in f] for f in files]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        parser.read_config(str(folder / "configs" / "inference.json"))
-        parser["bundle_root"] = str(folder)
-        parser["files"] = [
-            str(f) if isinstance(f, Path) else [str(one) for one in f] for f in files
-        ]
+        parser = parsed(folder, names)
         parser.get_parsed_content("initialize")
         parser.get_parsed_content("run")
     written = list((folder / "eval").glob("*seg*"))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
-import torch
 from tests.models.bundles import (
     ARGMAX,
     HALF,
@@ -18,10 +19,17 @@ from tests.models.bundles import (
     WINDOWS,
     Step,
     image,
+    labels_of,
     monais,
     ours,
+    parsed,
     write_bundle,
 )
+
+from napari_monai.errors import ModelError
+from napari_monai.io import read as read_image
+from napari_monai.models import import_model, load_model
+from napari_monai.models.monai_bundle import read
 
 ORIENTATION: Step = {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"}
 SPACING: Step = {
@@ -49,9 +57,11 @@ def pred(target: str, **arguments: Any) -> Step:
     return {"_target_": target, "keys": "pred", **arguments}
 
 
-LAMBDA = "$lambda x: torch.where(x[[2]] > 0, 4, torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
+LAMBDA = (
+    "$lambda x: torch.where(x[[2]] > 0, 4, "
+    "torch.where(x[[0]] > 0, 1, torch.where(x[[1]] > 0, 2, 0)))"
+)
 PROBABILITIES_HOME = [SOFTMAX, HOME, ARGMAX]
-SIX: Step = {**UNET, "act": ["prelu", {"init": 0.2}]}
 
 # What a bundle does, as the changes from a plain one.
 CASES: dict[str, dict[str, Any]] = {
@@ -89,9 +99,17 @@ CASES: dict[str, dict[str, Any]] = {
         ]
     },
     "zscore by given numbers": {
-        "before": [step("NormalizeIntensityd", subtrahend=[90.0], divisor=[150.0], channel_wise=True)]
+        "before": [
+            step("NormalizeIntensityd", subtrahend=[90.0], divisor=[150.0], channel_wise=True)
+        ]
     },
-    "cast": {"before": [step("CastToTyped", dtype="int16"), step("CastToTyped", dtype="$torch.float32"), RANGE]},
+    "cast": {
+        "before": [
+            step("CastToTyped", dtype="int16"),
+            step("CastToTyped", dtype="$torch.float32"),
+            RANGE,
+        ]
+    },
     "clip": {
         "before": [
             step("ThresholdIntensityd", threshold=-50, above=True, cval=-50),
@@ -99,10 +117,16 @@ CASES: dict[str, dict[str, Any]] = {
             RANGE,
         ]
     },
-    "transpose": {"before": [step("Transposed", indices=[0, 2, 3, 1]), RANGE], "after": PROBABILITIES_HOME},
+    "transpose": {
+        "before": [step("Transposed", indices=[0, 2, 3, 1]), RANGE],
+        "after": PROBABILITIES_HOME,
+    },
     "spacing": {"before": [ORIENTATION, SPACING, RANGE], "after": PROBABILITIES_HOME},
     "spacing of the file's axes": {"before": [SPACING, RANGE], "after": PROBABILITIES_HOME},
-    "spacing then orientation": {"before": [SPACING, ORIENTATION, RANGE], "after": PROBABILITIES_HOME},
+    "spacing then orientation": {
+        "before": [SPACING, ORIENTATION, RANGE],
+        "after": PROBABILITIES_HOME,
+    },
     "spacing of the nearest": {
         "before": [ORIENTATION, {**SPACING, "pixdim": [1.43, 1.2, 0.87], "mode": "nearest"}, RANGE],
         "after": [SOFTMAX, {**HOME, "nearest_interp": True}, ARGMAX],
@@ -117,7 +141,10 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "logits go home": {"before": [ORIENTATION, SPACING, RANGE], "after": [HOME, SOFTMAX, ARGMAX]},
     "no activation": {"before": [ORIENTATION, SPACING, RANGE], "after": [HOME, ARGMAX]},
-    "nobody says how to go home": {"before": [ORIENTATION, SPACING, RANGE], "after": [SOFTMAX, ARGMAX]},
+    "nobody says how to go home": {
+        "before": [ORIENTATION, SPACING, RANGE],
+        "after": [SOFTMAX, ARGMAX],
+    },
     "resize": {
         "before": [step("Resized", spatial_size=[24, 20, 24], mode="trilinear"), RANGE],
         "after": PROBABILITIES_HOME,
@@ -132,7 +159,10 @@ CASES: dict[str, dict[str, Any]] = {
         "image": {"empty": True},
     },
     "crop with a margin": {
-        "before": [RANGE, step("CropForegroundd", source_key="image", margin=2, allow_smaller=True)],
+        "before": [
+            RANGE,
+            step("CropForegroundd", source_key="image", margin=2, allow_smaller=True),
+        ],
         "after": PROBABILITIES_HOME,
         "image": {"empty": True},
     },
@@ -149,10 +179,18 @@ CASES: dict[str, dict[str, Any]] = {
         "after": PROBABILITIES_HOME,
         "inferer": {"_target_": "SimpleInferer"},
     },
-    "window larger than the image": {"before": [RANGE], "inferer": {**WINDOWS, "roi_size": [32, 24, 40]}},
+    "window larger than the image": {
+        "before": [RANGE],
+        "inferer": {**WINDOWS, "roi_size": [32, 24, 40]},
+    },
     "window larger, border repeated": {
         "before": [RANGE],
-        "inferer": {**WINDOWS, "roi_size": [32, 24, 40], "padding_mode": "replicate", "mode": "gaussian"},
+        "inferer": {
+            **WINDOWS,
+            "roi_size": [32, 24, 40],
+            "padding_mode": "replicate",
+            "mode": "gaussian",
+        },
     },
     "one side for all": {"before": [RANGE], "inferer": {**WINDOWS, "roi_size": 16, "overlap": 0.5}},
     "one sigmoid": {
@@ -187,7 +225,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "renumbered": {
         "before": [RANGE],
-        "after": [SOFTMAX, ARGMAX, pred("MapLabelValued", orig_labels=[1, 2], target_labels=[7, 3])],
+        "after": [
+            SOFTMAX,
+            ARGMAX,
+            pred("MapLabelValued", orig_labels=[1, 2], target_labels=[7, 3]),
+        ],
     },
     "chosen channels": {
         "before": [RANGE],
@@ -195,22 +237,44 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "largest part": {
         "before": [RANGE],
-        "after": [SOFTMAX, HOME, ARGMAX, pred("KeepLargestConnectedComponentd", applied_labels=[1, 2])],
+        "after": [
+            SOFTMAX,
+            HOME,
+            ARGMAX,
+            pred("KeepLargestConnectedComponentd", applied_labels=[1, 2]),
+        ],
     },
     "largest part by faces, together": {
         "before": [RANGE],
         "after": [
             SOFTMAX,
             ARGMAX,
-            pred("KeepLargestConnectedComponentd", applied_labels=[1, 2], independent=False, connectivity=1),
+            pred(
+                "KeepLargestConnectedComponentd",
+                applied_labels=[1, 2],
+                independent=False,
+                connectivity=1,
+            ),
         ],
     },
     "largest part of all labels": {
         "before": [RANGE],
         "after": [SOFTMAX, ARGMAX, pred("KeepLargestConnectedComponentd")],
     },
-    "holes": {"before": [RANGE], "after": [SOFTMAX, ARGMAX, pred("FillHolesd", applied_labels=[1])]},
-    "small parts": {"before": [RANGE], "after": [SOFTMAX, ARGMAX, pred("RemoveSmallObjectsd", min_size=30)]},
+    "holes": {
+        "before": [RANGE],
+        "after": [SOFTMAX, ARGMAX, pred("FillHolesd", applied_labels=[1])],
+    },
+    "holes by faces": {
+        "before": [RANGE],
+        "after": [SOFTMAX, ARGMAX, pred("FillHolesd", connectivity=1)],
+    },
+    "small parts": {
+        "before": [RANGE],
+        "network": {**UNET, "out_channels": 2},
+        "seed": 1,
+        "after": [SOFTMAX, ARGMAX, pred("RemoveSmallObjectsd", min_size=30)],
+    },
     "slices": {
         "before": [step("ScaleIntensityd")],
         "network": {**UNET, "spatial_dims": 2},
@@ -223,7 +287,7 @@ CASES: dict[str, dict[str, Any]] = {
         "inferer": {"_target_": "SliceInferer", "roi_size": [16, 16], "spatial_dim": 1},
         "after": PROBABILITIES_HOME,
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", [pytest.param(v, id=k) for k, v in CASES.items()])
@@ -238,3 +302,166 @@ def test_labels_are_those_of_monais_evaluator(case: dict[str, Any], tmp_path: Pa
     assert wanted.shape == found.shape
     assert len(np.unique(wanted)) > 1
     assert np.array_equal(found, wanted), f"{(found != wanted).mean():.2%} of the voxels differ"
+
+
+def test_layers_are_joined_in_the_order_of_the_bundle(tmp_path: Path) -> None:
+    """BraTS's way by keys: four files, each with its own key, prepared by themselves."""
+    keys = ["t1c", "t1", "t2", "flair"]
+    folder = write_bundle(
+        tmp_path / "bundle",
+        network={**UNET, "in_channels": 4},
+        load=[
+            {"_target_": "LoadImaged", "keys": keys},
+            {"_target_": "EnsureChannelFirstd", "keys": keys},
+        ],
+        before=[
+            {"_target_": "Orientationd", "keys": keys, "axcodes": "RAS"},
+            {"_target_": "NormalizeIntensityd", "keys": keys, "nonzero": True},
+            {"_target_": "ConcatItemsd", "keys": keys, "name": "image", "dim": 0},
+        ],
+        data="$[dict(zip(['t1c', 't1', 't2', 'flair'], i)) for i in @files]",
+        after=[SOFTMAX, {**HOME, "orig_keys": "t1c"}, ARGMAX],
+    )
+    files = [image(tmp_path, seed=i, turn="LAS", name=f"image{i}.nii.gz") for i in range(4)]
+    volumes = [read_image(file) for file in files]
+    joined = replace(
+        volumes[0],
+        data=np.stack([volume.numpy() for volume in volumes]),
+        leading="c",
+        channel_names=tuple(keys),
+    )
+
+    assert read(folder).description.inputs.channels == tuple(keys)
+    assert np.array_equal(ours(folder, joined), monais(folder, [files]))
+
+
+def test_one_image_of_four_channels(tmp_path: Path) -> None:
+    """BraTS's other way: one key, a list of files."""
+    folder = write_bundle(
+        tmp_path / "bundle",
+        network={**UNET, "in_channels": 4},
+        load=[{"_target_": "LoadImaged", "keys": "image"}],
+        before=[step("NormalizeIntensityd", nonzero=True, channel_wise=True)],
+        after=[SIGMOID, HOME, HALF, pred("Lambdad", func=LAMBDA)],
+        names=["core", "whole", "enhancing"],
+    )
+    files = [image(tmp_path, seed=i, turn="LAS", name=f"image{i}.nii.gz") for i in range(4)]
+    volumes = [read_image(file) for file in files]
+    joined = replace(
+        volumes[0],
+        data=np.stack([volume.numpy() for volume in volumes]),
+        leading="c",
+        channel_names=tuple("abcd"),
+    )
+
+    described = read(folder).description
+    assert [(c.number, c.name) for c in described.labels] == [
+        (1, "core"),
+        (2, "whole"),
+        (4, "enhancing"),
+    ]
+    assert np.array_equal(ours(folder, joined), monais(folder, [files]))
+
+
+def test_a_picture_in_colour(tmp_path: Path) -> None:
+    """MONAI reads pictures with the axis that runs to the right first."""
+    folder = write_bundle(
+        tmp_path / "bundle",
+        network={**UNET, "spatial_dims": 2, "in_channels": 3},
+        load=[
+            {"_target_": "LoadImaged", "keys": "image", "reader": "PILReader"},
+            {"_target_": "EnsureChannelFirstd", "keys": "image", "channel_dim": -1},
+        ],
+        before=[step("ScaleIntensityd", channel_wise=True)],
+        inferer={**WINDOWS, "roi_size": [16, 24]},
+        after=[SOFTMAX, {**ARGMAX}],
+    )
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 255, (33, 47, 3), np.uint8)
+    file = tmp_path / "picture.png"
+    PIL.Image.fromarray(pixels).save(file)
+
+    described = read(folder).description
+    assert described.inputs.spatial_dims == 2
+    wanted = monais_picture(folder, file)
+    assert len(np.unique(wanted)) > 1
+    assert np.array_equal(ours(folder, file), wanted)
+
+
+def monais_picture(folder: Path, file: Path) -> Any:
+    """Return MONAI's labels of a picture, rows first."""
+    parser = parsed(folder, [str(file)])
+    transforms = parser["postprocessing"]["transforms"]
+    parser["postprocessing"]["transforms"] = [t for t in transforms if "Save" not in t["_target_"]]
+    parser.get_parsed_content("initialize")
+    evaluator = parser.get_parsed_content("evaluator")
+    evaluator.run()
+    return np.asarray(evaluator.state.output[0]["pred"][0]).T
+
+
+def test_a_yaml_of_its_own_is_merged(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle", before=[RANGE])
+    (folder / "configs" / "coarse.yaml").write_text("inferer#overlap: 0.5\nextra: 1\n")
+
+    model = read(folder, config=("inference.json", "coarse"))
+
+    assert model.description.inferer.overlap == 0.5
+    assert read(folder).description.inferer.overlap == 0.25
+    with pytest.raises(ModelError, match=r"It has coarse.yaml, inference.json, metadata.json"):
+        read(folder, config="fine")
+
+
+def test_a_bundle_becomes_a_model_of_our_own(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "spleen", before=[ORIENTATION, SPACING, RANGE])
+    (folder / "LICENSE").write_text("Apache License\n Version 2.0, January 2004")
+    file = image(tmp_path)
+    imported = import_model(folder)
+
+    assert imported.name == "spleen"
+    assert imported.description.licence == "Apache-2.0"
+    assert np.array_equal(labels_of(load_model("spleen"), file), ours(folder, file))
+
+
+BLOCKERS: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown transform": ({"before": [step("RandFlipd", prob=1.0)]}, "RandFlipd: it is not known"),
+    "unknown argument": ({"before": [{**RANGE, "weird": 1}]}, "its argument weird is not known"),
+    "whole numbers": ({"before": [{**RANGE, "dtype": "uint8"}]}, "is no float type"),
+    "random axes": ({"before": [{**ORIENTATION, "axcodes": "XYZ"}]}, "codes"),
+    "diagonal": ({"before": [{**SPACING, "diagonal": True}]}, "diagonal and scale_extent"),
+    "cubic": ({"before": [step("Resized", spatial_size=[8, 8, 8], mode="bicubic")]}, "bicubic"),
+    "one of two layers": (
+        {
+            "before": [
+                {"_target_": "ScaleIntensityd", "keys": "a"},
+                {"_target_": "ConcatItemsd", "keys": ["a", "b"], "name": "image"},
+            ]
+        },
+        "it changes a alone of a, b",
+    ),
+    "unknown inferer": ({"inferer": {"_target_": "PatchInferer"}}, "PatchInferer: it is not known"),
+    "overlaps": ({"inferer": {**WINDOWS, "overlap": [0.1, 0.2, 0.3]}}, "different overlap"),
+    "weights of windows": (
+        {"inferer": {**WINDOWS, "sigma_scale": 0.3, "mode": "gaussian"}},
+        "sigma",
+    ),
+    "other activation": ({"after": [pred("Activationsd", other="$torch.tanh")]}, "code to run"),
+    "part by part": (
+        {"after": [SIGMOID, HALF, pred("KeepLargestConnectedComponentd")]},
+        "several overlapping channels",
+    ),
+    "small of several": (
+        {"after": [SOFTMAX, ARGMAX, pred("RemoveSmallObjectsd")]},
+        "for a single class only",
+    ),
+    "threshold of a softmax": ({"after": [SOFTMAX, HALF]}, "threshold on a softmax"),
+    "unknown network": ({"network": {"_target_": "HighResNet", "out_channels": 3}}, "HighResNet"),
+}
+
+
+@pytest.mark.parametrize(("changes", "line"), [pytest.param(*v, id=k) for k, v in BLOCKERS.items()])
+def test_what_cannot_be_done_says_why(changes: dict[str, Any], line: str, tmp_path: Path) -> None:
+    described = read(write_bundle(tmp_path / "bundle", **changes)).description
+
+    assert any(line in blocker for blocker in described.blockers)
+    with pytest.raises(ModelError):
+        read(tmp_path / "bundle").load_network()

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import torch
+from tests.models.bundles import ARGMAX, SOFTMAX, UNET, WINDOWS, Step, image, ours, write_bundle
 
 from napari_monai.errors import ModelError, NapariMonaiError
 from napari_monai.models import load_model
 from napari_monai.models.monai_bundle import read, sniff
-from tests.models.bundles import ARGMAX, SOFTMAX, UNET, WINDOWS, Step, image, ours, write_bundle
 
 
 class Evil:
@@ -97,7 +97,11 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
             "preprocessing": {
                 "_target_": "Compose",
                 "transforms": [
-                    {"_target_": "LoadImaged", "keys": "image", "converter": f"$lambda x: {CODE[1:]}"}
+                    {
+                        "_target_": "LoadImaged",
+                        "keys": "image",
+                        "converter": f"$lambda x: {CODE[1:]}",
+                    }
                 ],
             }
         },
@@ -121,7 +125,7 @@ ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "deep": ({"inferer": json.loads("[" * 200 + "]" * 200)}, "nested too deeply"),
     "huge": ({"inferer__roi_size": "$[9**9**9] * 3"}, "grows too large"),
     "files outside": ({"preprocessing": "%../../outside.json#key"}, "outside of the bundle"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("values", "line"), [pytest.param(*v, id=k) for k, v in ATTACKS.items()])

@@ -13,6 +13,8 @@ import nibabel
 import numpy as np
 import pytest
 import torch
+from tests.models.bundles import image, labels_of, monais
+from tests.networks.test_contract import CASES
 
 from napari_monai.errors import ModelError, NapariMonaiError
 from napari_monai.models import (
@@ -29,8 +31,6 @@ from napari_monai.models import (
 from napari_monai.models.monai_bundle import export, read, sniff
 from napari_monai.networks import NETWORKS, build_network, from_monai, network_arguments, to_monai
 from napari_monai.volume import LabelClass
-from tests.models.bundles import image, labels_of, monais
-from tests.networks.test_contract import CASES
 
 UNET = {
     "spatial_dims": 3,
@@ -52,22 +52,22 @@ def model(folder: Path, **changes: Any) -> Model:
     """Return a model of three classes that runs as MONAI's do, with random weights."""
     arguments = changes.pop("arguments", UNET)
     name = changes.pop("network", "unet")
-    values: dict[str, Any] = dict(
-        name="trial",
-        title="A trial",
-        version="1.2",
-        description="For tests.",
-        licence="CC0-1.0",
-        authors=("A. Nybody",),
-        citations=("Nobody et al.",),
-        intended_use="Trying.",
-        network=NetworkSpec(name, network_arguments(name, arguments)),
-        inputs=Inputs(tuple(f"c{i}" for i in range(arguments["in_channels"])), 3, modality="CT"),
-        preprocess=PREPARED,
-        inferer=INFERER,
-        outputs=Outputs("classes", ("background", "liver", "spleen"), ("softmax",)),
-        labels=(LabelClass(1, "liver"), LabelClass(2, "spleen")),
-    )
+    values: dict[str, Any] = {
+        "name": "trial",
+        "title": "A trial",
+        "version": "1.2",
+        "description": "For tests.",
+        "licence": "CC0-1.0",
+        "authors": ("A. Nybody",),
+        "citations": ("Nobody et al.",),
+        "intended_use": "Trying.",
+        "network": NetworkSpec(name, network_arguments(name, arguments)),
+        "inputs": Inputs(tuple(f"c{i}" for i in range(arguments["in_channels"])), 3, modality="CT"),
+        "preprocess": PREPARED,
+        "inferer": INFERER,
+        "outputs": Outputs("classes", ("background", "liver", "spleen"), ("softmax",)),
+        "labels": (LabelClass(1, "liver"), LabelClass(2, "spleen")),
+    }
     torch.manual_seed(0)
     network = build_network(name, arguments)
     return save_model(folder, ModelDescription(**values | changes), network.state_dict())
@@ -80,10 +80,14 @@ SIGMOID = {
 FORMS: dict[str, dict[str, Any]] = {
     "as it is": {},
     "logits home": {
-        "outputs": Outputs("classes", ("background", "liver", "spleen"), ("softmax",), home="logits")
+        "outputs": Outputs(
+            "classes", ("background", "liver", "spleen"), ("softmax",), home="logits"
+        )
     },
     "labels home": {
-        "outputs": Outputs("classes", ("background", "liver", "spleen"), ("softmax",), home="labels")
+        "outputs": Outputs(
+            "classes", ("background", "liver", "spleen"), ("softmax",), home="labels"
+        )
     },
     "numbers of its own": {"labels": (LabelClass(7, "liver"), LabelClass(3, "spleen"))},
     "chosen channels": {
@@ -92,9 +96,7 @@ FORMS: dict[str, dict[str, Any]] = {
     },
     "sigmoids": SIGMOID,
     "regions": {
-        "outputs": Outputs(
-            "classes", ("a", "b"), ("sigmoid",) * 2, select=(2, 0), regions=(4, 1)
-        ),
+        "outputs": Outputs("classes", ("a", "b"), ("sigmoid",) * 2, select=(2, 0), regions=(4, 1)),
         "labels": (LabelClass(1, "b"), LabelClass(4, "a")),
     },
     "the file's axes": {
@@ -126,7 +128,7 @@ FORMS: dict[str, dict[str, Any]] = {
         "inferer": replace(INFERER, window=(32, 16, 16), blend="gaussian", padding="edge")
     },
     "the whole image": {"inferer": replace(INFERER, kind="simple")},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("form", [pytest.param(v, id=k) for k, v in FORMS.items()])
@@ -164,8 +166,16 @@ def test_networks_by_monais_names_and_back(name: str, arguments: dict[str, Any])
         class_name, monais_own = to_monai(name, complete)
     except NapariMonaiError as error:
         assert "MONAI's" in str(error)
-        assert name in {"deeplabv3", "deeplabv3plus", "plain_conv_unet", "residual_encoder_unet",
-                        "fcn", "reseg", "vnet", "basic_unetplusplus"}  # fmt: skip
+        assert name in {
+            "deeplabv3",
+            "deeplabv3plus",
+            "plain_conv_unet",
+            "residual_encoder_unet",
+            "fcn",
+            "reseg",
+            "vnet",
+            "basic_unetplusplus",
+        }
         return
     if name == "dints":
         assert class_name == "DiNTS"  # its topology is a component of a bundle

@@ -106,6 +106,8 @@ def postprocessing_steps(description: ModelDescription, told: Told) -> list[Step
                 f"The operation {operation.name} has no counterpart in MONAI: export the model in "
                 "napari-monai's own format."
             )
+        if operation.name == "remove_small" and len(description.labels) > 1:
+            raise ModelError("MONAI removes the small parts of a single class only.")
         steps.append(_AFTER[operation.name](operation.parameters))
     return [*steps, _save("int32")]
 

@@ -120,7 +120,7 @@ def _plain(value: Any, config: Config) -> Any:
 
 def _stored(value: Stored, config: Config) -> Any:
     path = _inside(config, value.path)
-    found = _read(config.root / path)
+    found = _read(config.root / path, arrays=True)
     for key in value.keys:
         try:
             found = found[key]
@@ -131,10 +131,10 @@ def _stored(value: Stored, config: Config) -> Any:
     return _plain(list(found) if isinstance(found, tuple) else found, config)
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path, *, arrays: bool = False) -> Any:
     """Return what a checkpoint holds; only data is read."""
     try:
-        return read_checkpoint(file.read_bytes(), file)
+        return read_checkpoint(file.read_bytes(), file, arrays=arrays)
     except OSError as error:
         reason = error.strerror or error
         raise ModelError(f"{file} cannot be read ({reason}): get the model again.") from None

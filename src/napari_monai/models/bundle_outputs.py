@@ -281,17 +281,20 @@ def _keep_largest(a: Arguments, state: Postprocessing) -> None:
 
 def _fill_holes(a: Arguments, state: Postprocessing) -> None:
     _need_labels(state)
+    parameters = _labels(a)
     if a.get("connectivity") is not None:
-        raise ModelError("a connectivity of its own is not done.")
-    state.operations.append(Operation("fill_holes", _labels(a)))
+        parameters["connectivity"] = a.get("connectivity")
+    state.operations.append(Operation("fill_holes", parameters))
 
 
 def _remove_small(a: Arguments, state: Postprocessing) -> None:
     _need_labels(state)
     if a.get("by_measure", False) not in (False, "False") or a.get("pixdim") is not None:
         raise ModelError("sizes by measure are not done.")
-    if not a.flag("independent_channels", True):
-        raise ModelError("channels together are not done.")
+    a.get("independent_channels")
+    if state.channels > 2 or (state.channels == 2 and state.decided != "argmax"):
+        # There it takes each class for one object.
+        raise ModelError("it is done for a single class only.")
     parameters: dict[str, Any] = {"min_size": a.get("min_size", 64), "unit": "voxels"}
     parameters["connectivity"] = a.get("connectivity", 1)
     state.operations.append(Operation("remove_small", parameters))

@@ -24,12 +24,18 @@ _SAFE: list[Any] = [
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]
     *(type(np.dtype(name)) for name in ("f2", "f4", "f8", "i4", "i8", "u1", "?")),
 ]
-# The list above holds for the whole process while a file is read.
+# Arrays of those types, whose bytes are copied; arrays of objects are not among them.
+_ARRAYS: list[Any] = [
+    np.ndarray,
+    np._core.multiarray._reconstruct,  # type: ignore[attr-defined]
+    (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),  # type: ignore[attr-defined]
+]
+# The lists above hold for the whole process while a file is read.
 _LOCK = threading.Lock()
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 
 
-def read_checkpoint(content: bytes, file: Path) -> Any:
+def read_checkpoint(content: bytes, file: Path, *, arrays: bool = False) -> Any:
     """Return what a checkpoint holds, its tensors on the CPU.
 
     Parameters
@@ -38,6 +44,8 @@ def read_checkpoint(content: bytes, file: Path) -> Any:
         The bytes of the checkpoint.
     file
         Where they come from, named in errors.
+    arrays
+        Whether it may hold NumPy's arrays of numbers too.
 
     Raises
     ------
@@ -45,8 +53,9 @@ def read_checkpoint(content: bytes, file: Path) -> Any:
         If it holds anything but data, which is then not run, or is damaged.
     """
     _check_archive(content, file)
+    safe = [*_SAFE, *_ARRAYS] if arrays else _SAFE
     try:
-        with _LOCK, warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE):
+        with _LOCK, warnings.catch_warnings(), torch.serialization.safe_globals(safe):
             warnings.simplefilter("ignore")  # of how old the file is
             return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a file made to harm raises whatever it likes

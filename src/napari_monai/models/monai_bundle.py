@@ -133,20 +133,26 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     _slices(pre, windows)
     inputs = _inputs(found, given, pre, dims)
     outputs, labels = _outputs(post, told, channels)
-    return ModelDescription(
+    values: dict[str, Any] = {
         **_identity(metadata, path, config.root),
-        limits=" ".join([*pre.notes, *post.notes]),
-        network=found.network,
-        weights=found.weights,
-        inputs=inputs,
-        preprocess=tuple(pre.operations) if not pre.blockers else (),
-        inferer=_inferer(windows, pre, given, inputs),
-        outputs=outputs,
-        labels=labels,
-        postprocess=tuple(post.operations) if not post.blockers else (),
-        trust="native_code" if found.scripted else "data_only",
-        blockers=tuple(dict.fromkeys(blockers)),
-    )
+        "limits": " ".join([*pre.notes, *post.notes]),
+        "network": found.network,
+        "weights": found.weights,
+        "inputs": inputs,
+        "inferer": _inferer(windows, pre, given, inputs),
+        "outputs": outputs,
+        "labels": labels,
+        "trust": "native_code" if found.scripted else "data_only",
+    }
+    steps = {
+        "preprocess": () if pre.blockers else tuple(pre.operations),
+        "postprocess": () if post.blockers else tuple(post.operations),
+    }
+    told = tuple(dict.fromkeys(blockers))
+    try:
+        return ModelDescription(**values, **steps, blockers=told)
+    except ModelError as error:  # numbers that no operation takes
+        return ModelDescription(**values, blockers=(str(error), *told))
 
 
 def _part(config: Config, name: str, blockers: list[str]) -> Any:
