@@ -12,7 +12,8 @@ import pytest
 
 from napari_monai.errors import ModelError
 from napari_monai.models.bundle_config import Config, read_config_file
-from napari_monai.models.bundle_expressions import Component, Function, Stored, Symbol, evaluate
+from napari_monai.models.bundle_expressions import evaluate
+from napari_monai.models.bundle_values import Component, Function, Stored, Symbol
 
 
 def config(folder: Path, *values: dict[str, Any] | str) -> Config:

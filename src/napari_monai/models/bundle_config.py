@@ -17,18 +17,22 @@ from typing import Any
 import yaml
 
 from ..errors import ModelError
-from .bundle_expressions import Component, evaluate, size
+from .bundle_expressions import evaluate, size
+from .bundle_values import Component
 
 _LARGEST_FILE = 8 * 2**20
 _DEEPEST = 60
 _MOST_VALUES = 300_000
 SUFFIXES = (".json", ".yaml", ".yml")
+# Files of every bundle, in its folder "configs": what it is, and how it runs.
+METADATA = "metadata.json"
+CONFIG = "inference"
 _RELATIVE = re.compile(r"[@%](?:::)+")
 _FILE = re.compile(r"^(.*?\.(?:json|yaml|yml))(?:::(.*))?$", re.IGNORECASE)
 _SKIPPED = ("_target_", "_desc_", "_disabled_", "_mode_", "_requires_")
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML is untyped
     """YAML of plain values, without the merges that multiply what they merge."""
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:

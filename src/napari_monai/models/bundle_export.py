@@ -36,25 +36,8 @@ _SCHEMA = (
 _LICENCE_FILES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "license.txt")
 
 
-def write(model: Model, target: Path, *, fold: int | None = None) -> Path:
-    """Write a model as a MONAI bundle and return where it is.
-
-    Parameters
-    ----------
-    model
-        The model; its network has to be one of MONAI's.
-    target
-        Folder to make, or to replace; or a file that ends in ``.zip``.
-    fold
-        Which network of an ensemble: a bundle holds one.
-
-    Raises
-    ------
-    ModelError
-        If the network is none of MONAI's, or an operation is one that MONAI does not have.
-    WriteError
-        If the target cannot be written.
-    """
+def write(model: Model, target: Path, fold: int | None = None) -> Path:
+    """Write a model as a bundle; see `napari_monai.models.monai_bundle.export`."""
     if model.folds > 1 and fold is None:
         raise ModelError(
             f"{model.name} is an ensemble of {model.folds} networks, a MONAI bundle holds one: "

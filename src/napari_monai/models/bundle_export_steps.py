@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import ModelError
 from ..grid import DISPLAY, millimetres, unit_name
-from .bundle_outputs import highest_above
+from .bundle_lambdas import highest_above
 from .description import ModelDescription
 
 Step = dict[str, Any]

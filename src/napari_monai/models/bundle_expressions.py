@@ -14,10 +14,10 @@ import operator
 import posixpath
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import ModelError
+from .bundle_values import Component, Function, Stored, Symbol
 
 _MOST_STEPS = 200_000
 _MOST_ITEMS = 100_000
@@ -53,55 +53,6 @@ _TYPE = re.compile(
 _COMMON_KEYS = {"IMAGE": "image", "LABEL": "label", "PRED": "pred", "LOSS": "loss"}
 _COMMON = re.compile(r"(?:monai\.utils\.(?:enums\.)?)?CommonKeys\.(\w+)")
 _PARTS = re.compile(r"monai\.(?:networks\.nets|transforms|inferers)\.(?:\w+\.)*\w+")
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """A name that stands for something that is no plain value: ``torch.float32``."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A value in a file of tensors, which the expression would load: the way to it by keys."""
-
-    path: str
-    keys: tuple[str | int, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class Function:
-    """A ``lambda``; its tree may be compared with known ones, it never runs."""
-
-    node: ast.Lambda
-    text: str
-
-
-@dataclass(frozen=True, eq=False)
-class Component:
-    """Something that a bundle would build: a class by name, and its arguments, read on demand."""
-
-    target: str
-    keys: tuple[str, ...]
-    read: Callable[[str], Any] = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """The last part of the class's dotted name."""
-        return self.target.rpartition(".")[2]
-
-    @property
-    def own_code(self) -> bool:
-        """Whether the class is none of MONAI's, but comes from elsewhere."""
-        return "." in self.target and not self.target.startswith("monai.")
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of an argument.
-
-        Raises ModelError where that would take code to find out.
-        """
-        return self.read(key) if key in self.keys else default
 
 
 def size(value: Any, most: int = _MOST_ITEMS) -> int:
@@ -343,7 +294,7 @@ class _Walk:
             path = self.value(node.args[0])
             if isinstance(path, str):
                 return Stored(path)
-        if name in _FUNCTIONS and not node.keywords:
+        if name is not None and name in _FUNCTIONS and not node.keywords:
             return self._apply(_FUNCTIONS[name], [self.value(arg) for arg in node.args])
         if isinstance(node.func, ast.Attribute) and node.func.attr in ("to", "cuda", "cpu", "eval"):
             # A network is moved about: which one it is stays the same.
@@ -400,7 +351,8 @@ def _round(value: Any, digits: Any = None) -> Any:
 def _join(*parts: Any) -> str:
     if not all(isinstance(part, str) for part in parts):
         raise TypeError("os.path.join is of texts")
-    return posixpath.join(*parts)
+    joined: str = posixpath.join(*parts)
+    return joined
 
 
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {

@@ -11,7 +11,7 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from .bundle_expressions import Component
+from .bundle_values import Component
 
 Known = Literal["join", "lowest_wins"]
 

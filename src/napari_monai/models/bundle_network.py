@@ -13,9 +13,9 @@ import torch
 
 from ..errors import ModelError, NetworkError
 from ..networks import from_monai
-from .archive import file_sha256
+from .archive import file_sha256, member_names
 from .bundle_config import Config
-from .bundle_expressions import Component, Stored, Symbol
+from .bundle_values import Component, Stored, Symbol
 from .checkpoints import read_checkpoint
 from .parts import NetworkSpec, WeightsFile
 
@@ -70,8 +70,6 @@ def _script(config: Config, path: str) -> Found:
 
 def _is_script(file: Path) -> bool:
     """Whether a file is an archive with code in it, as TorchScript has."""
-    from .archive import member_names
-
     return any(name.endswith("/constants.pkl") for name in member_names(file))
 
 

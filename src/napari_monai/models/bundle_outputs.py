@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,16 @@ from typing import Any, Literal
 
 from ..errors import ModelError
 from ..preprocess import Operation
-from .bundle_expressions import Component, Function
+from .bundle_arguments import Arguments, flattened, key_list, label
 from .bundle_known import known_code
-from .bundle_transforms import Arguments, flattened, key_list, label
+from .bundle_lambdas import (
+    chosen_channels,
+    drops_background,
+    nested_where,
+    parameter,
+    threshold_of_highest,
+)
+from .bundle_values import Component, Function
 
 _NOTHING = {
     "DeleteItemsd", "EnsureTyped", "FromMetaTensord", "Identityd", "SaveImaged", "SelectItemsd",
@@ -305,20 +311,20 @@ def _lambda(a: Arguments, state: Postprocessing) -> None:
     a.asked |= {"inv_func", "overwrite"}
     if not isinstance(function, Function):
         raise ModelError("its func is no expression that is known.")
-    name, body = _parameter(function), function.node.body
-    if state.one_hot and _drops_background(body, name):
+    name, body = parameter(function), function.node.body
+    if state.one_hot and drops_background(body, name):
         state.one_hot = False
         return
-    if not state.decided and not state.activation and _chosen(body, name):
-        state.select = _chosen(body, name)
+    if not state.decided and not state.activation and chosen_channels(body, name):
+        state.select = chosen_channels(body, name)
         return
-    highest = _highest_above(body, name)
+    highest = threshold_of_highest(body, name)
     if highest is not None and state.activation == "sigmoid" and not state.decided:
         state.decided = "highest"
         if highest != 0.5:
             state.operations.append(Operation("threshold", {"value": highest}))
         return
-    written = _nested_where(body, name)
+    written = nested_where(body, name)
     if written is None or state.decided != "threshold":
         raise ModelError("its func is code that is not known.")
     # The innermost choice is the weakest: later channels write over earlier ones.
@@ -332,78 +338,6 @@ def _lambda(a: Arguments, state: Postprocessing) -> None:
 def _lowest_wins(state: Postprocessing) -> None:
     """Give each voxel the lowest of its classes: that which is written last."""
     state.select = state.regions = tuple(range(state.channels - 1, 0, -1))
-
-
-def _parameter(function: Function) -> str:
-    arguments = function.node.args
-    plain = len(arguments.args) == 1 and not (
-        arguments.posonlyargs or arguments.kwonlyargs or arguments.vararg or arguments.kwarg
-    )
-    return arguments.args[0].arg if plain else ""
-
-
-def _drops_background(body: ast.expr, name: str) -> bool:
-    """Whether it is ``x[1:]``."""
-    return ast.unparse(body) == f"{name}[1:]"
-
-
-def _chosen(body: ast.expr, name: str) -> tuple[int, ...]:
-    """Return the channels of ``x[[2, 0]]``."""
-    if not (isinstance(body, ast.Subscript) and isinstance(body.slice, ast.List)):
-        return ()
-    channels = tuple(getattr(item, "value", None) for item in body.slice.elts)
-    wanted = f"{name}[{list(channels)}]"
-    plain = bool(name) and ast.unparse(body) == wanted
-    return channels if plain and all(type(c) is int for c in channels) else ()
-
-
-def highest_above(threshold: float) -> str:
-    """Return the expression of the most probable channel above a threshold, or 0."""
-    return (
-        f"lambda x: torch.where(x.max(0, keepdim=True)[0] >= {threshold!r}, "
-        "x.argmax(0, keepdim=True) + 1, 0)"
-    )
-
-
-def _highest_above(body: ast.expr, name: str) -> float | None:
-    """Return the threshold of the expression of `highest_above`."""
-    try:
-        threshold = body.args[0].comparators[0].value  # type: ignore[attr-defined]
-    except (AttributeError, IndexError):
-        return None
-    text = f"lambda {name}: {ast.unparse(body)}"
-    return threshold if type(threshold) is float and text == highest_above(threshold) else None
-
-
-def _nested_where(body: ast.expr, name: str) -> list[tuple[int, int]] | None:
-    """Return (channel, number) of ``torch.where(x[[c]] > 0, n, torch.where(...))``, outer first."""
-    pairs: list[tuple[int, int]] = []
-    while not (isinstance(body, ast.Constant) and body.value == 0):
-        if not (
-            isinstance(body, ast.Call)
-            and ast.unparse(body.func) == "torch.where"
-            and len(body.args) == 3
-            and not body.keywords
-        ):
-            return None
-        test, number, body = body.args
-        channel = _positive_channel(test, name)
-        if channel is None or not (isinstance(number, ast.Constant) and type(number.value) is int):
-            return None
-        pairs.append((channel, number.value))
-    return pairs or None
-
-
-def _positive_channel(test: ast.expr, name: str) -> int | None:
-    """Return c of ``x[[c]] > 0``."""
-    if not (isinstance(test, ast.Compare) and isinstance(test.left, ast.Subscript)):
-        return None
-    index = test.left.slice
-    item = index.elts[0] if isinstance(index, ast.List) and len(index.elts) == 1 else None
-    if not (isinstance(item, ast.Constant) and type(item.value) is int):
-        return None
-    wanted = f"{name}[[{item.value}]] > 0"
-    return item.value if name and ast.unparse(test) == wanted else None
 
 
 def _renumber(a: Arguments, state: Postprocessing) -> None:

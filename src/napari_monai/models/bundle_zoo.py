@@ -162,7 +162,7 @@ def _look_up(
             f"No bundle named {name!r} in the model zoo. {did_you_mean(name, entries)}"
         )
     versions = entries[name]
-    wanted = version or next(reversed(versions))
+    wanted = version or list(versions)[-1]
     if wanted not in versions:
         known = ", ".join(list(versions)[-5:])
         raise ModelNotFoundError(f"{name} has no version {wanted}. The latest are {known}.")
