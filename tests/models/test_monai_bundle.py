@@ -151,8 +151,8 @@ CASES: dict[str, dict[str, Any]] = {
         "after": PROBABILITIES_HOME,
     },
     "resize of one axis by area": {
-        "before": [step("Resized", spatial_size=[7, -1, -1], mode="area"), RANGE],
-        "after": [SOFTMAX, ARGMAX, {**HOME, "nearest_interp": True}],
+        "before": [step("Resized", spatial_size=[16, -1, -1], mode="area"), RANGE],
+        "after": PROBABILITIES_HOME,
     },
     "crop to the foreground": {
         "before": [RANGE, step("CropForegroundd", source_key="image", mode=["minimum"])],

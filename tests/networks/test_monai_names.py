@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from typing import Any
 
 import monai.networks.nets
+import numpy as np
 import pytest
 import torch
+from monai.networks.nets import dints
 from monai.utils import UpsampleMode
 
 from napari_monai.errors import NetworkError
@@ -154,7 +158,7 @@ def test_arguments_of_earlier_releases_and_without_effect(
     ("cls", "given", "message"),
     [
         ("HoVerNet", {}, "MONAI's HoVerNet cannot be used: it gives three maps"),
-        ("DiNTS", {}, "MONAI's DiNTS cannot be used: its layers stand in a checkpoint"),
+        ("DiNTS", {}, "MONAI's DiNTS needs dints_space"),
         ("SegResNett", {}, r"No network of the table is MONAI's SegResNett\. Did you mean 'SegRes"),
         ("subprocess.call", {}, r"No network of the table is MONAI's call\."),
         ("SegResNet", {"use_conv_final": False}, "with this use_conv_final .*: without it"),
@@ -178,3 +182,29 @@ def test_what_the_table_does_not_have_is_refused_with_its_reason(
     with pytest.raises(NetworkError, match=message) as caught:
         from_monai(cls, given)
     assert "\n" not in str(caught.value)
+
+
+def test_a_dints_takes_its_topology_as_plain_values() -> None:
+    edges, operations = [[1, 1, 0, 1], [1, 0, 1, 1]], [[1, 0, 2, 4], [3, 1, 1, 0]]
+    nodes = [[1, 1], [1, 1], [1, 0]]
+    space = {
+        "channel_mul": 0.125,
+        "num_blocks": 2,
+        "num_depths": 2,
+        "arch_code": [edges, operations],
+    }
+    given = {"dints_space": space, "in_channels": 1, "num_classes": 3, "node_a": nodes}
+    name, arguments = from_monai("DiNTS", given)
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        topology = dints.TopologyInstance(
+            **{**space, "arch_code": [np.array(edges), np.array(operations)]}
+        )
+        monais = dints.DiNTS(topology, 1, 3, node_a=torch.tensor(nodes)).eval()
+    ours = build_network(name, arguments).eval()
+    ours.load_state_dict(monais.state_dict())
+    x = torch.rand(1, 1, 16, 16, 16)
+
+    assert torch.equal(ours(x), monais(x))
+    with pytest.raises(NetworkError, match="arch_code as two lists"):
+        from_monai("DiNTS", {**given, "dints_space": {}})

@@ -116,7 +116,7 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     outputs, labels = _outputs(post, told, channels)
     values: dict[str, Any] = {
         **_identity(metadata, path, config.root),
-        "limits": " ".join([*pre.notes, *post.notes]),
+        "limits": " ".join(post.notes),
         "network": found.network,
         "weights": found.weights,
         "inputs": inputs,

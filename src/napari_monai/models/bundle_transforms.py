@@ -49,7 +49,6 @@ class Preprocessing:
     sources: tuple[str, ...] = ("image",)
     operations: list[Operation] = field(default_factory=list)
     blockers: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
     oriented: bool = False
     colour: bool = False
     joined: bool = True
@@ -216,8 +215,6 @@ def _resize(a: Arguments, state: Preprocessing) -> None:
     ours = "linear" if mode in _LINEAR else mode
     if ours not in ("area", "linear", "nearest") or a.flag("align_corners"):
         raise ModelError(f"mode {mode!r} is not done: area, bilinear and nearest are.")
-    if ours == "area":
-        state.notes.append("Probabilities go home linearly; MONAI's own run would by area.")
     state.by_file_axes()
     size = [int(n) if n > 0 else None for n in a.numbers("spatial_size", state.spatial_dims)]
     state.resampled = True
