@@ -16,7 +16,7 @@ import torch
 from tests.models.bundles import image, labels_of, monais
 from tests.networks.test_contract import CASES
 
-from napari_monai.errors import ModelError, NapariMonaiError
+from napari_monai.errors import ModelError, NapariMonaiError, WriteError
 from napari_monai.models import (
     Inferer,
     Inputs,
@@ -209,6 +209,13 @@ def test_a_zip_holds_the_same(tmp_path: Path) -> None:
     assert again.origin == "monai_bundle"
     assert again.name == "packed"
     assert np.array_equal(labels_of(again, file), labels_of(first, file))
+
+
+def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+
+    with pytest.raises(WriteError, match="exists already"):
+        export(model(tmp_path / "model"), tmp_path / "mine")
 
 
 def test_what_is_told_of_the_model(tmp_path: Path) -> None:

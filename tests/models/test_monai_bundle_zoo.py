@@ -172,6 +172,17 @@ def test_what_was_there_stays_when_a_download_fails(server: Server, tmp_path: Pa
     assert left(tmp_path) == ["spleen"]
 
 
+def test_what_is_no_bundle_is_not_replaced(server: Server, tmp_path: Path) -> None:
+    index = server.serve("spleen", "1.0", bundle())
+    (tmp_path / "spleen").mkdir()
+    (tmp_path / "spleen" / "mine.txt").write_text("mine")
+
+    with pytest.raises(WriteError, match="exists and is no bundle"):
+        download("spleen", tmp_path, index=index)
+
+    assert (tmp_path / "spleen" / "mine.txt").read_text() == "mine"
+
+
 class CancelError(Exception):
     pass
 

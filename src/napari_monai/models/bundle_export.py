@@ -43,6 +43,8 @@ def write(model: Model, target: Path, fold: int | None = None) -> Path:
             f"{model.name} is an ensemble of {model.folds} networks, a MONAI bundle holds one: "
             "choose a fold."
         )
+    if target.exists():
+        raise WriteError(f"{target} exists already: choose another name.")
     told = Told()
     config = _config(model.description, told)
     files = {
@@ -76,8 +78,6 @@ def _write(target: Path, files: Mapping[str, str], tensors: Mapping[str, torch.T
             _pack(folder, stage / "packed.zip")
             os.replace(stage / "packed.zip", target)
             return
-        if target.exists():
-            os.replace(target, stage / "old")
         os.replace(folder, target)
     finally:
         shutil.rmtree(stage, ignore_errors=True)

@@ -122,8 +122,12 @@ def _move(folder: Path, final: Path) -> Path:
     old = folder.parent / f".old-{uuid.uuid4().hex}"
     try:
         if final.exists():
+            if not (final / "configs" / "metadata.json").is_file():
+                raise WriteError(f"{final} exists and is no bundle: choose another folder.")
             os.replace(final, old)
         os.replace(folder, final)
+    except WriteError:
+        raise
     except OSError as error:
         reason = error.strerror or error
         raise WriteError(f"{final} cannot be written ({reason}): choose another folder.") from None

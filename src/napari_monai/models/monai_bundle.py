@@ -62,7 +62,7 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     model
         The model; its network has to be one of MONAI's.
     target
-        Folder to make, or a file that ends in ``.zip``.
+        Folder to make, or a file that ends in ``.zip``; it must not exist yet.
     fold
         Which network of an ensemble: a bundle holds one.
 
@@ -71,7 +71,7 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     ModelError
         If the network is none of MONAI's, or an operation is one that MONAI does not have.
     WriteError
-        If the target cannot be written.
+        If the target exists or cannot be written.
     """
     from .bundle_export import write
 
