@@ -201,7 +201,9 @@ def _orientation(p: Parameters, d: ModelDescription, told: Told) -> list[Step]:
 def _transpose(p: Parameters, d: ModelDescription, told: Told) -> list[Step]:
     axes = list(p["axes"])
     if d.inputs.spatial_dims == 2:
-        axes = [1, 0] if axes == [0, 1] else [0, 1]  # of (x, y)
+        axes = [1, 0] if axes[-2] < axes[-1] else [0, 1]  # of (x, y)
+    elif p.get("stored"):
+        axes = [2 - a for a in axes]  # MONAI begins with the fastest
     plain = axes == list(range(len(axes)))
     return [] if plain else [_step("Transposed", indices=[0, *(a + 1 for a in axes)])]
 

@@ -187,7 +187,8 @@ def _slices(pre: Preprocessing, windows: Windows) -> None:
         return
     axes = [axis, *(a for a in range(3) if a != axis)]
     if pre.from_file:
-        pre.operations[0] = Operation("transpose", {"axes": axes})
+        stored = [2 - a for a in axes]
+        pre.operations[0] = Operation("transpose", {"axes": stored, "stored": True})
     elif axis:
         pre.add("transpose", axes=axes)
 

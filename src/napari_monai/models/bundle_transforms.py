@@ -66,8 +66,9 @@ class Preprocessing:
     def by_file_axes(self) -> None:
         """Take the axes in MONAI's order, fastest first, unless that has been decided."""
         if not self.oriented:
-            axes = [0, 1, 2] if self.spatial_dims == 3 else [1, 0]  # pictures are (x, y)
-            self.operations.insert(0, Operation("transpose", {"axes": axes}))
+            # Of the stored axes, slowest first; a picture is the one slice along the first.
+            axes = [2, 1, 0] if self.spatial_dims == 3 else [0, 2, 1]
+            self.operations.insert(0, Operation("transpose", {"axes": axes, "stored": True}))
             self.oriented = self.from_file = True
 
 
@@ -339,8 +340,9 @@ def _transpose(a: Arguments, state: Preprocessing) -> None:
     indices = a.get("indices")
     if state.spatial_dims == 2 and indices == [0, 2, 1] and not state.spatial:
         state.by_file_axes()
-        first = state.operations[0].parameters["axes"]
-        state.operations[0] = Operation("transpose", {"axes": first[::-1]})
+        slices, *first = state.operations[0].parameters["axes"]
+        axes = [slices, *first[::-1]]
+        state.operations[0] = Operation("transpose", {"axes": axes, "stored": True})
         return
     if state.spatial_dims != 3 or not isinstance(indices, list) or sorted(indices) != [0, 1, 2, 3]:
         raise ModelError(f"indices {indices!r} are no order of the axes of a volume.")
