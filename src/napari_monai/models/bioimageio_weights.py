@@ -1,0 +1,150 @@
+"""Which of a BioImage.IO model's weights run here: ONNX, a known network, or TorchScript."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import ModelError, NetworkError
+from ..networks import from_monai
+from .archive import file_sha256
+from .onnx_graph import read_graph
+from .parts import NetworkSpec, WeightsFile
+from .state_fit import read_tensors
+
+# In the order of trial; what runs no code comes first.
+_READABLE = ("onnx", "pytorch_state_dict", "torchscript")
+_NO = {
+    "keras_hdf5": "Keras",
+    "keras_v3": "Keras",
+    "tensorflow_js": "TensorFlow.js",
+    "tensorflow_saved_model_bundle": "TensorFlow",
+}
+_MONAI = "monai.networks.nets"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The weights that are taken, and how the network in them is to be understood.
+
+    Attributes
+    ----------
+    network, weights
+        As in a description; no weights where none can be taken.
+    trust
+        Whether code runs.
+    finished
+        Whether the graph itself ends with a sigmoid or softmax; None if that is not known.
+    fixed
+        Whether the graph takes images of one size only.
+    refused
+        Why nothing can be taken, one line for each kind of weights.
+    """
+
+    network: NetworkSpec
+    weights: tuple[WeightsFile, ...] = ()
+    trust: Literal["data_only", "native_code", "python_code"] = "data_only"
+    finished: bool | None = None
+    sides: tuple[int | None, ...] = ()
+    refused: tuple[str, ...] = ()
+
+
+class _NotThisOneError(Exception):
+    """Weights that cannot be taken; says why."""
+
+
+def choose(weights: Any, folder: Path) -> Chosen:
+    """Return the weights to take of those that a description offers; runs nothing of them."""
+    refused: list[str] = []
+    for kind in _READABLE:
+        entry = getattr(weights, kind, None)
+        if entry is None:
+            continue
+        try:
+            return _TAKERS[kind](entry, folder)
+        except _NotThisOneError as error:
+            refused.append(str(error))
+    others = sorted({title for kind, title in _NO.items() if getattr(weights, kind, None)})
+    if others:
+        refused.append(
+            f"Its {' and '.join(others)} weights do not run here: ask its authors for ONNX."
+        )
+    kind = next((k for k in (*_READABLE, *_NO) if getattr(weights, k, None) is not None), "none")
+    return Chosen(NetworkSpec(kind, {}), refused=tuple(refused))
+
+
+def _onnx(entry: Any, folder: Path) -> Chosen:
+    path, sha256 = _file(entry, folder, "ONNX")
+    try:
+        graph = read_graph(folder / path)
+    except ModelError as error:
+        raise _NotThisOneError(str(error)) from None
+    if len(graph.inputs) != 1:
+        raise _NotThisOneError(f"Its network takes {len(graph.inputs)} images at once.")
+    return Chosen(
+        NetworkSpec("onnx", {}, source="onnx"),
+        (WeightsFile(path, sha256, loader="onnx"),),
+        finished=True if graph.last in ("Sigmoid", "Softmax") else None,
+        sides=graph.inputs[0].shape or (),
+    )
+
+
+def _state_dict(entry: Any, folder: Path) -> Chosen:
+    architecture = entry.architecture
+    module = str(getattr(architecture, "import_from", ""))
+    if module != _MONAI and not module.startswith(f"{_MONAI}."):
+        source = local_path(getattr(architecture, "source", None)) or module or "code"
+        raise _NotThisOneError(f"Its network is Python code ({source}), which is not run.")
+    path, sha256 = _file(entry, folder, "PyTorch")
+    try:
+        name, arguments = from_monai(str(architecture.callable), dict(architecture.kwargs))
+        found = read_tensors(folder / path)
+    except (ModelError, NetworkError) as error:
+        raise _NotThisOneError(f"Its network {architecture.callable} is not known: {error}") from None
+    return Chosen(
+        NetworkSpec(name, arguments),
+        (WeightsFile(path, sha256, loader=found.loader, key=found.key),),
+        finished=False,
+    )
+
+
+def _torchscript(entry: Any, folder: Path) -> Chosen:
+    path, sha256 = _file(entry, folder, "TorchScript")
+    return Chosen(
+        NetworkSpec("torchscript", {}, source="torchscript"),
+        (WeightsFile(path, sha256, loader="torchscript"),),
+        trust="native_code",
+    )
+
+
+_TAKERS = {"onnx": _onnx, "pytorch_state_dict": _state_dict, "torchscript": _torchscript}
+
+
+def _file(entry: Any, folder: Path, title: str) -> tuple[str, str]:
+    """Return the relative path and the SHA-256 of a file of weights."""
+    path = local_path(entry.source)
+    if path is None:
+        raise _NotThisOneError(
+            f"Its {title} weights are not in its folder but at {entry.source}: download the "
+            "model as a zip."
+        )
+    if not inside(folder, path):
+        raise _NotThisOneError(f"Its {title} weights {path} lie outside of its folder.")
+    if not (folder / path).is_file():
+        raise _NotThisOneError(f"Its {title} weights {path} are missing: download the model as a zip.")
+    return path, str(entry.sha256) if entry.sha256 else file_sha256(folder / path)
+
+
+def inside(folder: Path, path: str) -> bool:
+    """Whether a relative path stays in a folder, links followed."""
+    place = (folder / path).resolve()
+    return ".." not in Path(path).parts and place.is_relative_to(folder.resolve())
+
+
+def local_path(source: Any) -> str | None:
+    """Return a source as a path, relative where it is one; None for one in the net."""
+    if source is None:
+        return None
+    text = str(getattr(source, "path", source) if not isinstance(source, str) else source)
+    return None if "://" in text else text

@@ -1,0 +1,130 @@
+"""TorchScript archives run and written; running them runs their code.
+
+Only `napari_monai.models.trust` says whether that may be.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import ModelError, WriteError
+from . import trust
+from .adapt import Adapted, GraphArguments
+from .compare import check_same, examples
+from .description import ModelDescription
+from .parts import NetworkSpec
+from .store import Model
+from .torchscript import DESCRIPTION, NETWORK
+from .weights import checked_content
+
+
+def load_network(
+    model: Model, device: str | torch.device = "cpu", *, fold: int = 0
+) -> torch.nn.Module:
+    """Return the network of a model whose weights are a TorchScript archive.
+
+    Raises
+    ------
+    TrustError
+        Without the user's consent for this very file, whatever its description says of trust.
+    ModelError
+        If the file is not the one that the description names, or torch does not take it.
+    """
+    description = dataclasses.replace(model.description, trust="native_code")
+    trust.require(dataclasses.replace(model, description=description))
+    content = checked_content(model, fold)
+    try:
+        graph = _loaded(content)
+    except (RuntimeError, ValueError) as error:
+        file = model.folder / description.weights[fold].path
+        raise ModelError(f"torch does not take {file}: {_line(error)}") from None
+    made = Adapted(
+        graph,
+        GraphArguments.read(description.network.arguments),
+        spatial_dims=description.inputs.spatial_dims,
+        activation=description.outputs.activation,
+    )
+    return made.float().eval().to(device)
+
+
+def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
+    """Write a model as a TorchScript archive that describes itself, and return its path.
+
+    The network is scripted where torch can, which keeps what depends on the image, and traced
+    at its window otherwise. The archive is run and compared with the network before it is kept.
+
+    Raises ModelError where neither works or the outputs differ, WriteError if the file cannot be
+    written.
+    """
+    path = target if target.suffix in (".pt", ".ts") else target.with_suffix(".pt")
+    description = model.description
+    if fold is None and model.folds > 1:
+        raise ModelError(f"{model.name} has {model.folds} networks: choose one by fold=0 and on.")
+    network = model.load_networks()[fold or 0]
+    content = archive(network, description)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
+            made = Path(folder) / path.name
+            made.write_bytes(content)
+            os.replace(made, path)
+    except OSError as error:
+        raise WriteError(f"{path} cannot be written ({error.strerror or error}).") from None
+    return path
+
+
+def archive(network: torch.nn.Module, description: ModelDescription) -> bytes:
+    """Return a network as a TorchScript archive that describes itself.
+
+    Raises ModelError where torch can neither script nor trace it.
+    """
+    reason = ""
+    for images, free in examples(description):
+        for make in (_scripted, _traced):
+            try:
+                content = _saved(make(network, images[0]), description, fixed=not free)
+                check_same(network, _loaded(content), images)
+            except Exception as error:  # torch's compiler has an error for each of its stages
+                reason = _line(error)
+            else:
+                return content
+    raise ModelError(f"{description.name} cannot be written as TorchScript: {reason}")
+
+
+def _scripted(network: torch.nn.Module, _image: torch.Tensor) -> Any:
+    return torch.jit.script(network)
+
+
+def _traced(network: torch.nn.Module, image: torch.Tensor) -> Any:
+    with torch.no_grad():
+        return torch.jit.trace(network, image, check_trace=False)
+
+
+def _saved(graph: Any, description: ModelDescription, *, fixed: bool) -> bytes:
+    described = dataclasses.replace(
+        description,
+        network=NetworkSpec(NETWORK, {}, source=NETWORK),
+        weights=(),
+        inputs=dataclasses.replace(description.inputs, fixed_size=fixed),
+        trust="native_code",
+    )
+    content = io.BytesIO()
+    torch.jit.save(graph, content, _extra_files={DESCRIPTION: json.dumps(described.to_json())})
+    return content.getvalue()
+
+
+def _loaded(content: bytes) -> Any:
+    return torch.jit.load(io.BytesIO(content), map_location="cpu")
+
+
+def _line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]
