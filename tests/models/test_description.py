@@ -194,7 +194,7 @@ def test_other_texts_are_refused(text, message):
     [
         pytest.param("network.name", "unet", "the name 'torchscript'", id="source-name"),
         pytest.param("network.source", "tabel", "Did you mean 'table'?", id="source"),
-        pytest.param("network.arguments", {"a": 1}, "no arguments", id="source-arguments"),
+        pytest.param("network.arguments", {"a": 1}, "unknown key 'a'", id="source-arguments"),
         pytest.param("weights.0.loader", "torch", "the loader torchscript", id="loader"),
         pytest.param("weights.0.key", "a", "key is for the loader torch", id="key"),
         pytest.param("weights.0.prefix", "a", "prefix is for tensors", id="prefix"),

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import importlib
 import re
+import warnings
 import zipfile
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from ..errors import ModelError
 from .archive import unpacked
+from .formats import need
 from .store import Model
 
-CURE = 'pip install "napari-monai[bioimageio]"'
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml", "rdf.yml", "bioimageio.yml", "model.yaml")
 # Descriptions are some kilobytes of text.
 _MOST_TEXT = 2**20
@@ -65,17 +65,9 @@ def export(model: Model, target: Path, **options: Any) -> Path:
     return export_package(model, target, **options)
 
 
-def spec() -> ModuleType:
-    """Return bioimageio.spec; raises ModelError with the cure where it is not installed."""
-    try:
-        return importlib.import_module("bioimageio.spec")
-    except ImportError as error:
-        raise ModelError(f"BioImage.IO models need bioimageio.spec ({error}): {CURE}") from None
-
-
 def _loaded(file: Path) -> Any:
     """Return the description as a ``ModelDescr`` of the newest format."""
-    library = spec()
+    library = need("bioimageio.spec", "bioimageio")
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -86,7 +78,9 @@ def _loaded(file: Path) -> Any:
         raise ModelError(f"{file} takes the output of another model, which is not known here.")
     importlib.import_module("loguru").logger.disable("bioimageio")
     try:
-        found = library.load_description(file, format_version="latest", perform_io_checks=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what its upgrade had to guess
+            found = library.load_description(file, format_version="latest", perform_io_checks=False)
     except Exception as error:  # whatever the YAML reader and the upgrade make of broken text
         raise ModelError(f"{file} is damaged: {_line(str(error))}") from None
     if isinstance(found, library.InvalidDescr):

@@ -72,7 +72,9 @@ def read_axes(taken: Any, given: Any) -> Axes:
     sides = {_letter(axis): axis for axis in taken.axes}
     spatial = [axis for axis in "zyx" if axis in sides and sides[axis].size != 1]
     if "".join(spatial) not in ("yx", "zyx"):
-        raise UnfittingError(f"its input has the axes {', '.join(sides)}: 2D or 3D images are needed")
+        raise UnfittingError(
+            f"its input has the axes {', '.join(sides)}: 2D or 3D images are needed"
+        )
     for letter in "ti":
         if letter in sides and sides[letter].size != 1:
             raise UnfittingError(f"it takes several images at once, along axis {sides[letter].id}")

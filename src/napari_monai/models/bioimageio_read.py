@@ -210,7 +210,9 @@ def _class_names(axes: Axes, *, softmax: bool) -> tuple[str, ...]:
     names = [name.lower() if name.lower() == "background" else name for name in axes.classes]
     if softmax and "background" not in names:
         if not all(_NAMELESS.fullmatch(name) for name in names) or len(names) < 2:
-            raise UnfittingError(f"its channels exclude each other, but none of {names} is background")
+            raise UnfittingError(
+                f"its channels exclude each other, but none of {names} is background"
+            )
         names[0] = "background"
     if len(names) == 1 and (_NAMELESS.fullmatch(names[0]) or names[0].startswith("prob")):
         names = ["foreground"]

@@ -101,7 +101,9 @@ def _state_dict(entry: Any, folder: Path) -> Chosen:
         name, arguments = from_monai(str(architecture.callable), dict(architecture.kwargs))
         found = read_tensors(folder / path)
     except (ModelError, NetworkError) as error:
-        raise _NotThisOneError(f"Its network {architecture.callable} is not known: {error}") from None
+        raise _NotThisOneError(
+            f"Its network {architecture.callable} is not known: {error}"
+        ) from None
     return Chosen(
         NetworkSpec(name, arguments),
         (WeightsFile(path, sha256, loader=found.loader, key=found.key),),
@@ -132,7 +134,9 @@ def _file(entry: Any, folder: Path, title: str) -> tuple[str, str]:
     if not inside(folder, path):
         raise _NotThisOneError(f"Its {title} weights {path} lie outside of its folder.")
     if not (folder / path).is_file():
-        raise _NotThisOneError(f"Its {title} weights {path} are missing: download the model as a zip.")
+        raise _NotThisOneError(
+            f"Its {title} weights {path} are missing: download the model as a zip."
+        )
     return path, str(entry.sha256) if entry.sha256 else file_sha256(folder / path)
 
 

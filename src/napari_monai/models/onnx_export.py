@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib
 import io
 import json
 import logging
@@ -20,8 +19,9 @@ from ..errors import ModelError, WriteError
 from .archive import file_sha256
 from .compare import check_same, examples
 from .description import ModelDescription
+from .formats import need
 from .onnx import NETWORK
-from .onnx_run import CURE, OnnxNetwork, runtime
+from .onnx_run import OnnxNetwork
 from .parts import NetworkSpec, WeightsFile
 from .store import Model
 
@@ -83,7 +83,8 @@ def write_graph(network: torch.nn.Module, description: ModelDescription, file: P
 
     Raises ModelError where that fails or the outputs differ from the network's.
     """
-    _need_onnx()
+    need("onnxruntime", NETWORK)
+    need("onnx", NETWORK)
     reason = ""
     for images, free in examples(description):
         try:
@@ -127,11 +128,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         log.setLevel(level)
-
-
-def _need_onnx() -> None:
-    runtime()
-    try:
-        importlib.import_module("onnx")
-    except ImportError as error:
-        raise ModelError(f"Writing ONNX files needs onnx ({error}): {CURE}") from None

@@ -5,20 +5,19 @@ ONNX Runtime is data only: it knows a fixed set of operations and runs no code f
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Self
 
 import torch
 
 from ..errors import ModelError
-from .adapt import Adapted, GraphArguments
+from .adapt import Adapted
+from .formats import need
+from .graph_arguments import GraphArguments
 from .onnx_graph import read_graph
 from .store import Model
 from .weights import checked_content
 
-CURE = 'pip install "napari-monai[onnx]"'
 # On torch's name of a device: the providers to try, in order.
 _PROVIDERS = {"cuda": ("CUDAExecutionProvider", "CPUExecutionProvider")}
 
@@ -40,14 +39,6 @@ def load_network(
         activation=description.outputs.activation,
     )
     return made.eval().to(device)
-
-
-def runtime() -> ModuleType:
-    """Return ONNX Runtime; raises ModelError with the cure where it is not installed."""
-    try:
-        return importlib.import_module("onnxruntime")
-    except ImportError as error:
-        raise ModelError(f"ONNX models need ONNX Runtime ({error}): {CURE}") from None
 
 
 class OnnxNetwork(torch.nn.Module):
@@ -95,7 +86,7 @@ class OnnxNetwork(torch.nn.Module):
 
 
 def _session(file: Path, device: str) -> Any:
-    ort = runtime()
+    ort = need("onnxruntime", "onnx")
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.inter_op_num_threads = 1

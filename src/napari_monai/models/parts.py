@@ -11,6 +11,7 @@ from typing import Any, Literal
 from ..errors import ModelError
 from ..settings import Blend
 from ..volume import LabelKind
+from .graph_arguments import GraphArguments
 
 Activation = Literal["sigmoid", "softmax", "identity"]
 Source = Literal["table", "onnx", "torchscript"]
@@ -30,7 +31,8 @@ class NetworkSpec:
     """Which network, with which arguments as plain JSON.
 
     ``source`` is ``"table"`` for a name in the table of networks. A network of ``"onnx"`` or
-    ``"torchscript"`` has that word as its name and no arguments: it stands in the weights file.
+    ``"torchscript"`` has that word as its name and stands in the weights file; its arguments are
+    those of `napari_monai.models.graph_arguments.GraphArguments`.
     """
 
     name: str
@@ -38,10 +40,12 @@ class NetworkSpec:
     source: Source = "table"
 
     def __post_init__(self) -> None:
-        if self.source != "table" and (self.name != self.source or self.arguments):
+        if self.source == "table":
+            return
+        GraphArguments.read(self.arguments)
+        if self.name != self.source:
             raise ModelError(
-                f"network of source {self.source} has the name {self.source!r} and no arguments, "
-                f"not {self.name!r} and {dict(self.arguments)}."
+                f"network of source {self.source} has the name {self.source!r}, not {self.name!r}."
             )
 
     def check_loader(self, loader: Loader) -> None:

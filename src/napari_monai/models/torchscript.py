@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ModelError
-from .adapt import GraphArguments
 from .archive import file_sha256
 from .bare import Meaning, bare_description
 from .description import ModelDescription
+from .graph_arguments import GraphArguments
 from .parts import NetworkSpec, WeightsFile
 from .store import Model
 

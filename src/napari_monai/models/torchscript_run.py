@@ -17,9 +17,10 @@ import torch
 
 from ..errors import ModelError, WriteError
 from . import trust
-from .adapt import Adapted, GraphArguments
+from .adapt import Adapted
 from .compare import check_same, examples
 from .description import ModelDescription
+from .graph_arguments import GraphArguments
 from .parts import NetworkSpec
 from .store import Model
 from .torchscript import DESCRIPTION, NETWORK
