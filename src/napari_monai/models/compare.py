@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from ..errors import ModelError
 from .description import ModelDescription
+from .parts import Inputs
 
 # Largest difference of outputs, as a part of their largest value.
 TOLERANCE = 1e-4
+# What nearly all networks can halve their images down from.
+_MULTIPLE = 32
 
 Images = Sequence[torch.Tensor]
 
 
-def examples(description: ModelDescription) -> Iterator[tuple[Images, bool]]:
-    """Yield images to try an exported network with, and whether they are of several sizes.
+def examples(description: ModelDescription) -> Iterator[tuple[Images, Inputs]]:
+    """Yield images to try an exported network with, and what it takes if it passes with them.
 
-    First those of two sizes, unless the network takes only one; then those of the window's alone.
+    First images of two sizes as the description has them. Then of multiples of 32: networks that
+    pad within lose that when they are traced. Then of the window's size alone.
     """
-    window = description.inferer.window
-    steps = description.inputs.multiples
-    sizes = [tuple(window), tuple(n + max(s, 2) for n, s in zip(window, steps, strict=True))]
-    images = [_drawn(description, size, seed) for seed, size in enumerate(sizes)]
-    if not description.inputs.fixed_size:
-        yield images, True
-    yield images[:1], False
+    inputs, window = description.inputs, description.inferer.window
+    for most in () if inputs.fixed_size else (1, _MULTIPLE):
+        steps = [math.lcm(m, most) for m in inputs.multiples]
+        first = [-(-n // step) * step for n, step in zip(window, steps, strict=True)]
+        second = [n + step for n, step in zip(first, steps, strict=True)]
+        images = [_drawn(inputs, size, seed) for seed, size in enumerate((first, second))]
+        yield images, replace(inputs, size_multiple=tuple(steps))
+    steps = list(inputs.multiples)
+    only = [-(-n // step) * step for n, step in zip(window, steps, strict=True)]
+    yield [_drawn(inputs, only, 0)], replace(inputs, fixed_size=True)
 
 
 def check_same(
@@ -49,7 +58,7 @@ def first(outputs: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
     return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
 
 
-def _drawn(description: ModelDescription, size: Sequence[int], seed: int) -> torch.Tensor:
+def _drawn(inputs: Inputs, size: Sequence[int], seed: int) -> torch.Tensor:
     # Two at once, so that a batch axis that became fixed is noticed.
-    shape = (2, len(description.inputs.channels), *size)
+    shape = (2, len(inputs.channels), *size)
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, np.float32))

@@ -143,13 +143,13 @@ def _graph(
     stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
     try:
         full, small = stage / "full.onnx", stage / FILE
-        free = not description.inputs.fixed_size
+        inputs = description.inputs
         spec = NetworkSpec("onnx", {}, source="onnx")
         if description.network.source == "onnx":
             spec = description.network
             full = model.folder / description.weights[0].path
         else:
-            free = write_graph(network, description, full)
+            inputs = write_graph(network, description, full)
         if method == "float16":
             write_half(full, small)
         else:
@@ -161,7 +161,7 @@ def _graph(
             description,
             network=spec,
             weights=(WeightsFile(FILE, file_sha256(small), loader="onnx"),),
-            inputs=dataclasses.replace(description.inputs, fixed_size=not free),
+            inputs=inputs,
         )
         text = json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n"
         (stage / DESCRIPTION_FILE).write_text(text, encoding="utf-8")

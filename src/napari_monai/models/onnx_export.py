@@ -22,7 +22,7 @@ from .description import ModelDescription
 from .formats import need
 from .onnx import NETWORK
 from .onnx_run import OnnxNetwork
-from .parts import NetworkSpec, WeightsFile
+from .parts import Inputs, NetworkSpec, WeightsFile
 from .store import Model
 
 OPSET = 17
@@ -59,14 +59,12 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
             made = Path(folder) / path.name
-            free = write_graph(network, description, made)
+            inputs = write_graph(network, description, made)
             described = dataclasses.replace(
                 description,
                 network=NetworkSpec(NETWORK, {}, source=NETWORK),
                 weights=(WeightsFile(path.name, file_sha256(made), loader="onnx"),),
-                inputs=dataclasses.replace(
-                    description.inputs, fixed_size=description.inputs.fixed_size or not free
-                ),
+                inputs=inputs,
                 trust="data_only",
             )
             text = json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n"
@@ -78,22 +76,22 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     return path
 
 
-def write_graph(network: torch.nn.Module, description: ModelDescription, file: Path) -> bool:
-    """Write a network to an ONNX file; return whether it takes images of any size.
+def write_graph(network: torch.nn.Module, description: ModelDescription, file: Path) -> Inputs:
+    """Write a network to an ONNX file; return what the file takes, whose sizes may be fewer.
 
     Raises ModelError where that fails or the outputs differ from the network's.
     """
     need("onnxruntime", NETWORK)
     need("onnx", NETWORK)
     reason = ""
-    for images, free in examples(description):
+    for images, inputs in examples(description):
         try:
-            _trace(network, images[0], file, free=free)
+            _trace(network, images[0], file, free=not inputs.fixed_size)
             check_same(network, OnnxNetwork(file), images)
         except ModelError as error:
             reason = str(error)
         else:
-            return free
+            return inputs
     raise ModelError(f"{description.name} cannot be written as ONNX: {reason}")
 
 

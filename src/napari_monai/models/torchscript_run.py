@@ -21,7 +21,7 @@ from .adapt import Adapted
 from .compare import check_same, examples
 from .description import ModelDescription
 from .graph_arguments import GraphArguments
-from .parts import NetworkSpec
+from .parts import Inputs, NetworkSpec
 from .store import Model
 from .torchscript import DESCRIPTION, NETWORK
 from .weights import checked_content
@@ -88,10 +88,10 @@ def archive(network: torch.nn.Module, description: ModelDescription) -> bytes:
     Raises ModelError where torch can neither script nor trace it.
     """
     reason = ""
-    for images, free in examples(description):
+    for images, inputs in examples(description):
         for make in (_scripted, _traced):
             try:
-                content = _saved(make(network, images[0]), description, fixed=not free)
+                content = _saved(make(network, images[0]), description, inputs)
                 check_same(network, _loaded(content), images)
             except Exception as error:  # torch's compiler has an error for each of its stages
                 reason = _line(error)
@@ -109,12 +109,12 @@ def _traced(network: torch.nn.Module, image: torch.Tensor) -> Any:
         return torch.jit.trace(network, image, check_trace=False)
 
 
-def _saved(graph: Any, description: ModelDescription, *, fixed: bool) -> bytes:
+def _saved(graph: Any, description: ModelDescription, inputs: Inputs) -> bytes:
     described = dataclasses.replace(
         description,
         network=NetworkSpec(NETWORK, {}, source=NETWORK),
         weights=(),
-        inputs=dataclasses.replace(description.inputs, fixed_size=fixed),
+        inputs=inputs,
         trust="native_code",
     )
     content = io.BytesIO()
