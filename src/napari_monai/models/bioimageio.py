@@ -84,13 +84,14 @@ def _loaded(file: Path) -> Any:
     except Exception as error:  # whatever the YAML reader and the upgrade make of broken text
         raise ModelError(f"{file} is damaged: {_line(str(error))}") from None
     if isinstance(found, library.InvalidDescr):
-        raise ModelError(f"{file} is no valid BioImage.IO description: {_first_error(found)}")
+        raise ModelError(f"{file} is no valid BioImage.IO description: {first_error(found)}")
     if found.type != "model":
         raise ModelError(f"{file} describes a {found.type}, no model.")
     return found
 
 
-def _first_error(invalid: Any) -> str:
+def first_error(invalid: Any) -> str:
+    """Return in one line why bioimageio.spec does not take a description."""
     for detail in invalid.validation_summary.details:
         for error in detail.errors:
             where = ".".join(str(step) for step in error.loc)

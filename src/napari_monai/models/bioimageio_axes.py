@@ -110,7 +110,7 @@ def _names(sides: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _check_output(letter: str, taken: Any, sides: dict[str, Any], outs: dict[str, Any]) -> int:
-    """Return the halo along an axis; raise UnfittingError unless the output is as long as the input."""
+    """Return the halo along an axis; raise UnfittingError unless input and output are as long."""
     if letter not in outs:
         raise UnfittingError(f"its output has no axis {letter}: it is no image")
     size, axis = outs[letter].size, sides[letter]

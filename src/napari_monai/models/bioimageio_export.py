@@ -8,34 +8,39 @@ the README, and kept in the description's ``config`` for napari-monai to read ag
 from __future__ import annotations
 
 import dataclasses
+import importlib
+import inspect
 import os
 import tempfile
 import warnings
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.ndimage import gaussian_filter
 
 from ..errors import ModelError, WriteError
-from ..grid import Grid
-from ..preprocess import prepare
 from ..runner import activated
-from ..volume import Volume
-from .archive import file_sha256
+from .archive import extract, file_sha256
+from .bioimageio import first_error, read
 from .bioimageio_card import card, channel_names, cover, readme
 from .bioimageio_steps import written
-from .compare import TOLERANCE, first
+from .compare import check_same, examples, first
 from .description import ModelDescription
 from .formats import need
 from .onnx_export import OPSET, write_graph
 from .parts import Inputs
 from .store import Model
+from .tested import prepared
 
 # Sides of the test image, and the least that the package says it takes.
 _SIDE = {2: 256, 3: 64}
 _LEAST = {2: 64, 3: 32}
+# Networks of MONAI's that are padded within here need sizes of this multiple by themselves.
+_MULTIPLE = 32
 
 
 def export(model: Model, target: Path) -> Path:
@@ -63,25 +68,26 @@ def export(model: Model, target: Path) -> Path:
     if model.folds != 1:
         raise ModelError(f"{model.name} has {model.folds} networks, a package one: export a fold.")
     network = model.load_network()
+    if model.description.outputs.select:
+        network = _Selecting(network, model.description.outputs.select)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
             stage = Path(folder)
-            values = _write_files(model, network, stage)
+            values = _write_files(model.description, network, stage)
             packed = stage / "packed.zip"
             _pack(library, values, stage, packed)
-            _check(packed, stage)
+            _check(packed, network)
             os.replace(packed, path)
     except OSError as error:
         raise WriteError(f"{path} cannot be written ({error.strerror or error}).") from None
     return path
 
 
-def _write_files(model: Model, network: torch.nn.Module, stage: Path) -> dict[str, Any]:
+def _write_files(
+    description: ModelDescription, network: torch.nn.Module, stage: Path
+) -> dict[str, Any]:
     """Write all files but the description; return that."""
-    description = model.description
-    if description.outputs.select:
-        network = _Selecting(network, description.outputs.select)
     graph = stage / "weights.onnx"
     inputs = write_graph(network, description, graph)
     weights: dict[str, Any] = {
@@ -210,22 +216,70 @@ def _test(
     description: ModelDescription, network: torch.nn.Module, inputs: Inputs
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Return an image, (channel, *spatial), and what the package makes of it."""
-    sides = _sides(description, inputs)
-    image = _blobs(description, sides)
     spatial = "zyx"[-inputs.spatial_dims :]
-    kept = tuple(op for op in description.preprocess if not written([op], spatial)[1])
-    plain = dataclasses.replace(description, preprocess=kept)
-    colour = description.inputs.colour
-    volume = Volume(
-        np.moveaxis(image, 0, -1) if False else image,
-        Grid.of_pixels(image.shape[1:]),
-        channels=description.inputs.channels,
-        colour=colour,
-    )
-    array = prepare(volume, plain).array
+    told = tuple(op for op in description.preprocess if not written([op], spatial)[1])
+    image = _blobs(description, _sides(description, inputs))
+    array = prepared(image, dataclasses.replace(description, preprocess=told))
+    activation = description.outputs.activation if _final(description) else ()
     with torch.inference_mode():
         out = first(network(torch.from_numpy(array)[None]))
-        final = _final(description)
-        activation = description.outputs.activation if final else ()
         maps: npt.NDArray[np.float32] = activated(out, activation)[0].numpy()
     return image, maps
+
+
+def _blobs(description: ModelDescription, sides: list[int]) -> npt.NDArray[np.float32]:
+    """Return an image of soft blobs, in the range of values that the model expects."""
+    low, high = 0.0, 255.0
+    for operation in description.preprocess:
+        if operation.name == "scale_range":
+            low, high = operation.parameters["a_min"], operation.parameters["a_max"]
+    noise = np.random.default_rng(0).standard_normal((len(description.inputs.channels), *sides))
+    soft = gaussian_filter(noise, (0, *(3.0,) * len(sides)))
+    soft = (soft - soft.min()) / np.ptp(soft)
+    return (low + (high - low) * soft).astype(np.float32)
+
+
+def _monai(
+    description: ModelDescription, network: torch.nn.Module
+) -> tuple[str, dict[str, Any]] | None:
+    """Return MONAI's class and arguments of a network, where that class gives the same outputs."""
+    kinds = [c for c in type(network).__mro__ if c.__module__.startswith("monai.networks.nets")]
+    if not kinds or description.network.source != "table":
+        return None
+    cls = kinds[0]
+    known = inspect.signature(cls).parameters
+    arguments = {k: v for k, v in description.network.arguments.items() if k in known}
+    try:
+        plain = cls(**arguments)
+        plain.load_state_dict(network.state_dict())
+        for images, inputs in examples(description):
+            if any(m % _MULTIPLE for m in inputs.multiples) and not inputs.fixed_size:
+                continue
+            check_same(network, plain.eval(), images)
+            return cls.__name__, arguments
+    except Exception:  # whatever its constructor refuses: ONNX is there too
+        return None
+    return None
+
+
+def _pack(library: ModuleType, values: dict[str, Any], stage: Path, packed: Path) -> None:
+    """Write the zip, as bioimageio.spec wants it."""
+    importlib.import_module("loguru").logger.disable("bioimageio")
+    with (
+        warnings.catch_warnings(),
+        library.ValidationContext(root=stage, file_name="bioimageio.yaml", perform_io_checks=False),
+    ):
+        warnings.simplefilter("ignore")
+        made = library.build_description(values, format_version="latest")
+        if isinstance(made, library.InvalidDescr):
+            raise ModelError(f"BioImage.IO does not take the model: {first_error(made)}")
+        library.save_bioimageio_package(made, output_path=packed, local_files_only=True)
+
+
+def _check(packed: Path, network: torch.nn.Module) -> None:
+    """Raise ModelError unless the package gives the network's outputs when it is read again."""
+    with tempfile.TemporaryDirectory(dir=packed.parent) as folder:
+        extract(packed, Path(folder))
+        again = read(Path(folder))
+        images, _ = next(examples(again.description))
+        check_same(network, again.load_network(), images)

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..errors import ModelError
 from ..preprocess import Operation
 from ..volume import LabelClass
 from .bare import model_name
 from .bioimageio_axes import Axes, UnfittingError, read_axes
-from .bioimageio_steps import UntranslatableError, finishing, preprocessing
+from .bioimageio_steps import UntranslatableError, finishing, preprocessing, written
 from .bioimageio_weights import Chosen, choose
 from .description import ModelDescription
 from .parts import Activation, Inferer, Inputs, NetworkSpec, Outputs, TestTensor
@@ -61,27 +62,31 @@ def model_of(rdf: Any, file: Path) -> Model:
             blockers.append(f"It has {len(tensors)} {what}, one image is run here.")
     taken, given = rdf.inputs[0], rdf.outputs[0]
     try:
-        axes = read_axes(taken, given)
-        steps = preprocessing(taken.preprocessing, axes.spatial)
-        meant = _meaning(given, axes, chosen, folder)
-    except UnfittingError as error:
-        return _blocked(rdf, folder, chosen, [*blockers, f"{_sentence(str(error))}."])
-    except UntranslatableError as error:
-        return _blocked(rdf, folder, chosen, [*blockers, f"Its step {error} is not known here."])
-    if blockers:
-        return _blocked(rdf, folder, chosen, blockers)
-    axes, blocked = _of_graph(axes, chosen)
-    description = replace(
-        _card(rdf),
-        network=_network(chosen, axes, meant),
-        weights=chosen.weights,
-        inputs=Inputs(
+        axes = _of_graph(read_axes(taken, given), chosen)
+        inputs = Inputs(
             axes.channels,
             axes.dims,
             size_multiple=axes.multiple,
             fixed_size=axes.fixed,
             modality=_modality(rdf.tags),
-        ),
+        )
+        tests = _tests(taken, given, folder)
+        ours = None if blockers else _ours(rdf, chosen, inputs, tests)
+        if ours is not None:
+            return Model(ours, folder, origin="bioimageio")
+        steps = preprocessing(taken.preprocessing, axes.spatial)
+        meant = _meaning(given, axes, chosen, folder)
+    except UnfittingError as error:
+        blockers.append(f"{_sentence(str(error))}.")
+    except UntranslatableError as error:
+        blockers.append(f"Its step {error} is not known here.")
+    if blockers:
+        return _blocked(rdf, folder, chosen, blockers)
+    description = replace(
+        _card(rdf),
+        network=_network(chosen, axes, meant),
+        weights=chosen.weights,
+        inputs=inputs,
         preprocess=steps,
         inferer=Inferer(axes.window, overlap=axes.overlap),
         outputs=meant.outputs,
@@ -89,8 +94,7 @@ def model_of(rdf: Any, file: Path) -> Model:
         postprocess=meant.postprocess,
         limits=" ".join(_limits(axes, meant)),
         trust=chosen.trust,
-        blockers=tuple(blocked),
-        tests=_tests(taken, given, folder),
+        tests=tests,
     )
     return Model(description, folder, origin="bioimageio")
 
@@ -130,18 +134,48 @@ def _card(rdf: Any) -> ModelDescription:
     )
 
 
-def _of_graph(axes: Axes, chosen: Chosen) -> tuple[Axes, list[str]]:
+def _ours(
+    rdf: Any, chosen: Chosen, inputs: Inputs, tests: tuple[TestTensor, ...]
+) -> ModelDescription | None:
+    """Return the description that our exporter left in the package; None where there is none."""
+    kept = (rdf.config.model_extra or {}).get("napari_monai")
+    if not isinstance(kept, dict):
+        return None
+    try:
+        told = ModelDescription.from_json(kept)
+    except ModelError:
+        return None
+    if len(told.inputs.channels) != len(inputs.channels):
+        return None
+    sizes = replace(told.inputs, size_multiple=inputs.size_multiple, fixed_size=inputs.fixed_size)
+    # Weights and trust are those of the package, whatever it says there; what was selected of
+    # the channels, the graph in it gives alone.
+    spatial = "zyx"[-told.inputs.spatial_dims :]
+    final = set(told.outputs.activation)
+    is_told = not written(told.preprocess, spatial)[1] and len(final) == 1
+    return replace(
+        told,
+        network=chosen.network,
+        weights=chosen.weights,
+        trust=chosen.trust,
+        inputs=sizes,
+        outputs=replace(told.outputs, select=()),
+        tests=tests if is_told else (),
+    )
+
+
+def _of_graph(axes: Axes, chosen: Chosen) -> Axes:
     """Return the axes with the sizes that the graph itself fixes."""
     if len(chosen.sides) != len(axes.taken):
-        return axes, []
+        return axes
     sides = [chosen.sides[axes.taken.index(axis)] for axis in axes.spatial]
     at = axes.taken.find("b")
     if at >= 0 and chosen.sides[at] == 1:
         axes = replace(axes, batch_one=True)
     if None in sides or axes.fixed:
-        return axes, []
+        return axes
     fixed = tuple(side for side in sides if side is not None)
-    return replace(axes, window=fixed, multiple=fixed, fixed=True), []
+    return replace(axes, window=fixed, multiple=fixed, fixed=True)
 
 
 def _network(chosen: Chosen, axes: Axes, meant: _Given) -> NetworkSpec:

@@ -17,6 +17,8 @@ from .parts import Inputs
 TOLERANCE = 1e-4
 # What nearly all networks can halve their images down from.
 _MULTIPLE = 32
+# Sides of the images, where the network leaves the choice.
+_SIDE = {2: 128, 3: 64}
 
 Images = Sequence[torch.Tensor]
 
@@ -28,9 +30,10 @@ def examples(description: ModelDescription) -> Iterator[tuple[Images, Inputs]]:
     pad within lose that when they are traced. Then of the window's size alone.
     """
     inputs, window = description.inputs, description.inferer.window
+    side = _SIDE[inputs.spatial_dims]
     for most in () if inputs.fixed_size else (1, _MULTIPLE):
         steps = [math.lcm(m, most) for m in inputs.multiples]
-        first = [-(-n // step) * step for n, step in zip(window, steps, strict=True)]
+        first = [-(-min(n, side) // step) * step for n, step in zip(window, steps, strict=True)]
         second = [n + step for n, step in zip(first, steps, strict=True)]
         images = [_drawn(inputs, size, seed) for seed, size in enumerate((first, second))]
         yield images, replace(inputs, size_multiple=tuple(steps))

@@ -133,9 +133,10 @@ def _spec(name: str, arguments: Mapping[str, Any]) -> NetworkSpec:
 
 
 def _candidates(told: Mapping[str, int], arguments: Mapping[str, Any]) -> Iterator[NetworkSpec]:
-    """Yield the networks of the table that could be meant, with their presets."""
-    for name in NETWORKS:
-        usual = [{}, *(dict(preset) for preset in presets(name).values())]
+    """Yield the networks of the table that could be meant: with defaults, then as presets."""
+    dims = {**told, **arguments}.get("spatial_dims", 2)
+    for name, info in NETWORKS.items():
+        usual = [{}, *presets(name, dims).values()] if dims in info.dims else []
         for preset in usual:
             try:
                 made = network_arguments(name, {**preset, **told, **arguments})
