@@ -22,6 +22,7 @@ _KEYS = ("state_dict", "model_state_dict", "network_weights", "model", "net", "n
 _PREFIXES = ("module.", "model.", "net.", "network.", "_orig_mod.")
 
 Tensors = Mapping[str, torch.Tensor]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -68,32 +69,47 @@ def fitting(
     tensors
         The state dict.
     name, arguments
-        The network; without a name those of the table are tried, with their presets.
+        The network; without a name those of the table are tried, with their presets. Channels
+        and dimensions that are left out are told by the tensors.
 
     Raises
     ------
     ModelError
         In one line what does not fit; without a name, which networks come near.
     """
-    if name:
-        spec = _spec(name, {**_told(tensors), **arguments})
-        misfits = [(_misfit(tensors, prefix, spec), prefix) for prefix in _prefixes(tensors)]
-        misfit, prefix = min(misfits, key=lambda m: m[0].number)
-        if misfit.number:
-            raise ModelError(f"{path.name} does not fit {name}: {misfit}")
-        return spec, prefix, size_multiple(spec.name, spec.arguments)
     near: list[tuple[int, str]] = []
-    for spec in _candidates(_told(tensors), arguments):
+    told = _told(tensors)
+    for spec in [_spec(name, {**told, **arguments})] if name else _candidates(told, arguments):
         for prefix in _prefixes(tensors):
             misfit = _misfit(tensors, prefix, spec)
+            found = _with_channels(spec, misfit, arguments)
+            if found != spec:
+                again = _misfit(tensors, prefix, found)
+                spec, misfit = (found, again) if not again.number else (spec, misfit)
             if not misfit.number:
                 return spec, prefix, size_multiple(spec.name, spec.arguments)
-            near.append((misfit.number, f"{spec.name} ({misfit.fits} of {misfit.wanted} tensors)"))
-    names = list(dict.fromkeys(text for _, text in sorted(near)))[:3]
+            if misfit.fits or name:
+                near.append((misfit.number, f"{spec.name}: {misfit}"))
+    if name and near:
+        raise ModelError(f"{path.name} does not fit {min(near)[1]}.")
+    names = list(dict.fromkeys(text for _, text in sorted(near)))[:2]
     raise ModelError(
-        f"{path.name} fits no network of the table with its usual arguments; nearest are "
-        f"{', '.join(names) or 'none'}: give architecture and arguments."
+        f"{path.name} fits no network of the table with its usual arguments: give architecture "
+        f"and arguments. Nearest are {'; '.join(names) or 'none'}."
     )
+
+
+def _with_channels(spec: NetworkSpec, misfit: Misfit, arguments: Mapping[str, Any]) -> NetworkSpec:
+    """Return the network with the numbers of channels that its own first and last tensors have."""
+    changed = {}
+    for found, wanted in misfit.shapes.values():
+        for key, axis in (("in_channels", 1), ("out_channels", 0)):
+            value = spec.arguments[key]
+            if key not in arguments and len(wanted) > axis and len(found) > axis:
+                others = found[:axis] + found[axis + 1 :] == wanted[:axis] + wanted[axis + 1 :]
+                if wanted[axis] == value != found[axis] and others:
+                    changed[key] = found[axis]
+    return NetworkSpec(spec.name, {**spec.arguments, **changed}) if changed else spec
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ class Misfit:
 
     missing: tuple[str, ...]
     left_over: tuple[str, ...]
-    shapes: tuple[str, ...]
+    shapes: Mapping[str, tuple[Shape, Shape]]
     wanted: int
 
     @property
@@ -116,13 +132,10 @@ class Misfit:
         return self.wanted - len(self.missing) - len(self.shapes)
 
     def __str__(self) -> str:
-        kinds = {
-            "missing": self.missing,
-            "left over": self.left_over,
-            "of other shape": self.shapes,
-        }
+        shapes = [f"{k}: {found} for {wanted}" for k, (found, wanted) in self.shapes.items()]
+        kinds = {"missing": self.missing, "left over": self.left_over, "of other shape": shapes}
         parts = [f"{len(v)} {what} ({v[0]})" for what, v in kinds.items() if v]
-        return f"{self.fits} of {self.wanted} tensors fit, {', '.join(parts)}."
+        return f"{self.fits} of {self.wanted} tensors fit, {', '.join(parts)}"
 
 
 def _spec(name: str, arguments: Mapping[str, Any]) -> NetworkSpec:
@@ -159,24 +172,29 @@ def _told(tensors: Tensors) -> dict[str, int]:
 
 
 def _misfit(tensors: Tensors, prefix: str, spec: NetworkSpec) -> Misfit:
-    wanted = _shapes(spec)
+    wanted = _shapes(spec, tensors)
     found = {k.removeprefix(prefix): t.shape for k, t in tensors.items() if k.startswith(prefix)}
     return Misfit(
         tuple(k for k in wanted if k not in found),
         tuple(k for k in found if k not in wanted),
-        tuple(
-            f"{k}: {tuple(found[k])} for {tuple(shape)}"
+        {
+            k: (tuple(found[k]), tuple(shape))
             for k, shape in wanted.items()
             if k in found and found[k] != shape
-        ),
+        },
         len(wanted),
     )
 
 
-def _shapes(spec: NetworkSpec) -> dict[str, torch.Size]:
-    """Return the tensors of a network without making them."""
+def _shapes(spec: NetworkSpec, tensors: Tensors) -> dict[str, torch.Size]:
+    """Return the tensors of a network, without making them where that can be helped."""
     try:
-        with torch.device("meta"):
+        try:
+            with torch.device("meta"):
+                network = build_network(spec.name, spec.arguments)
+        except RuntimeError:  # transformers work out numbers from tensors while they are built
+            if not any(t.ndim == 2 for t in tensors.values()):
+                return {}  # and what is no matrix is no transformer
             network = build_network(spec.name, spec.arguments)
     except NetworkError as error:
         raise ModelError(str(error)) from None
