@@ -72,7 +72,7 @@ class Meaning:
         for key in options:
             if key not in (*known, *others):
                 raise ModelError(f"No option {key!r}. {did_you_mean(key, [*known, *others])}")
-        chosen = {k: options[k] for k in known if k in options}
+        chosen: dict[str, Any] = {k: options[k] for k in known if k in options}
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()})
 
 
@@ -115,7 +115,8 @@ def bare_description(
     softmax = out_channels > 1 if not meaning.activation else meaning.activation == "softmax"
     if not meaning.activation and last in ("Sigmoid", "Softmax"):
         softmax = last == "Softmax"
-    activation: tuple[Activation, ...] = ("softmax",) if softmax else ("sigmoid",) * out_channels
+    each: Activation = "sigmoid"
+    activation: tuple[Activation, ...] = ("softmax",) if softmax else (each,) * out_channels
     classes = _named(meaning.labels, out_channels - softmax, "labels", "class")
     channels = _named(meaning.channels, in_channels, "channels", "channel")
     fixed = len(size) > 0 and all(n is not None for n in size)

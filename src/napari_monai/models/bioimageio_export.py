@@ -234,7 +234,7 @@ def _blobs(description: ModelDescription, sides: list[int]) -> npt.NDArray[np.fl
         if operation.name == "scale_range":
             low, high = operation.parameters["a_min"], operation.parameters["a_max"]
     noise = np.random.default_rng(0).standard_normal((len(description.inputs.channels), *sides))
-    soft = gaussian_filter(noise, (0, *(3.0,) * len(sides)))
+    soft: npt.NDArray[np.float64] = gaussian_filter(noise, (0, *(3.0,) * len(sides)))
     soft = (soft - soft.min()) / np.ptp(soft)
     return (low + (high - low) * soft).astype(np.float32)
 

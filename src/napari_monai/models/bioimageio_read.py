@@ -215,8 +215,8 @@ def _meaning(given: Any, axes: Axes, chosen: Chosen, folder: Path) -> _Given:
             outputs = replace(outputs, select=tuple(order))
         named = outputs.channels[1:]
     else:
-        activation: tuple[Activation, ...] = ("sigmoid",) * len(classes)
-        outputs, named = Outputs("classes", classes, activation), classes
+        each: Activation = "sigmoid"
+        outputs, named = Outputs("classes", classes, (each,) * len(classes)), classes
     labels = tuple(LabelClass(i, name) for i, name in enumerate(named, start=1))
     note = "" if gives == "logits" else "The network gives probabilities itself."
     return _Given(outputs, labels, postprocess, gives, note)

@@ -58,7 +58,7 @@ def check_same(
 
 def first(outputs: torch.Tensor | Sequence[torch.Tensor]) -> torch.Tensor:
     """Return the outputs at full resolution, which come first under deep supervision."""
-    return outputs[0] if isinstance(outputs, (list, tuple)) else outputs
+    return outputs if isinstance(outputs, torch.Tensor) else outputs[0]
 
 
 def _drawn(inputs: Inputs, size: Sequence[int], seed: int) -> torch.Tensor:

@@ -8,7 +8,7 @@ Reading needs nothing more; running and writing need the extra ``onnx``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
 from .archive import file_sha256
@@ -21,7 +21,7 @@ from .store import Model
 if TYPE_CHECKING:
     import torch
 
-NETWORK = "onnx"
+NETWORK: Literal["onnx"] = "onnx"
 # What a graph that ends with it needs no activation for.
 _ACTIVATIONS = ("Sigmoid", "Softmax")
 # More channels than this no image has: then the axis is one of space.

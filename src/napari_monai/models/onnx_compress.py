@@ -101,7 +101,7 @@ def write_int8(
 def _reader(quantization: Any, name: str, windows: Sequence[npt.NDArray[np.float32]]) -> Any:
     """Return the windows as ONNX Runtime asks for them."""
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.waiting = iter(windows)
 

@@ -21,6 +21,9 @@ _KEYS = ("state_dict", "model_state_dict", "network_weights", "model", "net", "n
 # What wrappers put before the names of the tensors.
 _PREFIXES = ("module.", "model.", "net.", "network.", "_orig_mod.")
 
+# More than this no image has, nor classes: networks of that many are not built on suspicion.
+_MOST_CHANNELS = 4096
+
 Tensors = Mapping[str, torch.Tensor]
 Shape = tuple[int, ...]
 
@@ -147,6 +150,8 @@ def _spec(name: str, arguments: Mapping[str, Any]) -> NetworkSpec:
 
 def _candidates(told: Mapping[str, int], arguments: Mapping[str, Any]) -> Iterator[NetworkSpec]:
     """Yield the networks of the table that could be meant: with defaults, then as presets."""
+    if max(told.values(), default=0) > _MOST_CHANNELS:
+        return
     dims = {**told, **arguments}.get("spatial_dims", 2)
     for name, info in NETWORKS.items():
         usual = [{}, *presets(name, dims).values()] if dims in info.dims else []

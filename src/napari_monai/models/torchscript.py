@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
 from .archive import file_sha256
@@ -23,8 +23,10 @@ from .store import Model
 if TYPE_CHECKING:
     import torch
 
-NETWORK = "torchscript"
+NETWORK: Literal["torchscript"] = "torchscript"
 DESCRIPTION = "napari_monai.json"
+# What only the caller can tell; 0 where nothing is usual.
+_NUMBERS = {"spatial_dims": 0, "in_channels": 0, "out_channels": 0, "size_multiple": 1}
 # A description is text of some kilobytes; nothing larger is unpacked.
 _MOST_TEXT = 2**24
 
@@ -63,18 +65,21 @@ def read(path: Path, **options: Any) -> Model:
     text = _extra(path, DESCRIPTION)
     if text is not None:
         return _described(path, text, options)
-    numbers = {"spatial_dims": 0, "in_channels": 0, "out_channels": 0, "size_multiple": 1}
-    meaning = Meaning.of(options, *numbers, "gives")
-    for key in numbers:
-        numbers[key] = _number(path, key, options.get(key, numbers[key]))
+    meaning = Meaning.of(options, *_NUMBERS, "gives")
+    dims, taken, given, multiple = (
+        _number(path, key, options.get(key, usual)) for key, usual in _NUMBERS.items()
+    )
     arguments = GraphArguments.read({"gives": options.get("gives", "logits")})
     description = bare_description(
         path,
         meaning,
         network=NetworkSpec(NETWORK, arguments.write(), source=NETWORK),
         weights=[WeightsFile(path.name, file_sha256(path), loader="torchscript")],
+        spatial_dims=dims,
+        in_channels=taken,
+        out_channels=given,
+        size_multiple=multiple,
         trust="native_code",
-        **numbers,
     )
     return Model(description, path.parent, origin="torchscript")
 
