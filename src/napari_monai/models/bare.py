@@ -73,7 +73,9 @@ class Meaning:
             if key not in (*known, *others):
                 raise ModelError(f"No option {key!r}. {did_you_mean(key, [*known, *others])}")
         chosen: dict[str, Any] = {k: options[k] for k in known if k in options}
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()})
+        for key, value in chosen.items():
+            chosen[key] = tuple(value) if isinstance(value, list) else value
+        return cls(**chosen)
 
 
 def bare_description(
