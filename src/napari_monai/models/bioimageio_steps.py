@@ -109,8 +109,10 @@ def written(
 
 
 def _written(name: str, values: dict[str, Any], spatial: str) -> list[dict[str, Any]] | None:
-    axes = [*([] if values.get("per_channel", True) else ["channel"]), *spatial]
-    if name == "zscore" and not values.get("nonzero"):
+    axes = [*([] if values.get("per_channel", name != "scale_minmax") else ["channel"]), *spatial]
+    if name == "scale_minmax":
+        name, values = "scale_percentiles", {**values, "lower": 0.0, "upper": 100.0}
+    if name == "zscore" and not (values.get("nonzero") or values.get("mask")):
         if values.get("mean") is not None and values.get("std") is not None:
             return [_fixed(values["mean"], values["std"])]
         if values.get("mean") is None and values.get("std") is None:

@@ -32,9 +32,11 @@ def load_network(
     """
     description = model.description
     checked_content(model, fold)
+    arguments = GraphArguments.read(description.network.arguments)
+    file = model.folder / description.weights[fold].path
     made = Adapted(
-        OnnxNetwork(model.folder / description.weights[fold].path),
-        GraphArguments.read(description.network.arguments),
+        OnnxNetwork(file),
+        arguments,
         spatial_dims=description.inputs.spatial_dims,
         activation=description.outputs.activation,
     )
@@ -55,14 +57,14 @@ class OnnxNetwork(torch.nn.Module):
         if len(graph.inputs) != 1:
             raise ModelError(f"{file} has {len(graph.inputs)} inputs, one is needed.")
         self.input, self.output = graph.inputs[0], graph.outputs[0]
-        self._sessions: dict[str, Any] = {"cpu": _session(file, "cpu")}
+        self._sessions: dict[str, Any] = {"cpu": self._session("cpu")}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the first output."""
         device = images.device
         if device.type not in self._sessions:
-            self._sessions[device.type] = _session(self.file, device.type)
+            self._sessions[device.type] = self._session(device.type)
         array = images.detach().to("cpu", torch.float16 if self.input.is_half else torch.float32)
         values = {self.input.name: array.contiguous().numpy()}
         try:
@@ -75,6 +77,20 @@ class OnnxNetwork(torch.nn.Module):
             raise ModelError(f"{self.file.name} fails on {shape}: {line}") from None
         return torch.from_numpy(out).to(device, torch.float32)
 
+    def _session(self, device: str) -> Any:
+        ort = need("onnxruntime", "onnx")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what it says goes to the terminal, past everything
+        wanted = _PROVIDERS.get(device, ("CPUExecutionProvider",))
+        providers = [p for p in wanted if p in ort.get_available_providers()]
+        try:
+            return ort.InferenceSession(str(self.file), options, providers=providers)
+        except Exception as error:  # its errors have no base of their own
+            line = _line(error)
+            raise ModelError(f"ONNX Runtime does not take {self.file.name}: {line}") from None
+
     def __deepcopy__(self, _memo: dict[int, Any]) -> Self:
         return type(self)(self.file)
 
@@ -82,21 +98,7 @@ class OnnxNetwork(torch.nn.Module):
         return {"file": self.file}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["file"])  # type: ignore[misc]
-
-
-def _session(file: Path, device: str) -> Any:
-    ort = need("onnxruntime", "onnx")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what it says goes to the terminal, past everything
-    wanted = _PROVIDERS.get(device, ("CPUExecutionProvider",))
-    providers = [p for p in wanted if p in ort.get_available_providers()]
-    try:
-        return ort.InferenceSession(str(file), options, providers=providers)
-    except Exception as error:
-        raise ModelError(f"ONNX Runtime does not take {file.name}: {_line(error)}") from None
+        self.__init__(**state)  # type: ignore[misc]
 
 
 def _line(error: BaseException) -> str:

@@ -5,13 +5,16 @@ Only `napari_monai.models.trust` says whether that may be.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
 import tempfile
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -48,12 +51,33 @@ def load_network(
         file = model.folder / description.weights[fold].path
         raise ModelError(f"torch does not take {file}: {_line(error)}") from None
     made = Adapted(
-        graph,
+        Archive(graph),
         GraphArguments.read(description.network.arguments),
         spatial_dims=description.inputs.spatial_dims,
         activation=description.outputs.activation,
     )
-    return made.float().eval().to(device)
+    return made.eval().float().to(device)
+
+
+class Archive(torch.nn.Module):
+    """A TorchScript module as a plain one without parts: those of its own take no hooks."""
+
+    def __init__(self, graph: Any) -> None:
+        super().__init__()
+        self._held = [graph]
+
+    def forward(self, images: torch.Tensor) -> Any:
+        """Return what the archive gives."""
+        return self._held[0](images)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the archive too."""
+        self._held[0].train(mode)
+        return super().train(mode)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        self._held[0]._apply(fn)
+        return super()._apply(fn, recurse)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
@@ -101,11 +125,12 @@ def archive(network: torch.nn.Module, description: ModelDescription) -> bytes:
 
 
 def _scripted(network: torch.nn.Module, _image: torch.Tensor) -> Any:
-    return torch.jit.script(network)
+    with _quiet():
+        return torch.jit.script(network)
 
 
 def _traced(network: torch.nn.Module, image: torch.Tensor) -> Any:
-    with torch.no_grad():
+    with torch.no_grad(), _quiet():
         return torch.jit.trace(network, image, check_trace=False)
 
 
@@ -118,12 +143,22 @@ def _saved(graph: Any, description: ModelDescription, inputs: Inputs) -> bytes:
         trust="native_code",
     )
     content = io.BytesIO()
-    torch.jit.save(graph, content, _extra_files={DESCRIPTION: json.dumps(described.to_json())})
+    with _quiet():
+        torch.jit.save(graph, content, _extra_files={DESCRIPTION: json.dumps(described.to_json())})
     return content.getvalue()
 
 
 def _loaded(content: bytes) -> Any:
-    return torch.jit.load(io.BytesIO(content), map_location="cpu")
+    with _quiet():
+        return torch.jit.load(io.BytesIO(content), map_location="cpu")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch's remarks, about the age of TorchScript and constant sizes, from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _line(error: BaseException) -> str:
