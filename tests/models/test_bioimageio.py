@@ -188,7 +188,7 @@ def test_preprocessing_is_as_defined(tmp_path, step, wanted):
             "not as large as its input along axis x",
             id="smaller-output",
         ),
-        pytest.param(with_output(description="affinities"), "affinities, not classes", id="what"),
+        pytest.param(with_output(description="affinities"), "'affinities', not classes", id="what"),
         pytest.param(with_output(id="flow", postprocessing=[]), "'flow', not classes", id="flow"),
         pytest.param(
             rdf(weights={"keras_hdf5": {"source": "k.h5", "tensorflow_version": "2.0"}}),
@@ -254,7 +254,9 @@ def test_what_cannot_run_lists_and_says_why(tmp_path, values, line):
         pytest.param("{", "is damaged", id="no-yaml"),
         pytest.param("- 1", "is damaged", id="a-list"),
         pytest.param(json.dumps(rdf(name="")), "no valid BioImage.IO", id="no-name"),
-        pytest.param(json.dumps(rdf(type="dataset")), "", id="a-dataset"),
+        pytest.param(
+            json.dumps(rdf(type="dataset")), "no valid BioImage|a dataset", id="a-dataset"
+        ),
         pytest.param("#" * 2_000_000, "too long", id="too-long"),
         pytest.param(
             json.dumps(with_input(output_of="http://x.org/rdf.yaml")), "another model", id="output"
@@ -289,9 +291,9 @@ def test_damaged_descriptions(tmp_path, content, message):
 def test_outputs_without_a_named_activation(tmp_path, names, output, activation, channels, select):
     values = with_output(axes=axes(same("y"), same("x"), channels=names), postprocessing=[])
     last = {"logits": "", "sum": "Softmax", "unit": "Sigmoid"}[output]
-    folder = written(tmp_path / "m", values, last=last)
+    folder = written(tmp_path / "m", values, last=last, gains=(1, 2))
     image = np.random.default_rng(0).standard_normal((1, 1, 16, 16)).astype(np.float32)
-    raw = np.concatenate([-2 * image, 2 * image], axis=1)
+    raw = np.concatenate([image, 2 * image], axis=1)
     made = {
         "logits": raw,
         "sum": np.exp(raw) / np.exp(raw).sum(1, keepdims=True),

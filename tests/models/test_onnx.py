@@ -33,11 +33,12 @@ def conv_file(
     last: str = "",
     channels_last: bool = False,
     kind: int = TensorProto.FLOAT,
+    gains: tuple[float, float] = (-2, 2),
 ) -> Path:
-    """Write a graph that gives twice the image in two channels, or as ``last`` says."""
+    """Write a graph of two channels, the image times a gain, and ``last`` after it."""
     dims = len(shape) - 2
     weight = np.zeros((2, 1, *(1,) * dims), np.float32)
-    weight[0], weight[1] = -2, 2
+    weight[0], weight[1] = gains
     type_ = np.float16 if kind == TensorProto.FLOAT16 else np.float32
     there = [0, dims + 1, *range(1, dims + 1)]
     back = [0, *range(2, dims + 2), 1]
