@@ -275,7 +275,8 @@ def test_damaged_descriptions(tmp_path, content, message):
     ("names", "output", "activation", "channels", "select"),
     [
         pytest.param(
-            ("cell", "background"), "logits", ("softmax",), ("background", "cell"), (1, 0), id="last"
+            ("cell", "background"), "logits", ("softmax",), ("background", "cell"), (1, 0),
+            id="last",
         ),
         pytest.param(("a", "b"), "sum", ("softmax",), None, (), id="no-background"),
         pytest.param(

@@ -76,7 +76,7 @@ def test_slices_of_a_volume_and_images_smaller_than_a_window(tmp_path):
 
 def test_what_cannot_be_made_smaller(tmp_path):
     model = threshold_model(tmp_path / "m", threshold=0.5)
-    with pytest.raises(ModelError, match="Did you mean 'int8'?"):
+    with pytest.raises(ModelError, match=r"Did you mean 'int8'\?"):
         compress(model, tmp_path / "s", method="int4", calibration=volume(8, 8))
     weights = model.description.weights * 2
     both = replace(model, description=replace(model.description, weights=weights))

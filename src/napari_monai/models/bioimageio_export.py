@@ -32,7 +32,7 @@ from .compare import check_same, examples, first
 from .description import ModelDescription
 from .formats import need
 from .onnx_export import OPSET, write_graph
-from .parts import Inputs
+from .parts import Inputs, NetworkSpec
 from .store import Model
 from .tested import prepared
 
@@ -102,18 +102,20 @@ def _write_files(
     np.save(stage / "test_output.npy", maps[None])
     cover(image, maps).save(stage / "cover.png")
     (stage / "README.md").write_text(readme(description, rest), encoding="utf-8")
-    told = description.to_json()
+    plain = dataclasses.replace(
+        description,
+        network=NetworkSpec("onnx", {}, source="onnx"),
+        weights=(),
+        trust="data_only",
+        tests=(),
+    )
     return {
         **card(description),
         "inputs": [_input(description, inputs, steps)],
         "outputs": [_output(description)],
         "weights": weights,
-        "config": {"napari_monai": {k: v for k, v in told.items() if k not in _NOT_KEPT}},
+        "config": {"napari_monai": plain.to_json()},
     }
-
-
-# What the package says in its own words, or does not hold.
-_NOT_KEPT = ("weights", "tests", "trust", "blockers")
 
 
 class _Selecting(torch.nn.Module):
