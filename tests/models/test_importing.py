@@ -16,6 +16,7 @@ from tests.models.known import (
     threshold_model,
     with_checkpoint,
 )
+from tests.models.test_onnx import conv_file
 
 import napari_monai
 from napari_monai.errors import FormatError, ModelError, ModelNotFoundError, WriteError
@@ -108,8 +109,7 @@ def test_test_tensors_come_along(tmp_path):
 
 def test_files_that_are_networks_are_copied(tmp_path):
     model = threshold_model(tmp_path / "m", threshold=0.5)
-    content = b"a graph"
-    (model.folder / "net.onnx").write_bytes(content)
+    content = conv_file(model.folder / "net.onnx", ["n", 1, "y", "x"]).read_bytes()
     weights = (WeightsFile("net.onnx", hashlib.sha256(content).hexdigest(), "onnx"),)
     told = replace(model.description, network=NetworkSpec("onnx", {}, "onnx"), weights=weights)
     written = importing.write_native(replace(model, description=told), tmp_path / "copy")

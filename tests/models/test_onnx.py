@@ -16,7 +16,7 @@ from tests.models.known import description, random_model, threshold_model
 import napari_monai as nm
 from napari_monai.errors import ModelError
 from napari_monai.grid import Grid
-from napari_monai.models import Model, load_model
+from napari_monai.models import Model, import_model, load_model
 from napari_monai.models import onnx as onnx_format
 from napari_monai.models.onnx_compress import write_half
 from napari_monai.models.onnx_graph import read_graph
@@ -234,6 +234,8 @@ def test_weights_beside_the_graph(tmp_path):
     assert onnx_format.companions(file) == ("weights.bin",)
     found = outputs(load_model(file).load_network(), torch.ones(1, 1, 4, 4))
     assert torch.equal(found[0, :, 0, 0], torch.tensor([-2.0, 2.0]))
+    kept = import_model(file, name="kept")
+    assert torch.equal(outputs(kept.load_network(), torch.ones(1, 1, 4, 4)), found)
 
 
 @pytest.mark.parametrize("location", ["../weights.bin", "/etc/passwd", "a/../../weights.bin", ""])

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, ModelError, ModelNotFoundError, WriteError
-from . import formats, weights
+from . import formats, onnx, weights
 from .description import ModelDescription
 from .native import DESCRIPTION_FILE
 from .parts import TestTensor
@@ -195,3 +195,8 @@ def _copy_weights(model: Model, stage: Path) -> None:
         place = stage / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(weights.checked_content(model, fold))
+        if file.loader == "onnx":  # may keep tensors in files beside it
+            source = model.folder / file.path
+            for name in onnx.companions(source):
+                (place.parent / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source.parent / name, place.parent / name)

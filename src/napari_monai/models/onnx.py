@@ -71,11 +71,11 @@ def load_network(
     return load_session(model, device, fold=fold)
 
 
-def export(model: Model, target: Path, **options: Any) -> Path:
+def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     """Write a model as an ONNX file; see `napari_monai.models.onnx_export`."""
     from .onnx_export import export as export_graph
 
-    return export_graph(model, target, **options)
+    return export_graph(model, target, fold=fold)
 
 
 def _described(path: Path, beside: Path, options: dict[str, Any]) -> Model:

@@ -93,11 +93,11 @@ def load_network(
     return load_archive(model, device, fold=fold)
 
 
-def export(model: Model, target: Path, **options: Any) -> Path:
+def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     """Write a model as TorchScript; see `napari_monai.models.torchscript_run`."""
     from .torchscript_run import export as export_archive
 
-    return export_archive(model, target, **options)
+    return export_archive(model, target, fold=fold)
 
 
 def _number(path: Path, key: str, value: object) -> int:

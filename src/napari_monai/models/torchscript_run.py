@@ -116,7 +116,8 @@ def archive(network: torch.nn.Module, description: ModelDescription) -> bytes:
         for make in (_scripted, _traced):
             try:
                 content = _saved(make(network, images[0]), description, inputs)
-                with torch.jit.optimized_execution(False):  # it would compile for each size first
+                # It would compile for each size first.
+                with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
                     check_same(network, _loaded(content), images)
             except Exception as error:  # torch's compiler has an error for each of its stages
                 reason = _line(error)
