@@ -16,7 +16,7 @@ from .parts import Inputs
 # Largest difference of outputs, as a part of their largest value.
 TOLERANCE = 1e-4
 # What nearly all networks can halve their images down from.
-_MULTIPLE = 32
+_MULTIPLES = (32, 64)
 # Sides of the images, where the network leaves the choice.
 _SIDE = {2: 128, 3: 64}
 
@@ -26,14 +26,17 @@ Images = Sequence[torch.Tensor]
 def examples(description: ModelDescription) -> Iterator[tuple[Images, Inputs]]:
     """Yield images to try an exported network with, and what it takes if it passes with them.
 
-    First images of two sizes as the description has them. Then of multiples of 32: networks that
+    First images of two sizes as the description has them. Then of multiples of 32 and 64: networks that
     pad within lose that when they are traced. Then of the window's size alone.
     """
     inputs, window = description.inputs, description.inferer.window
     side = _SIDE[inputs.spatial_dims]
-    for most in () if inputs.fixed_size else (1, _MULTIPLE):
+    for most in () if inputs.fixed_size else (1, *_MULTIPLES):
         steps = [math.lcm(m, most) for m in inputs.multiples]
-        first = [-(-min(n, side) // step) * step for n, step in zip(window, steps, strict=True)]
+        # Two steps at least: networks pad what they shrink to a single position, too.
+        few = 2 if most > 1 else 1
+        least = [max(min(n, side), few * m) for n, m in zip(window, steps, strict=True)]
+        first = [-(-n // step) * step for n, step in zip(least, steps, strict=True)]
         second = [n + step for n, step in zip(first, steps, strict=True)]
         images = [_drawn(inputs, size, seed) for seed, size in enumerate((first, second))]
         yield images, replace(inputs, size_multiple=tuple(steps))
