@@ -26,8 +26,8 @@ Images = Sequence[torch.Tensor]
 def examples(description: ModelDescription) -> Iterator[tuple[Images, Inputs]]:
     """Yield images to try an exported network with, and what it takes if it passes with them.
 
-    First images of two sizes as the description has them. Then of multiples of 32 and 64: networks that
-    pad within lose that when they are traced. Then of the window's size alone.
+    First images of two sizes as the description has them. Then of multiples of 32 and 64:
+    networks that pad within lose that when they are traced. Then of the window's size alone.
     """
     inputs, window = description.inputs, description.inferer.window
     side = _SIDE[inputs.spatial_dims]
