@@ -39,7 +39,7 @@ test: system $(VENV)/.dev
 	run=(); \
 	if command -v timeout >/dev/null; then run+=(timeout -k 30 $(TEST_SECONDS)); fi; \
 	if command -v xvfb-run >/dev/null; then run+=(xvfb-run -a); fi; \
-	"$${run[@]}" $(BIN)/python -m pytest </dev/null
+	"$${run[@]}" $(BIN)/python -m pytest -n auto </dev/null
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

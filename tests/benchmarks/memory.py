@@ -27,31 +27,33 @@ import numpy as np
 MIB = 2**20
 
 
-def model_of(folder: Path, classes: int, width: int) -> Any:
-    """Write a small network of random weights: a DynUNet of three levels."""
+def model_of(folder: Path, classes: int) -> Any:
+    """Write a small network of random weights.
+
+    It is a DynUNet of three levels, whose last layer, of kernel size 1, copes with many classes;
+    for two classes a U-Net of two levels, so that a large volume does not take all day.
+    """
     import torch
 
     from napari_monai import models
     from napari_monai.networks import build_network
     from napari_monai.volume import LabelClass
 
-    arguments = {
-        "spatial_dims": 3,
-        "in_channels": 1,
-        "out_channels": classes,
-        "kernel_size": [3, 3, 3],
-        "strides": [1, 2, 2],
-        "filters": [width, width, 2 * width],
-    }
+    arguments: dict[str, Any]
+    name, arguments = "dynunet", {"kernel_size": [3, 3, 3], "strides": [1, 2, 2]}
+    arguments["filters"] = [4, 4, 8]
+    if classes == 2:
+        name, arguments = "unet", {"channels": [4, 4], "strides": [2]}
+    arguments |= {"spatial_dims": 3, "in_channels": 1, "out_channels": classes}
     torch.manual_seed(0)
-    network = build_network("dynunet", arguments)
+    network = build_network(name, arguments)
     description = models.ModelDescription(
         name="small",
         title="Small",
         version="1",
         description="For measuring memory.",
         licence="CC0-1.0",
-        network=models.NetworkSpec("dynunet", arguments),
+        network=models.NetworkSpec(name, arguments),
         inputs=models.Inputs(("image",), 3, size_multiple=4),
         inferer=models.Inferer((96, 96, 96), overlap=0.25),
         outputs=models.Outputs(
@@ -124,7 +126,7 @@ def ours(case: Case, folder: Path) -> dict[str, float]:
     from napari_monai.grid import Grid
     from napari_monai.volume import Volume
 
-    model = model_of(folder / "m", case.classes, 4)
+    model = model_of(folder / "m", case.classes)
     small = (96, 96, 96)
     nm.segment(Volume(body(small), Grid.from_spacing(small)), model)  # all that is loaded once
     image: Any = on_disk(folder / "i.zarr", case.shape) if case.on_disk else body(case.shape)
@@ -151,7 +153,7 @@ def monai(case: Case, folder: Path) -> dict[str, float]:
     import torch
     from monai.inferers import sliding_window_inference
 
-    network = model_of(folder / "m", case.classes, 4).load_networks("cpu")[0]
+    network = model_of(folder / "m", case.classes).load_networks("cpu")[0]
 
     def classes(image: torch.Tensor) -> torch.Tensor:
         told: dict[str, Any] = {"overlap": 0.25, "mode": "gaussian"}
