@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QAbstractItemView, QTableWidgetItem, QWidget
 
 from ..models.card import bytes_word, classes, task
 from ..models.fitting import Fit
 from .model_jobs import Entry
+from .row_table import PLAIN, RowTable
 
 NAME, FITS, TASK, MODALITY, DIMS, CLASSES, SIZE, LICENCE, TRUST = range(9)
 _HEADERS = {
@@ -24,45 +24,27 @@ _HEADERS = {
     LICENCE: ("Licence", "Under which it may be used"),
     TRUST: ("Trust", "Data only, or code that runs with it"),
 }
-_ALIGNED = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_PLAIN = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-_MARGIN = 24
-_WIDTH, _HEIGHT, _NARROWEST = 440, 170, 150  # in pixels
+_WIDTH, _HEIGHT = 440, 170  # in pixels
 _WIDEST_NAME = 240
 # Seen, and seen to be another thing.
 _DIM = 0.5
 
 
-class ModelTable(QTableWidget):
+class ModelTable(RowTable):
     """Models to choose one of; those that do not fit are dim, and say why in their tooltip."""
 
     chosen = Signal()  # another model, or none, is chosen
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(_HEADERS), parent)
+        super().__init__(_HEADERS, (_WIDTH, _HEIGHT), parent)
         self._entries: list[Entry] = []
         self._shown: list[Entry] = []  # a row each
         self._sorted: tuple[int, bool] | None = None
         self._words = ""
         self._only_fitting = False
-        self._hint = ""
-        for column, (title, meaning) in _HEADERS.items():
-            header = QTableWidgetItem(title)
-            header.setToolTip(meaning)
-            header.setTextAlignment(_ALIGNED)
-            self.setHorizontalHeaderItem(column, header)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(rows.minimumSectionSize() + 4)
-            columns.setHighlightSections(False)
+        columns = self.horizontalHeader()
+        if columns is not None:
             columns.setSectionsClickable(True)
             columns.sectionClicked.connect(self._sort)
         self.itemSelectionChanged.connect(self.chosen)
@@ -124,7 +106,7 @@ class ModelTable(QTableWidget):
         colour.setAlphaF(_DIM)
         for column, text in _texts(entry).items():
             item = QTableWidgetItem(text)
-            item.setFlags(_PLAIN)
+            item.setFlags(PLAIN)
             item.setToolTip(tip)
             if entry.fit.why_not:
                 item.setForeground(colour)
@@ -173,34 +155,6 @@ class ModelTable(QTableWidget):
         if column == SIZE:
             return float(entry.size), ""
         return 0.0, _texts(entry)[column].casefold()
-
-    def hint(self, text: str) -> None:
-        """Say something in the middle of the table as long as no model is in sight."""
-        self._hint = text
-        viewport = self.viewport()
-        if viewport is not None:
-            viewport.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a size that shows a few models."""
-        return QSize(_WIDTH, _HEIGHT)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size that a narrow dock and a low window have."""
-        return QSize(_NARROWEST, _NARROWEST // 2)
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draw the rows, or the line where there are none."""
-        super().paintEvent(event)
-        viewport = self.viewport()
-        rows = range(self.rowCount())
-        if viewport is None or not self._hint or not all(self.isRowHidden(r) for r in rows):
-            return
-        painter = QPainter(viewport)
-        painter.setOpacity(0.7)
-        area = viewport.rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
-        painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
-        painter.end()
 
 
 def _texts(entry: Entry) -> dict[int, str]:

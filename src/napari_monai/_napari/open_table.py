@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QIcon, QKeyEvent, QPainter, QPaintEvent
-from qtpy.QtWidgets import QAbstractItemView, QStyle, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QIcon, QKeyEvent
+from qtpy.QtWidgets import QAbstractItemView, QStyle, QTableWidgetItem, QWidget
 
 from ..io.contents import Entry
 from .reading import sentence
+from .row_table import PLAIN, RowTable
 
 SIGN, NAME, PATIENT, TYPE, LABELS, SIZE, SPACING = range(7)
 _HEADERS = {
@@ -25,42 +26,24 @@ _HEADERS = {
     SIZE: ("Size", "Voxels from left to right, down, and through the slices"),
     SPACING: ("Spacing", "Size of a voxel along the same axes"),
 }
-_ALIGNED = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-_PLAIN = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
-_MARGIN = 24
 # In pixels: the size that the table asks for, and what names get of it where there is little room.
 _WIDTH, _HEIGHT = 440, 300
 _NARROWEST_NAME = 150
 _SIGN_WIDTH = 24
 
 
-class EntryTable(QTableWidget):
+class EntryTable(RowTable):
     """Entries to choose by mouse and keyboard, and a line in the middle while there are none."""
 
     opened = Signal()  # Enter or a double click on a row: what is selected is to be opened
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(0, len(_HEADERS), parent)
+        super().__init__(_HEADERS, (_WIDTH, _HEIGHT), parent)
         self._entries: list[Entry] = []
-        self._hint = ""
-        for column, (title, meaning) in _HEADERS.items():
-            header = QTableWidgetItem(title)
-            header.setToolTip(meaning)
-            header.setTextAlignment(_ALIGNED)
-            self.setHorizontalHeaderItem(column, header)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(rows.minimumSectionSize() + 4)
+        columns = self.horizontalHeader()
+        if columns is not None:
             columns.setMinimumSectionSize(_SIGN_WIDTH)
-            columns.setHighlightSections(False)
             columns.setResizeContentsPrecision(0)  # by what is in sight: folders can be large
             columns.hide()
         self.setColumnHidden(PATIENT, True)
@@ -93,13 +76,13 @@ class EntryTable(QTableWidget):
         tip = "\n".join((details(entry), *map(sentence, entry.notes)))
         for column in _HEADERS:
             item = QTableWidgetItem(texts.get(column, ""))
-            item.setFlags(_PLAIN)
+            item.setFlags(PLAIN)
             item.setToolTip(tip)
             self.setItem(row, column, item)
             if column == SIGN and entry.notes:
                 item.setIcon(self._sign())
             elif column == LABELS and entry.may_be_labels:
-                item.setFlags(_PLAIN | Qt.ItemFlag.ItemIsUserCheckable)
+                item.setFlags(PLAIN | Qt.ItemFlag.ItemIsUserCheckable)
                 item.setCheckState(_tick(entry.kind == "labels"))
 
     def clear_entries(self) -> None:
@@ -130,13 +113,6 @@ class EntryTable(QTableWidget):
 
     # -- how it looks -------------------------------------------------------------------------
 
-    def hint(self, text: str) -> None:
-        """Say something in the middle of the table as long as it is empty."""
-        self._hint = text
-        viewport = self.viewport()
-        if viewport is not None:
-            viewport.update()
-
     def fit(self) -> None:
         """Give the columns the width of what is in them, and the names what is left."""
         columns, viewport = self.horizontalHeader(), self.viewport()
@@ -149,26 +125,6 @@ class EntryTable(QTableWidget):
         others = sum(self.columnWidth(c) for c in _HEADERS if c != NAME)
         left = viewport.width() - others
         self.setColumnWidth(NAME, max(left, min(self.columnWidth(NAME), _NARROWEST_NAME)))
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Return a size that shows all columns of short names."""
-        return QSize(_WIDTH, _HEIGHT)
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size that a narrow dock and a low window have."""
-        return QSize(_NARROWEST_NAME, _NARROWEST_NAME // 2)
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draw the rows, or the line where there are none."""
-        super().paintEvent(event)
-        viewport = self.viewport()
-        if viewport is None or self._entries or not self._hint:
-            return
-        painter = QPainter(viewport)
-        painter.setOpacity(0.7)
-        area = viewport.rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
-        painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
-        painter.end()
 
     def _sign(self) -> QIcon:
         style = self.style()
