@@ -32,6 +32,7 @@ NetworkName = Literal[
     "segresnet_ds",
     "vnet",
     "flexible_unet",
+    "dints",
     "unetr",
     "swin_unetr",
     "deeplabv3plus",

@@ -75,13 +75,15 @@ def test_preview_grows(viewer: Any, qtbot: Any, bright_3d: Any) -> None:
     qtbot.addWidget(parent)
     preview = Preview(viewer, place, bright_3d.description, parent)
     whole = (slice(0, 11), slice(0, 12), slice(0, 13))
-    preview.show_part(WindowDone(1, 2, whole, np.ones((11, 12, 13), np.uint8)))
+    preview.take(WindowDone(1, 2, whole, np.ones((11, 12, 13), np.uint8)))
+    preview.show_soon()
     qtbot.waitUntil(lambda: "Preview" in viewer.layers, timeout=10_000)
     layer = viewer.layers["Preview"]
     middle = tuple(n // 2 for n in layer.data.shape)
     assert layer.data[middle] == 1
     np.testing.assert_array_equal(layer.translate, viewer.layers["second"].translate)
-    preview.show_part(WindowDone(2, 2, whole, np.zeros((11, 12, 13), np.uint8)))
+    preview.take(WindowDone(2, 2, whole, np.zeros((11, 12, 13), np.uint8)))
+    preview.show_soon()
     qtbot.waitUntil(lambda: not np.asarray(layer.data).any(), timeout=10_000)
     preview.close()
     assert "Preview" not in viewer.layers

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from monai.networks.nets.dints import DiNTS as MonaiDiNTS
 from monai.networks.nets.dints import TopologyInstance
 
@@ -114,7 +113,7 @@ def build(**arguments: Any) -> DiNTS:
         dints_space=topology,
         in_channels=options.in_channels,
         num_classes=options.out_channels,
-        node_a=torch.tensor(nodes),
+        node_a=nodes,
         **shared,
     )
 
