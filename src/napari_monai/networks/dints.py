@@ -108,6 +108,8 @@ def build(**arguments: Any) -> DiNTS:
             num_depths=options.num_depths,
             **shared,
         )
+    # As an array and not a tensor: the forward pass branches on it, which cannot be traced.
+    topology.arch_code_a = np.array(edges)
     return DiNTS(
         total_stride=(2 ** (options.num_depths + options.use_downsample),) * options.spatial_dims,
         dints_space=topology,
