@@ -74,6 +74,14 @@ def test_run_json_joins_again(two, images, tmp_path):
     assert segment("--settings", out / "run.json", t1, t2, "--output", other) == 1
 
 
+def test_one_file_for_both_channels_is_kept_twice(two, images, tmp_path):
+    out, t1 = tmp_path / "out", images / "t1.nii.gz"
+    assert segment("--join", t1, t1, "--model", "two", "--output", out) == 0
+    again = tmp_path / "again"
+    assert segment("--settings", out / "run.json", "--output", again) == 0
+    np.testing.assert_array_equal(voxels(again / "t1.nii.gz"), voxels(t1) > 100)
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [

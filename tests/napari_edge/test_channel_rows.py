@@ -198,6 +198,12 @@ def test_neither_colours_nor_labels_nor_fewer_axes_are_channels(
     assert not listed(widget)["mr"][1]
 
 
+def test_more_images_are_no_cure_for_too_few_axes(home: Path, voxels: np.ndarray) -> None:
+    flat = layer(voxels[0, 0], "flat")
+    (choice,) = choices([model(home, "a", "b")], flat, [flat])
+    assert choice.why_not == "takes volumes, and this image is 2D"
+
+
 def test_models_of_one_channel_have_no_rows(docked: Any, bright_3d: Any, voxels: Any) -> None:
     _, widget = docked(*voxels[:2])
     assert widget.model.choice is not None

@@ -87,9 +87,9 @@ def _joined(choice: Choice, layer: Image, parts: Sequence[Image]) -> Choice:
     lacks = takes > 1 and not inputs.colour and volume is not None and volume.channels == 1
     if not lacks or choice.why_not is None or layer not in parts:
         return choice
+    if choice.model.description.blockers or parts[0].ndim < inputs.spatial_dims:
+        return choice  # no more layers help
     if len(parts) < takes:
-        if choice.model.description.blockers:
-            return choice
         cure = f"open {takes - len(parts)} more on its voxels"
         return replace(choice, fit=Fit(f"{choice.why_not}: {cure}"))
     # Two patients on one grid are not to be mixed: what is called like the image goes before.

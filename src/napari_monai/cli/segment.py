@@ -343,6 +343,7 @@ def _summary(labels: LabelVolume) -> str:
 
 
 def _write_run(job: Job, tally: Tally, started: datetime) -> None:
+    inputs = [str(path.absolute()) for task in job.tasks for path in task.inputs]
     write_run(
         job.output,
         {
@@ -356,9 +357,7 @@ def _write_run(job: Job, tally: Tally, started: datetime) -> None:
             "kind": job.model.description.outputs.kind,
             "settings": job.settings.to_json(),
             "format": job.format,
-            "inputs": list(
-                dict.fromkeys(str(p.absolute()) for task in job.tasks for p in task.inputs)
-            ),
+            "inputs": inputs if job.join else list(dict.fromkeys(inputs)),
             "join": job.join,
             "written": tally.written,
             "failed": tally.failed,
