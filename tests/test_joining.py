@@ -103,6 +103,7 @@ def test_order_in_memory_is_kept(order: Any) -> None:
     expected = (0, 1, 2) if order == "C" else (2, 1, 0)
     assert slowest_first(joined.data, 3) == expected
     assert slowest_first(joined.numpy(), 3) == expected
+    assert abs(joined.numpy().strides[0]) == 4 * 4 * 5 * 6  # one image behind the other
     assert joined.data.chunks == ((1, 1, 5, 6) if order == "C" else (1, 4, 5, 1))
 
 

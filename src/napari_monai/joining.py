@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from .errors import VolumeError
 from .io.lazy import LazyArray
-from .volume import Volume, chunk_lengths
+from .volume import Volume, chunk_lengths, slowest_first
 
 # Voxels of images that were registered lie together to this part of a voxel: headers are rounded.
 _TOLERANCE = 1e-2
@@ -129,20 +129,34 @@ class _Stack:
             self.strides = (*strides[:axis], reach, *strides[spatial:])
 
     def __getitem__(self, key: Any, /) -> npt.NDArray[Any]:
-        before, which, after = key[: self._axis], key[self._axis], key[self._axis + 1 :]
-        parts = []
-        for array, has_axis in list(zip(self._arrays, self._channels, strict=True))[which]:
-            if has_axis:
-                parts.append(np.asarray(array[(*before, slice(None), *after)]))
-            else:
-                part = np.asarray(array[(*before, *after)])
-                parts.append(np.expand_dims(part, self._axis))
-        if not parts:
-            lengths = zip(key, self.shape, strict=True)
-            return np.empty([len(range(n)[one]) for one, n in lengths], self.dtype)
-        # Keeps the order in memory that the parts have; of one part nothing is copied.
-        one = parts[0] if len(parts) == 1 else np.concatenate(parts, self._axis)
-        return one.astype(self.dtype, copy=False)
+        axis = self._axis
+        numbers = range(len(self._arrays))[key[axis]]
+        if len(numbers) == 1:  # nothing is copied
+            part = self._part(numbers[0], key).astype(self.dtype, copy=False)
+            return np.expand_dims(part, axis)
+        whole = None
+        for at, number in enumerate(numbers):  # one at a time: it is as large as the result else
+            part = self._part(number, key)
+            if whole is None:
+                whole = _behind_each_other(len(numbers), part, self.dtype)
+            whole[at] = part
+        if whole is None:
+            lengths = (len(range(n)[k]) for k, n in zip(key, self.shape, strict=True))
+            return np.empty(tuple(lengths), self.dtype)
+        return np.moveaxis(whole, 0, axis)
+
+    def _part(self, number: int, key: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Return what is asked for of an image, without a channel axis."""
+        before, after = key[: self._axis], key[self._axis + 1 :]
+        inner = (0,) * self._channels[number]
+        return np.asarray(self._arrays[number][(*before, *inner, *after)])
+
+
+def _behind_each_other(n: int, part: npt.NDArray[Any], dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """Return room for ``n`` arrays like one, each with its order in memory."""
+    order = slowest_first(part, part.ndim)
+    whole = np.empty((n, *(part.shape[a] for a in order)), dtype)
+    return whole.transpose(0, *(1 + order.index(a) for a in range(part.ndim)))
 
 
 def match_channels(channels: Sequence[str], names: Sequence[str]) -> tuple[int, ...]:

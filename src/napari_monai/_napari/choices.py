@@ -84,10 +84,11 @@ def _joined(choice: Choice, layer: Image, parts: Sequence[Image]) -> Choice:
     """Return the choice with layers as channels, where the image alone has too few."""
     inputs = choice.model.description.inputs
     takes, volume = len(inputs.channels), choice.volume
-    lacks = takes > 1 and not inputs.colour and volume is not None and volume.channels == 1
-    if not lacks or choice.why_not is None or layer not in parts:
+    if volume is None or choice.why_not is None or layer not in parts:
         return choice
-    if choice.model.description.blockers or parts[0].ndim < inputs.spatial_dims:
+    if takes == 1 or inputs.colour or volume.channels > 1:
+        return choice
+    if choice.model.description.blockers or volume.grid.ndim < inputs.spatial_dims:
         return choice  # no more layers help
     if len(parts) < takes:
         cure = f"open {takes - len(parts)} more on its voxels"
