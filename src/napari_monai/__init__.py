@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .io import read_all as read_all
     from .io import write as write
     from .io.contents import contents as contents
+    from .joining import join_channels as join_channels
     from .models import Model as Model
     from .models import export_model as export_model
     from .models import import_model as import_model
@@ -45,6 +46,7 @@ _PUBLIC = {
     "export_model": "models",
     "fine_tune": "training",
     "import_model": "models",
+    "join_channels": "joining",
     "load_model": "models",
     "read": "io",
     "read_all": "io",

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import WriteError
+from .joining import Joined
 from .volume import ArrayLike, Volume
 
 STATE = "state.json"
@@ -117,10 +118,19 @@ class Scratch:
 def key_of(volume: Volume, *told: Any) -> str:
     """Return what stands for an image and all that was told of a run on it.
 
-    A file is known by its path, size and time, another image by some of its voxels.
+    A file is known by its path, size and time, another image by some of its voxels; of joined
+    images each counts.
     """
     digest = hashlib.sha256(repr((volume.data.shape, str(volume.dtype), volume.leading)).encode())
     digest.update(volume.grid.affine.tobytes())
+    joined = volume.data.volumes if isinstance(volume.data, Joined) else (volume,)
+    for one in joined:
+        _add_voxels(digest, one)
+    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
+    return digest.hexdigest()
+
+
+def _add_voxels(digest: hashlib._Hash, volume: Volume) -> None:
     if volume.source is not None and volume.source.exists():
         stat = volume.source.stat()
         digest.update(repr((str(volume.source.resolve()), stat.st_size, stat.st_mtime_ns)).encode())
@@ -128,8 +138,6 @@ def key_of(volume: Volume, *told: Any) -> str:
         n = volume.data.shape[0]
         for i in sorted({int(i) for i in np.linspace(0, n - 1, _PLANES)}):
             digest.update(np.ascontiguousarray(_plane(volume.data, i)).tobytes())
-    digest.update(json.dumps(told, sort_keys=True, default=str).encode())
-    return digest.hexdigest()
 
 
 def _plane(data: ArrayLike, index: int) -> npt.NDArray[Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
+from ..errors import VolumeError
+from ..joining import join_channels, match_channels, why_apart
 from ..models import Model, ModelDescription
 from ..models.card import classes
 from ..models.fitting import Fit, fits, rank, runs
@@ -27,12 +30,15 @@ class Choice:
     """A model for an image: what it would segment, and how it fits.
 
     ``volume`` is the image with the channels that the model takes; without an image there is
-    none, and every model fits.
+    none, and every model fits. Of a model whose channels are layers of their own, ``layers`` are
+    these, and ``offered`` all that can be.
     """
 
     model: Model
     volume: Volume | None
     fit: Fit
+    layers: tuple[Image, ...] = ()
+    offered: tuple[Image, ...] = ()
 
     @property
     def why_not(self) -> str | None:
@@ -40,12 +46,68 @@ class Choice:
         return self.fit.why_not
 
 
-def choices(models: Iterable[Model], layer: Image | None) -> list[Choice]:
+def choices(
+    models: Iterable[Model], layer: Image | None, beside: Iterable[Image] = ()
+) -> list[Choice]:
     """Return a choice a model, those that fit the image of a layer best first.
 
-    Without a layer all fit that can run, as far as one can know.
+    Without a layer all fit that can run, as far as one can know. Where a model takes several
+    channels and the image has one, those of ``beside`` that lie on its voxels are the others.
     """
-    return choices_among(models, None if layer is None else sources_of(layer))
+    if layer is None:
+        return choices_among(models, None)
+    sources = sources_of(layer)
+    parts = _on_the_voxels(layer, sources[0], beside)
+    found = [_joined(choice, layer, parts) for choice in choices_among(models, sources)]
+    return sorted(found, key=lambda choice: rank(choice.model, choice.fit))
+
+
+def joined_volume(layers: Sequence[Image], model: Model) -> Volume:
+    """Return the image whose channels are layers; raises VolumeError as `join_channels` does."""
+    return join_channels([volume_of(x) for x in layers], model.description.inputs.channels)
+
+
+def _on_the_voxels(layer: Image, one: Volume, beside: Iterable[Image]) -> list[Image]:
+    """Return the layers, itself among them, that have one channel on the voxels of a layer."""
+    found = []
+    for other in dict.fromkeys((*beside, layer)):
+        try:
+            volume = volume_of(other)
+        except VolumeError:
+            continue  # it has too many axes
+        if volume.channels == 1 and not volume.rgb and why_apart(one, volume) is None:
+            found.append(other)
+    return found
+
+
+def _joined(choice: Choice, layer: Image, parts: Sequence[Image]) -> Choice:
+    """Return the choice with layers as channels, where the image alone has too few."""
+    inputs = choice.model.description.inputs
+    takes, volume = len(inputs.channels), choice.volume
+    if volume is None or choice.why_not is None or layer not in parts:
+        return choice
+    if takes == 1 or inputs.colour or volume.channels > 1:
+        return choice
+    if choice.model.description.blockers or volume.grid.ndim < inputs.spatial_dims:
+        return choice  # no more layers help
+    if len(parts) < takes:
+        cure = f"open {takes - len(parts)} more on its voxels"
+        return replace(choice, fit=Fit(f"{choice.why_not}: {cure}"))
+    # Two patients on one grid are not to be mixed: what is called like the image goes before.
+    likely = sorted(parts, key=lambda x: -_alike(x, layer)) if len(parts) > takes else parts
+    order = match_channels(inputs.channels, [x.name for x in likely])
+    layers = tuple(likely[at] for at in order)
+    joined = joined_volume(layers, choice.model)
+    fit = fits(choice.model.description, joined)
+    if fit.why_not is not None:
+        return replace(choice, fit=fit)
+    return replace(choice, volume=joined, fit=fit, layers=layers, offered=tuple(parts))
+
+
+def _alike(other: Image, layer: Image) -> int:
+    """Return how many letters the files, or the names, of two layers have in common at first."""
+    one, two = (f"{volume_of(x).source or ''}{x.name}" for x in (other, layer))
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))))
 
 
 def sources_of(layer: Image) -> Sources:

@@ -52,6 +52,7 @@ class LayerBox(QComboBox):
     """
 
     chosen = Signal()  # another layer, or none, is the choice
+    listed = Signal()  # other layers, or names, are there, and the choice is the same
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class LayerBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self._layers: list[Layer] = []
+        self._names: list[tuple[str, object]] = []
         self._selected: list[Layer] = []  # more than one, or none
         self._choices: list[list[Layer]] = []
         events = viewer.layers.events
@@ -99,8 +101,13 @@ class LayerBox(QComboBox):
         """The first layer that is chosen, or ``None``."""
         return next(iter(self.layers), None)
 
+    @property
+    def every(self) -> list[Any]:
+        """All layers that are offered, in the order of the viewer."""
+        return self._layers[::-1]
+
     def _refill(self, _event: object = None) -> None:
-        before = self.layers
+        before, listed = self.layers, self._names
         # Nobody wants to segment the probabilities that the last run left.
         self._layers = [
             x
@@ -110,8 +117,11 @@ class LayerBox(QComboBox):
         self._selected = [x for x in self._selected if x in self._layers]
         self._offer()
         self._choose(next((x for x in self._choices if x == before), self._fallback(before)))
+        self._names = [(x.name, x.unique_id) for x in self._layers]
         if self.layers != before:
             self.chosen.emit()
+        elif self._names != listed:
+            self.listed.emit()
 
     def _fallback(self, before: list[Layer]) -> list[Layer]:
         """Return what to choose where some of the layers chosen before are gone, or all."""

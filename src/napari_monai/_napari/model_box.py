@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
@@ -30,6 +31,7 @@ class ModelBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
         self._layer: Image | None = None
+        self._beside: tuple[Image, ...] = ()
         self._choices: list[Choice] = []
         self._problems: list[str] = []
         self._wanted: str | None = None
@@ -42,15 +44,17 @@ class ModelBox(QComboBox):
         at = self.currentIndex()
         return self._choices[at] if 0 <= at < len(self._choices) else None
 
-    def fit(self, layer: Image | None) -> None:
+    def fit(self, layer: Image | None, beside: Iterable[Image] = ()) -> None:
         """Offer the models for an image layer, and choose one that fits.
+
+        Layers ``beside`` it may be further channels of its image, see `choices`.
 
         Raises VolumeError for a layer that no model can take.
         """
         found = catalogue()
-        self._layer = layer
+        self._layer, self._beside = layer, tuple(beside)
         self._problems = [str(problem) for problem in found.problems]
-        self._choices = choices(found.models, layer)
+        self._choices = choices(found.models, layer, self._beside)
         self.blockSignals(True)
         self.clear()
         for at, choice in enumerate(self._choices):
@@ -81,7 +85,7 @@ class ModelBox(QComboBox):
     def showPopup(self) -> None:  # noqa: N802
         """Read the store again, and open wide enough for the reasons."""
         before = self.choice
-        self.fit(self._layer)
+        self.fit(self._layer, self._beside)
         if before is None or self.choice is None or self.choice.model.name != before.model.name:
             self.chosen.emit()
         view = self.view()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -35,8 +35,13 @@ State = Literal["waiting", "running", "cancelling", "done", "cancelled", "failed
 _TOLD_EVERY = 0.05
 
 
+def key_of(images: Sequence[Image], model: Model, settings: InferenceSettings) -> Hashable:
+    """Return what stands for the very same work."""
+    return tuple(x.unique_id for x in images), model.name, settings
+
+
 class Run(QObject):
-    """A segmentation of one image layer, from when it is asked for to when its layers are there.
+    """A segmentation of one image, from when it is asked for to when its layers are there.
 
     Parameters
     ----------
@@ -44,8 +49,9 @@ class Run(QObject):
         The widget that it ends with.
     viewer
         Where it is shown.
-    image
-        The layer.
+    images
+        The layer; of an image whose channels are layers of their own, all of them. The first is
+        where the results go.
     volume, model, settings
         What is segmented, as it was when it was asked for.
 
@@ -62,11 +68,12 @@ class Run(QObject):
         self,
         parent: QWidget,
         viewer: napari.viewer.Viewer,
-        image: Image,
+        images: Sequence[Image],
         volume: Volume,
         model: Model,
         settings: InferenceSettings,
     ) -> None:
+        image = images[0]
         place = placement_of(image)
         super().__init__(parent)
         self._parent = parent
@@ -77,7 +84,7 @@ class Run(QObject):
         self._place = place
         self.image = image
         self.name = image.name
-        self.key = (image.unique_id, model.name, settings)
+        self.key = key_of(images, model, settings)
         self.size = max(1, int(np.prod(volume.grid.shape)) * volume.times)
         self.state: State = "waiting"
         self.line = ""  # what there is to say of it

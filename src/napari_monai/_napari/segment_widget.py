@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from ..models import Model
 from ..models.card import is_allowed
 from ..settings import InferenceSettings
 from ..volume import LabelVolume
-from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices
+from .channel_rows import ChannelRows
+from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices, joined_volume
 from .forms import SettingsForm
 from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
@@ -28,7 +30,7 @@ from .queue_list import QueueList
 from .results import find
 from .saving import label_endings, label_filters, suggested_path
 from .scroll import Scroll
-from .segment_run import Run
+from .segment_run import Run, key_of
 from .trust_dialog import ask
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ class SegmentWidget(JobWidget):
             napari_viewer, Image, nothing="Open an image first", noun="images", parent=self
         )
         self.model = ModelBox(parent=self)
+        self.channels = ChannelRows(self)
         self.about = line()
         self.form = SettingsForm(InferenceSettings)
         self.run_button = button(*_RUN, self.run)
@@ -70,7 +73,9 @@ class SegmentWidget(JobWidget):
         self._lay_out()
 
         self.image.chosen.connect(self._image_chosen)
+        self.image.listed.connect(self._refit)
         self.model.chosen.connect(self._model_chosen)
+        self.channels.changed.connect(self._update_buttons)
         self.form.changed.connect(self._update_buttons)
         self.queue.changed.connect(self._on_queue)
         self.queue.progressed.connect(self._on_progress)
@@ -90,6 +95,7 @@ class SegmentWidget(JobWidget):
         inputs.setContentsMargins(0, 0, 0, 0)
         inputs.setSpacing(6)
         inputs.addLayout(rows)
+        inputs.addWidget(self.channels)
         inputs.addWidget(self.about)
         inputs.addWidget(self.form)
         buttons = QHBoxLayout()
@@ -110,8 +116,11 @@ class SegmentWidget(JobWidget):
     def _image_chosen(self) -> None:
         if not self.busy:
             self._say("" if self.image.layer is not None else _NO_IMAGE)
+        self._refit()
+
+    def _refit(self) -> None:
         try:
-            self.model.fit(self.image.layer)
+            self.model.fit(self.image.layer, self.image.every)
         except NapariMonaiError as error:
             self.model.fit(None)
             self._say(str(error))
@@ -119,6 +128,7 @@ class SegmentWidget(JobWidget):
 
     def _model_chosen(self) -> None:
         choice = self.model.choice
+        self.channels.show_choice(choice, self.image.layer)
         if choice is None:
             self.about.setText(self.model.why_none())
             self.about.setToolTip("")
@@ -140,7 +150,7 @@ class SegmentWidget(JobWidget):
         text, hint = _RUN if self.queue.at_rest else _ADD
         self.run_button.setText(text)
         ready = choice is not None and self._ready(choice)
-        if ready and all(self._is_queued(layer) for layer in self.image.layers):
+        if ready and all(self._is_queued(images) for images in self._images):
             ready, hint = False, "It is in the queue already"
         self.run_button.setToolTip(hint)
         self.run_button.setEnabled(ready)
@@ -149,7 +159,14 @@ class SegmentWidget(JobWidget):
         self.cancel_all_button.setVisible(bool(self.queue.waiting))
         self.save_button.setEnabled(self._saving is None and self.result is not None)
 
-    def _is_queued(self, layer: Image) -> bool:
+    @property
+    def _images(self) -> list[tuple[Image, ...]]:
+        """The layers of each image to segment: one, or one a channel."""
+        if self.channels.layers:
+            return [self.channels.layers]
+        return [(layer,) for layer in self.image.layers]
+
+    def _is_queued(self, images: Sequence[Image]) -> bool:
         choice = self.model.choice
         if self.queue.at_rest or choice is None:
             return False
@@ -157,7 +174,7 @@ class SegmentWidget(JobWidget):
             settings = self.form.value()
         except NapariMonaiError:
             return False  # which is said when Run is pressed
-        return self.queue.holds((layer.unique_id, choice.model.name, settings))
+        return self.queue.holds(key_of(images, choice.model, settings))
 
     def _ready(self, choice: Choice) -> bool:
         return choice.volume is not None and choice.why_not is None
@@ -165,10 +182,10 @@ class SegmentWidget(JobWidget):
     @property
     def result(self) -> Labels | None:
         """The labels layer of the last run over the chosen image with the chosen model."""
-        image, choice = self.image.layer, self.model.choice
-        if image is None or choice is None:
+        images, choice = self._images, self.model.choice
+        if not images or choice is None:
             return None
-        return find(self._viewer, image.unique_id, choice.model.name)
+        return find(self._viewer, images[0][0].unique_id, choice.model.name)
 
     # -- running ------------------------------------------------------------------------------
 
@@ -188,20 +205,24 @@ class SegmentWidget(JobWidget):
             return
         if not self.busy:
             self._show_progress()
-        for layer in list(self.image.layers):
-            if not self._is_queued(layer):
+        for images in self._images:
+            if not self._is_queued(images):
                 try:
-                    self._add(layer, choice.model, settings)
+                    self._add(images, choice.model, settings)
                 except NapariMonaiError as error:
                     self._fail(error)
         self._update_buttons()
 
-    def _add(self, layer: Image, model: Model, settings: InferenceSettings) -> None:
+    def _add(self, images: Sequence[Image], model: Model, settings: InferenceSettings) -> None:
         """Put a run into the queue; raises what stands against it."""
-        (choice,) = choices([model], layer)
-        if choice.volume is None or choice.why_not is not None:
-            raise ModelError(f"{layer.name} is left out: {model.name} {choice.why_not}.")
-        self.queue.add(Run(self, self._viewer, layer, choice.volume, model, settings))
+        if len(images) > 1:
+            volume = joined_volume(images, model)
+        else:
+            (choice,) = choices([model], images[0])
+            if choice.volume is None or choice.why_not is not None:
+                raise ModelError(f"{images[0].name} is left out: {model.name} {choice.why_not}.")
+            volume = choice.volume
+        self.queue.add(Run(self, self._viewer, images, volume, model, settings))
 
     def _fail(self, error: NapariMonaiError) -> None:
         report(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,13 +20,20 @@ if TYPE_CHECKING:
 class Task:
     """An image file, or a DICOM series, and the files that its volumes become.
 
-    ``image`` stands for it in reports; ``input`` is what brings it back on the command line.
+    ``image`` stands for it in reports; ``input`` is what brings it back on the command line,
+    together with those that are joined to it.
     """
 
     image: Path
     input: Path
     targets: tuple[Path, ...]
     read: Callable[[], Sequence[Volume]]
+    joined: tuple[Path, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """All that brings it back on the command line."""
+        return (self.input, *self.joined)
 
 
 def plan(
@@ -81,6 +88,40 @@ def plan(
         tasks.append(Task(first, source, targets, read))
     _check(tasks, set(ours), overwrite=overwrite)
     return tuple(tasks)
+
+
+def plan_joined(
+    inputs: Sequence[Path],
+    output: Path,
+    extension: str | None,
+    *,
+    ours: Iterable[str] = (),
+    overwrite: bool = False,
+) -> tuple[Task]:
+    """Return the one task whose image has the inputs as channels, in their order; see `plan`.
+
+    It is called as the first of them. Raises SettingsError as `plan` does, and where an input is
+    not one image.
+    """
+    first, *others = (_only(path, output, extension) for path in inputs)
+    tasks = [first, *others]
+    joined = replace(first, read=partial(_read_joined, tasks), joined=tuple(inputs[1:]))
+    _check([joined], set(ours), overwrite=overwrite, images=[t.image for t in tasks])
+    return (joined,)
+
+
+def _only(path: Path, output: Path, extension: str | None) -> Task:
+    tasks = plan([path], output, extension, overwrite=True)
+    if len(tasks) != 1 or len(tasks[0].targets) != 1:
+        found = sum(len(task.targets) for task in tasks)
+        raise SettingsError(f"{path} holds {found} images: --join takes one image an input.")
+    return tasks[0]
+
+
+def _read_joined(tasks: Sequence[Task]) -> list[Volume]:
+    from ..joining import join_channels
+
+    return [join_channels([volume for task in tasks for volume in task.read()])]
 
 
 def file_name(text: str) -> str:
@@ -163,9 +204,11 @@ def _zipped(path: Path) -> list[SeriesFiles]:
         return []
 
 
-def _check(tasks: Sequence[Task], ours: set[str], *, overwrite: bool) -> None:
+def _check(
+    tasks: Sequence[Task], ours: set[str], *, overwrite: bool, images: Iterable[Path] = ()
+) -> None:
     """Raise SettingsError where an image, or a file of someone else, would be replaced."""
-    kept = {t.image.resolve() for t in tasks}
+    kept = {image.resolve() for image in (*images, *(t.image for t in tasks))}
     for target in (target for t in tasks for target in t.targets):
         if target.resolve() in kept:
             raise SettingsError(f"{target} is an image to segment: choose another --output.")

@@ -16,7 +16,7 @@ from ..errors import DeviceError, NapariMonaiError, SettingsError
 from ..settings import InferenceSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
-from .plan import Task, file_name, plan, unused
+from .plan import Task, file_name, plan, plan_joined, unused
 from .runfile import NAME, read_run, write_run
 
 if TYPE_CHECKING:
@@ -36,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "inputs", nargs="*", type=Path, metavar="INPUT", help="Image files, or folders of them."
+    )
+    parser.add_argument(
+        "--join",
+        action="store_true",
+        help="The inputs are the channels of one image, in the order in which the model takes "
+        "them, such as the sequences of an MR examination; they lie on the same voxels.",
     )
     parser.add_argument(
         "--model", metavar="NAME_OR_PATH", help="A name that 'models list' shows, or a folder."
@@ -80,6 +86,7 @@ class Job:
     tasks: tuple[Task, ...]
     overwrite: bool = False
     debug: bool = False
+    join: bool = False
 
 
 @dataclass
@@ -122,7 +129,9 @@ def _job(args: argparse.Namespace) -> Job:
         raise SettingsError("No model given: add --model with a name that 'models list' shows.")
     settings = settings_from(args, InferenceSettings, earlier.get("settings", {}))
     extension = label_format(args.format or earlier.get("format"))
-    tasks = plan(
+    # What an earlier run has joined belongs to its own images.
+    join = args.join or (not args.inputs and earlier.get("join") is True)
+    tasks = (plan_joined if join else plan)(
         inputs,
         args.output,
         extension,
@@ -134,7 +143,20 @@ def _job(args: argparse.Namespace) -> Job:
         raise SettingsError(f"{inputs[0]} holds no image. Known: {known}.")
     model = models.load_model(name)
     _compare_models(model, earlier)
-    return Job(model, settings, args.output, extension, tasks, args.overwrite, args.debug)
+    if join:
+        _check_channels(model, len(inputs))
+    return Job(model, settings, args.output, extension, tasks, args.overwrite, args.debug, join)
+
+
+def _check_channels(model: Model, given: int) -> None:
+    """Raise SettingsError where so many images are not the channels that a model takes."""
+    channels = model.description.inputs.channels
+    if given != len(channels):
+        raise SettingsError(
+            f"{model.name} takes {len(channels)} channel{'s' * (len(channels) > 1)} "
+            f"({', '.join(channels)}), and {given} image{'s' * (given > 1)} "
+            f"{'are' if given > 1 else 'is'} given to --join: give one for each channel."
+        )
 
 
 def _agree(model: Model) -> None:
@@ -321,6 +343,7 @@ def _summary(labels: LabelVolume) -> str:
 
 
 def _write_run(job: Job, tally: Tally, started: datetime) -> None:
+    inputs = [str(path.absolute()) for task in job.tasks for path in task.inputs]
     write_run(
         job.output,
         {
@@ -334,7 +357,8 @@ def _write_run(job: Job, tally: Tally, started: datetime) -> None:
             "kind": job.model.description.outputs.kind,
             "settings": job.settings.to_json(),
             "format": job.format,
-            "inputs": list(dict.fromkeys(str(task.input.absolute()) for task in job.tasks)),
+            "inputs": inputs if job.join else list(dict.fromkeys(inputs)),
+            "join": job.join,
             "written": tally.written,
             "failed": tally.failed,
             "device": tally.device,
