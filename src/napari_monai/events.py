@@ -18,6 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from .io.contents import Entry
     from .models import Model
+    from .models.compression import Compression
     from .volume import LabelVolume, Volume
 
 
@@ -75,6 +76,14 @@ class Imported(Event):
     """The last event of an import: the model in the user's store."""
 
     model: Model
+
+
+@dataclass(frozen=True)
+class Compressed(Event):
+    """The last event of a compression: the smaller model, and what it costs."""
+
+    model: Model
+    cost: Compression
 
 
 @dataclass(frozen=True)

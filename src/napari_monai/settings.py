@@ -375,3 +375,9 @@ BARE_OPTIONS = {
     "channels": "Names of the input channels, joined by commas.",
     "labels": "Names of the classes without the background, joined by commas.",
 }
+
+# The ways to make a model smaller, and what each brings.
+COMPRESSIONS = {
+    "float16": "16-bit weights, half the usual size; hardly another result",
+    "int8": "8-bit integers, a quarter of the usual size; faster on most CPUs",
+}

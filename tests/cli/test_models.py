@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.models.web import Site, serving
 
 import napari_monai as nm
 from napari_monai.cli import main
-from napari_monai.models import Model, find, list_models, user_folder
+from napari_monai.models import Model, bundle_zoo, find, list_models, user_folder
 from napari_monai.models.fetching import bare_options
 
 
@@ -165,3 +166,98 @@ def test_exported_and_imported_again(bright: Model, tmp_path, capsys):
     assert find("again").load_network() is not None
     assert main(["models", "export", "bright", str(target), "--format", "nativ"]) == 1
     assert "Did you mean 'native'?" in capsys.readouterr().err
+
+
+def test_a_format_that_is_only_read_is_not_written(bright: Model, tmp_path, capsys):
+    for name in ("nnunet", "state_dict"):
+        assert main(["models", "export", "bright", str(tmp_path / "out"), "--format", name]) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "is only read. Write one of: native, monai_bundle, bioimageio" in line
+
+
+def test_a_bundle_cannot_hold_how_nuclei_are_prepared(tmp_path, capsys):
+    command = ["models", "export", "nuclei-2d", str(tmp_path / "out"), "--format", "monai_bundle"]
+    assert main(command) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "The operation zoom has no counterpart in MONAI" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- smaller models -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    file = tmp_path / "picture.tif"
+    values = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    nm.write(file, nm.Volume(values, nm.Grid.from_spacing((40, 40))))
+    return file
+
+
+@pytest.mark.parametrize("method", ["float16", "int8"])
+def test_made_smaller_and_its_cost_is_said(bright: Model, picture, tmp_path, capsys, method):
+    target = tmp_path / "small"
+    command = ["models", "compress", "bright", str(target), "--method", method]
+    assert main([*command, "--image", str(picture)]) == 0
+    out, err = capsys.readouterr()
+    folder, cost = out.splitlines()
+    assert folder == str(target)
+    assert cost.startswith(f"{method}: ")
+    assert "of the voxels labelled as before, Dice" in cost
+    assert cost.endswith("windows of your image.")
+    assert err == ""
+    assert main(["segment", str(picture), "--model", folder, "--output", str(tmp_path / "o")]) == 0
+    found = nm.read(tmp_path / "o" / "picture.tif", labels=True).numpy()
+    assert (found == (nm.read(picture).numpy() > 127)).mean() > 0.95
+    capsys.readouterr()
+    assert main([*command, "--image", str(picture)]) == 1
+    assert "exists already: choose another name." in capsys.readouterr().err
+
+
+def test_without_onnx_runtime_8_bits_say_what_is_missing(
+    bright: Model, picture, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    command = ["models", "compress", "bright", str(tmp_path / "small"), "--method", "int8"]
+    assert main([*command, "--image", str(picture)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith('needs the package onnxruntime: pip install "napari-monai[onnx]".')
+    assert not (tmp_path / "small").exists()
+
+
+def test_an_image_that_does_not_fit_measures_nothing(blobs: Model, tmp_path, capsys):
+    image = nm.Volume(np.zeros((2, 8, 9), np.uint8), nm.Grid.from_spacing((8, 9)), leading="c")
+    nm.write(tmp_path / "two.ome.tif", image)
+    command = ["models", "compress", "blobs", str(tmp_path / "small"), "--method", "float16"]
+    assert main([*command, "--image", str(tmp_path / "two.ome.tif")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "channel" in line
+    assert not (tmp_path / "small").exists()
+
+
+# -- the model zoo --------------------------------------------------------------------------------
+
+
+def test_imported_from_the_model_zoo_by_name(
+    bright: Model, picture, site, tmp_path, monkeypatch, capsys
+):
+    export = ["models", "export", "bright", str(tmp_path / "tiny"), "--format", "monai_bundle"]
+    assert main(export) == 0
+    file = Path(shutil.make_archive(str(tmp_path / "packed"), "zip", tmp_path, "tiny"))
+    entry = {
+        "checksum": hashlib.sha1(file.read_bytes()).hexdigest(),
+        "source": site.url("/tiny_v0.1.zip"),
+    }
+    site.offer("/tiny_v0.1.zip", file.read_bytes())
+    site.offer("/index.json", json.dumps({"tiny_v0.1": entry}).encode())
+    monkeypatch.setattr(bundle_zoo, "INDEX", site.url("/index.json"))
+    assert main(["models", "import", "monai:tinny"]) == 1
+    assert "Did you mean 'tiny'?" in capsys.readouterr().err
+    assert main(["models", "import", "monai:tiny", "--name", "mine"]) == 0
+    assert own() == ["bright", "mine"]
+    assert find("mine").description.training["imported_from"]["format"] == "monai_bundle"
+    downloads = user_folder().parent / "cache" / "downloads"
+    assert list(downloads.iterdir()) == []
+    assert main(["segment", str(picture), "--model", "mine", "--output", str(tmp_path / "o")]) == 0
+    found = nm.read(tmp_path / "o" / "picture.tif", labels=True).numpy()
+    assert (found == (nm.read(picture).numpy() > 127)).mean() > 0.99

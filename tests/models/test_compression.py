@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import torch
 from tests.models.known import random_model, threshold_model
 
 import napari_monai as nm
-from napari_monai.errors import ModelError
+from napari_monai.errors import ModelError, WriteError
+from napari_monai.events import Started, WindowDone
 from napari_monai.grid import Grid
 from napari_monai.models import load_model
 from napari_monai.models import onnx as onnx_format
-from napari_monai.models.compression import Compression, compress
-from napari_monai.models.parts import Inferer
+from napari_monai.models.compression import Compression, Method, compress, compress_steps
+from napari_monai.models.parts import Inferer, TestTensor
+from napari_monai.settings import COMPRESSIONS
 from napari_monai.volume import Volume
 
 
@@ -91,3 +94,39 @@ def test_the_cost_in_words():
         "int8: 25% of the size, 50% of the time, 99.00% of the voxels labelled as before, "
         "Dice 0.900 or more (a), on 3 windows of your image."
     )
+
+
+def test_what_lies_beside_comes_along_and_tests_do_not(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5)
+    (model.folder / "LICENSE").write_text("free")
+    tested = replace(model.description, tests=(TestTensor("in.npy", "out.npy"),))
+    model = replace(model, description=tested)
+    usual = {"method": "float16", "calibration": volume(16, 16)}
+    made, _ = compress(model, tmp_path / "s", **usual, name="smaller")
+    assert (made.folder / "LICENSE").read_text() == "free"
+    assert (made.name, made.description.tests) == ("smaller", ())
+    assert load_model(tmp_path / "s").description == made.description
+    with pytest.raises(WriteError, match="exists already"):
+        compress(model, tmp_path / "s", **usual)
+
+
+def test_the_first_of_several_times_is_enough(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5, inferer=Inferer((16, 16)))
+    image = np.random.default_rng(0).random((3, 16, 16), np.float32)
+    times = Volume(image, Grid.from_spacing((16, 16)), leading="t")
+    assert compress(model, tmp_path / "s", method="float16", calibration=times)[1].windows == 1
+
+
+@pytest.mark.parametrize("method", COMPRESSIONS)
+def test_one_that_is_stopped_leaves_nothing(tmp_path, method):
+    model = threshold_model(tmp_path / "m", threshold=0.5, inferer=Inferer((8, 8)))
+    target = tmp_path / "s" / "small"
+    steps = compress_steps(model, target, method=method, calibration=volume(32, 32))
+    assert next(steps) == Started(8, "windows")
+    assert next(steps) == WindowDone(1, 8)
+    steps.close()
+    assert list(target.parent.iterdir()) == []
+
+
+def test_each_method_has_its_words():
+    assert tuple(COMPRESSIONS) == get_args(Method)

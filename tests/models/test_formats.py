@@ -43,3 +43,11 @@ def test_options_that_a_format_does_not_take(tmp_path):
 def test_a_missing_package_is_named_with_its_extra():
     with pytest.raises(ModelError, match=r'pip install "napari-monai\[onnx\]"'):
         formats.need("no_such_package", "onnx")
+
+
+@pytest.mark.parametrize("known", formats.FORMATS, ids=lambda f: f.name)
+def test_each_module_offers_what_the_table_says(known):
+    module = formats.load_module(known)
+    offered = (hasattr(module, "read"), hasattr(module, "export"))
+    assert offered == (known.reads, known.writes)
+    assert hasattr(module, "sniff")

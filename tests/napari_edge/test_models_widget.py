@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,10 +27,12 @@ from napari_monai._napari.model_dialogs import (
     DeleteDialog,
     ExportDialog,
     NameDialog,
+    SmallerDialog,
+    ZooDialog,
 )
 from napari_monai._napari.model_table import DIMS, FITS, NAME, SIZE, TRUST
 from napari_monai._napari.trust_dialog import TrustDialog
-from napari_monai.models import Inputs, Model, find, list_models, trust
+from napari_monai.models import Inputs, Model, bundle_zoo, find, list_models, trust
 
 SHIPPED = "nuclei-2d"
 
@@ -535,6 +538,116 @@ def test_exported(docked, qtbot, bright, tmp_path, monkeypatch) -> None:
     assert messages("error") == []
     written = next(target.parent.iterdir())
     assert widget.status.text() == f"Wrote {written.name}."
+
+
+# -- smaller models -------------------------------------------------------------------------------
+
+
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 200, (40, 40)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("method", "name"), [("float16", ""), ("int8", "small")])
+def test_made_smaller_and_listed_with_its_cost(docked, qtbot, bright, method, name) -> None:
+    _, widget = docked(picture())
+    choose(qtbot, widget, "bright")
+    widget.smaller_action.trigger()
+    dialog = asked(qtbot, widget, SmallerDialog)
+    assert "measured on “Image”" in dialog.about.text()
+    dialog.method.setCurrentIndex(dialog.method.findData(method))
+    assert dialog.name.text() == f"bright-{method}"
+    if name:
+        dialog.name.selectAll()
+        qtbot.keyClicks(dialog.name, name)
+        dialog.method.setCurrentIndex(1 - dialog.method.currentIndex())
+        dialog.method.setCurrentIndex(dialog.method.findData(method))
+        assert dialog.name.text() == name
+    click(qtbot, dialog.done_button)
+    at_rest(qtbot, widget)
+    assert messages("error") == []
+    name = name or f"bright-{method}"
+    said = widget.status.text()
+    assert said.startswith(f"{name} is in the list. {method}: ")
+    assert "of the voxels labelled as before, Dice" in said
+    assert names(widget).count(name) == 1
+    assert widget.table.entry.model.name == name
+    assert {"bright", name} <= {m.name for m in list_models()}
+
+
+def test_a_smaller_model_needs_an_image_that_fits(docked, qtbot, bright, bright_3d) -> None:
+    viewer, widget = docked()
+    choose(qtbot, widget, "bright3d")
+    widget.smaller_action.trigger()
+    assert widget.status.text().startswith("Open an image that the model is for")
+    viewer.add_image(picture(), name="Flat")
+    at_rest(qtbot, widget)
+    choose(qtbot, widget, "bright3d")
+    widget.smaller_action.trigger()
+    said = "bright3d does not fit “Flat”. It takes volumes, and this image is 2D."
+    assert widget.status.text() == said
+    assert not any(d.isVisible() for d in widget.findChildren(SmallerDialog))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "said"),
+    [
+        ("bright", None, "There is a model named 'bright' already"),
+        ("small", "onnxruntime", 'needs the package onnxruntime: pip install "napari-monai[onnx]"'),
+    ],
+)
+def test_what_stands_against_a_smaller_model_is_one_line(
+    docked, qtbot, bright, monkeypatch, name, missing, said
+) -> None:
+    if missing is not None:
+        monkeypatch.setitem(sys.modules, missing, None)
+    _, widget = docked(picture())
+    choose(qtbot, widget, "bright")
+    widget.smaller_action.trigger()
+    dialog = asked(qtbot, widget, SmallerDialog)
+    dialog.method.setCurrentIndex(dialog.method.findData("int8"))
+    dialog.name.selectAll()
+    qtbot.keyClicks(dialog.name, name)
+    click(qtbot, dialog.done_button)
+    at_rest(qtbot, widget)
+    (message,) = messages("error")
+    assert said in message
+    assert widget.status.text() == message
+    assert set(names(widget)) == {"bright", SHIPPED}
+
+
+def test_the_model_zoo_is_asked_for_its_names(docked, qtbot, site, monkeypatch) -> None:
+    index = {"tiny_v0.1": {"source": site.url("/tiny.zip"), "checksum": "0" * 40}}
+    site.offer("/index.json", json.dumps(index).encode())
+    site.offer("/tiny.zip", b"another file")
+    monkeypatch.setattr(bundle_zoo, "INDEX", site.url("/index.json"))
+    monkeypatch.setattr(bundle_zoo, "_PAUSE", 0.01)
+    _, widget = docked()
+    widget.imports.zoo_action.trigger()
+    dialog = asked(qtbot, widget, ZooDialog)
+    qtbot.waitUntil(lambda: dialog.about.text().startswith("1 bundles"), timeout=20_000)
+    assert dialog.name.currentText() == "tiny"
+    click(qtbot, dialog.done_button)
+    at_rest(qtbot, widget)
+    (message,) = messages("error")
+    assert "its sum is not 0000" in message
+    assert names(widget) == [SHIPPED]
+
+
+def test_an_export_that_cannot_be_is_one_line(docked, qtbot, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(QFileDialog, "exec", lambda self: 1)
+    monkeypatch.setattr(QFileDialog, "selectedFiles", lambda self: [str(tmp_path / "bundle")])
+    _, widget = docked()
+    click(qtbot, widget.export_button)
+    dialog = asked(qtbot, widget, ExportDialog)
+    offered = [dialog.format.itemData(i).name for i in range(dialog.format.count())]
+    assert offered == ["native", "monai_bundle", "bioimageio", "onnx", "torchscript"]
+    dialog.format.setCurrentIndex(offered.index("monai_bundle"))
+    click(qtbot, dialog.done_button)
+    at_rest(qtbot, widget)
+    (message,) = messages("error")
+    assert "The operation zoom has no counterpart in MONAI" in message
+    assert "\n" not in message
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- how it looks ---------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,7 @@ class ImportMenu(QMenu):
         self.folder_action = self._add("Folder…", self.ask_folder)
         self.address_action = self._add("Web address…", self.ask_address)
         self.bare_action = self._add("Bare weights…", self.ask_bare)
-        if importlib.util.find_spec("napari_monai.models.bundle_zoo") is not None:
-            self.zoo_action = self._add("MONAI model zoo…", self.ask_zoo)
+        self.zoo_action = self._add("MONAI model zoo…", self.ask_zoo)
 
     def _add(self, text: str, slot: Callable[[], object]) -> Any:
         made = self.addAction(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from ..models import Model
 from ..models.card import bytes_word
 from ..models.formats import FORMATS, ModelFormat
 from ..networks import NETWORKS
-from ..settings import BARE_OPTIONS
+from ..settings import BARE_OPTIONS, COMPRESSIONS
 from .parts import button, line
 
 _WIDTH = 420
@@ -213,8 +212,9 @@ class ExportDialog(Questions):
     ) -> None:
         self.format, self.half = QComboBox(), QCheckBox()
         self.half.setText("Half the size: 16-bit weights")
-        for known in written_formats():
-            self.format.addItem(known.title, known)
+        for known in FORMATS:
+            if known.writes:
+                self.format.addItem(known.title, known)
         fields = {"Format": self.format, "": self.half}
         super().__init__(f"Export {model.name}", "Export…", fields, parent)
         self._model, self._answered = model, answered
@@ -238,6 +238,37 @@ class ExportDialog(Questions):
             self._answered(path, known.name, half)
 
 
+class SmallerDialog(Questions):
+    """Asks how to make a model smaller, and what to call the smaller one."""
+
+    def __init__(
+        self, model: Model, image: str, answered: Callable[[str, str], object], parent: QWidget
+    ) -> None:
+        self.method, self.name, self.about = QComboBox(), QLineEdit(), line()
+        for method, words in COMPRESSIONS.items():
+            self.method.addItem(f"{method}: {words}", method)
+        self.about.setText(f"What that costs is measured on “{image}”. {model.name} stays.")
+        fields = {"Method": self.method, "New name": self.name, "": self.about}
+        super().__init__(f"Make {model.name} smaller", "Make smaller", fields, parent)
+        self._model, self._answered = model, answered
+        self._suggested = ""
+        self.name.textChanged.connect(self._typed)
+        self.method.currentIndexChanged.connect(self._chosen)
+        self.accepted.connect(self._accepted)
+        self._chosen()
+
+    def _chosen(self) -> None:
+        if self.name.text() == self._suggested:  # not one that was typed
+            self._suggested = f"{self._model.name}-{self.method.currentData()}"
+            self.name.setText(self._suggested)
+
+    def _typed(self, text: str) -> None:
+        self.done_button.setEnabled(bool(text.strip()))
+
+    def _accepted(self) -> None:
+        self._answered(self.method.currentData(), self.name.text().strip())
+
+
 def _choices(words: Iterable[str]) -> QComboBox:
     """Return a list of words to choose from, or none of them."""
     box = QComboBox()
@@ -251,8 +282,3 @@ def _zoo_names() -> list[str]:
     from ..models.fetching import zoo_names
 
     return zoo_names()
-
-
-def written_formats() -> list[ModelFormat]:
-    """Return the formats that a model can be written in."""
-    return [f for f in FORMATS if f.writes and importlib.util.find_spec(f.module) is not None]

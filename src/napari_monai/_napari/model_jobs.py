@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import NapariMonaiError
-from ..events import Event, Said
-from ..models import Model, catalogue, shelf
+from ..events import Compressed, Event, Said
+from ..models import Model, catalogue, shelf, user_folder
 from ..models.card import bytes_word, card_rows, is_allowed, trust_word
 from ..models.fitting import Fit
 from .choices import Sources, choices_among
@@ -98,6 +98,25 @@ def export_steps(model: Model, target: Path, **options: Any) -> Steps:
 
     written = export_model(model, target, **options)
     yield Said(f"Wrote {written.name}.")
+
+
+def compress_steps(model: Model, name: str, method: Any, sources: Sources) -> Steps:
+    """Put a smaller copy of a model into the store, measured on an image. Torch comes in here."""
+    yield Said(f"Making {model.name} smaller…")
+    shelf.check_free(name)
+    (choice,) = choices_among([model], sources)
+    assert choice.volume is not None
+    load_torch()
+    from ..models import compression
+
+    steps = compression.compress_steps(
+        model, user_folder() / name, method=method, calibration=choice.volume, name=name
+    )
+    for event in steps:
+        yield event
+        if isinstance(event, Compressed):
+            yield Changed(name)
+            yield Said(f"{name} is in the list. {event.cost}")
 
 
 def rename_steps(model: Model, name: str) -> Steps:

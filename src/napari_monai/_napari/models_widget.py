@@ -29,12 +29,13 @@ from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
 from .layer_box import LayerBox
 from .model_card import ALLOW, ModelCard
-from .model_dialogs import DeleteDialog, ExportDialog, NameDialog
+from .model_dialogs import DeleteDialog, ExportDialog, NameDialog, SmallerDialog
 from .model_jobs import (
     Changed,
     Entry,
     Listing,
     Refused,
+    compress_steps,
     export_steps,
     import_all,
     imported_words,
@@ -42,7 +43,7 @@ from .model_jobs import (
     remove_steps,
     rename_steps,
 )
-from .model_table import ModelTable
+from .model_table import ModelTable, fit_words
 from .parts import button, dragged
 from .trust_dialog import TrustDialog
 
@@ -88,7 +89,7 @@ class ModelsWidget(JobWidget):
             "Export…", "Write the model in a format that others read", self.ask_export
         )
         self.more_button = QPushButton("More")
-        self.more_button.setToolTip("Rename, delete, show on disk")
+        self.more_button.setToolTip("Make smaller, rename, delete, show on disk")
         self.cancel_button = button("Cancel", "Stop what is under way", self.cancel)
         self._make_actions()
         self._lay_out()
@@ -113,6 +114,7 @@ class ModelsWidget(JobWidget):
         self.imports.wanted.connect(self._import_wanted)
         self.import_button.setMenu(self.imports)
         self._menu = QMenu(self)
+        self.smaller_action = self._action("Make smaller…", self.ask_smaller, self._menu)
         self.rename_action = self._action("Rename…", self.ask_rename, self._menu)
         self.delete_action = self._action("Delete…", self.ask_delete, self._menu)
         self.show_action = self._action("Show on disk", self.show_on_disk, self._menu)
@@ -208,6 +210,7 @@ class ModelsWidget(JobWidget):
         own = entry is not None and entry.own and not running
         self.import_button.setEnabled(not running)
         self.export_button.setEnabled(entry is not None and entry.runs and not running)
+        self.smaller_action.setEnabled(self.export_button.isEnabled())
         self.rename_action.setEnabled(own)
         self.delete_action.setEnabled(own)
         self.show_action.setEnabled(entry is not None)
@@ -261,6 +264,29 @@ class ModelsWidget(JobWidget):
             options = {"half": True} if half else {}
             steps = export_steps(entry.model, path, format=known, **options)
             self._start(steps, f"Exporting {entry.model.name}")
+
+    def ask_smaller(self) -> None:
+        """Ask how to make the chosen model smaller, and put the smaller one into the list."""
+        entry, layer = self.table.entry, self.image.layer
+        if entry is None:
+            return
+        if layer is None:
+            self._say("Open an image that the model is for: a smaller model is measured on it.")
+        elif entry.fit.why_not is not None:
+            self._say(f"{entry.model.name} does not fit “{layer.name}”. {fit_words(entry.fit)}")
+        else:
+            SmallerDialog(entry.model, layer.name, self._make_smaller, self).open()
+
+    def _make_smaller(self, method: str, name: str) -> None:
+        entry, layer = self.table.entry, self.image.layer
+        if entry is None or layer is None:
+            return
+        try:
+            steps = compress_steps(entry.model, name, method, sources_of(layer))
+        except NapariMonaiError as error:
+            report(error)
+        else:
+            self._start(steps, f"Making {entry.model.name} smaller")
 
     def ask_rename(self) -> None:
         """Ask for another name of the chosen model."""

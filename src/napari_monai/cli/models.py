@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
-from ..settings import BARE_OPTIONS
+from ..models.formats import FORMATS
+from ..settings import BARE_OPTIONS, COMPRESSIONS
 from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     rename.add_argument("model", metavar="NAME", help="A name in the list.")
     rename.add_argument("name", metavar="NEW_NAME", help="Letters, digits, '.', '_' and '-'.")
     _add_export(actions)
+    _add_compress(actions)
     remove = _action(actions, "remove", "Delete models of your own, with all their files.")
     remove.add_argument("model", metavar="NAME", nargs="+", help="A name in the list.")
     remove.add_argument("--yes", action="store_true", help="Do not ask.")
@@ -82,9 +84,31 @@ def _add_export(actions: Any) -> None:
     parser.add_argument("model", metavar="NAME_OR_PATH", help=_NAME)
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="File or folder to write.")
     parser.add_argument(
-        "--format", required=True, metavar="FORMAT", help="One of those that can be written."
+        "--format",
+        required=True,
+        metavar="FORMAT",
+        help=f"One of {', '.join(f.name for f in FORMATS if f.writes)}.",
     )
     parser.add_argument("--half", action="store_true", help="Store the weights in 16 bits.")
+
+
+def _add_compress(actions: Any) -> None:
+    words = "Make a smaller copy of a model, and say what that costs on an image of yours."
+    parser = _action(actions, "compress", words)
+    parser.add_argument("model", metavar="NAME_OR_PATH", help=_NAME)
+    parser.add_argument("output", type=Path, metavar="OUTPUT", help="Folder to write.")
+    parser.add_argument(
+        "--method",
+        required=True,
+        choices=COMPRESSIONS,
+        help="; ".join(f"{name}: {words}" for name, words in COMPRESSIONS.items()) + ".",
+    )
+    parser.add_argument(
+        "--image",
+        required=True,
+        metavar="IMAGE",
+        help="Such as the model is for: the copy is measured on it.",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -95,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
         "import": _import,
         "rename": _rename,
         "export": _export,
+        "compress": _compress,
         "remove": _remove,
     }
     return actions[args.action](args)
@@ -231,6 +256,28 @@ def _export(args: argparse.Namespace) -> int:
     model = models.load_model(args.model)
     options = {"half": True} if args.half else {}
     say(str(export_model(model, args.output, format=args.format, **options)))
+    return 0
+
+
+def _compress(args: argparse.Namespace) -> int:
+    from .. import models
+    from ..events import Compressed, Started, WindowDone
+    from ..io import read
+    from ..models.compression import compress_steps
+
+    model = models.load_model(args.model)
+    image = read(args.image)
+    steps = compress_steps(model, args.output, method=args.method, calibration=image)
+    with bar(None, "windows") as progress:
+        for event in follow(steps):
+            if isinstance(event, Started):
+                progress.total = event.total
+            elif isinstance(event, WindowDone):
+                progress.update(event.done - progress.n)
+            elif isinstance(event, Compressed):
+                done = event
+    say(str(done.model.folder))
+    say(str(done.cost))
     return 0
 
 

@@ -47,7 +47,7 @@ def download(
     url: str | None = None,
     version: str | None = None,
     progress: Progress | None = None,
-    index: str = INDEX,
+    index: str | None = None,
 ) -> Path:
     """Fetch a bundle of the model zoo and return its folder, ``target / name``.
 
@@ -65,7 +65,7 @@ def download(
         Told from time to time how many bytes have come of how many, 0 where that is not known.
         An exception from it ends the download and leaves nothing behind.
     index
-        Address of the zoo's list.
+        Address of the zoo's list; `INDEX` when left out.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def download(
     try:
         checksum = ""
         if url is None:
-            url, checksum = _look_up(_read_index(index, stage), name, version)
+            url, checksum = _look_up(_read_index(index or INDEX, stage), name, version)
         archive = stage / "bundle.zip"
         _fetch(url, archive, checksum, progress)
         extract(archive, stage / "unpacked")
@@ -95,14 +95,14 @@ def download(
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def zoo(index: str = INDEX) -> dict[str, tuple[str, ...]]:
+def zoo(index: str | None = None) -> dict[str, tuple[str, ...]]:
     """Return the names of the zoo's bundles with their versions, the latest last.
 
     Raises ReadError if the zoo's list cannot be fetched.
     """
     stage = _stage(Path(tempfile.gettempdir()))
     try:
-        entries = _read_index(index, stage)
+        entries = _read_index(index or INDEX, stage)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
     return {name: tuple(versions) for name, versions in sorted(entries.items())}

@@ -9,10 +9,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -22,12 +21,14 @@ import numpy.typing as npt
 import torch
 
 from ..errors import ModelError, WriteError, did_you_mean
+from ..events import Compressed, Event, Started, WindowDone
 from ..preprocess import prepare
 from ..runner import activated
 from ..volume import Volume
 from .adapt import moved
 from .archive import file_sha256
 from .description import ModelDescription
+from .importing import copy_beside, staged
 from .native import DESCRIPTION_FILE
 from .onnx_compress import write_half, write_int8
 from .onnx_export import write_graph
@@ -84,7 +85,12 @@ class Compression:
 
 
 def compress(
-    model: Model, target: str | os.PathLike[str], *, method: Method, calibration: Volume
+    model: Model,
+    target: str | os.PathLike[str],
+    *,
+    method: Method,
+    calibration: Volume,
+    name: str | None = None,
 ) -> tuple[Model, Compression]:
     """Write a smaller copy of a model in our own format, and measure what it costs.
 
@@ -98,7 +104,9 @@ def compress(
         ``"float16"`` or ``"int8"``.
     calibration
         An image such as the model is for: ``"int8"`` takes its ranges from it, and both are
-        compared on it with the model as it was.
+        compared on it with the model as it was. Of a series its first time point counts.
+    name
+        What to call the smaller model; ``None``: as the model.
 
     Returns
     -------
@@ -110,39 +118,61 @@ def compress(
         For an ensemble, TorchScript, an image that does not fit, or a network that cannot be
         made smaller.
     WriteError
-        If the folder cannot be written.
+        If the folder exists, or cannot be written.
+    """
+    for event in compress_steps(model, target, method=method, calibration=calibration, name=name):
+        if isinstance(event, Compressed):
+            return event.model, event.cost
+    raise AssertionError("the last event is Compressed")
+
+
+def compress_steps(
+    model: Model,
+    target: str | os.PathLike[str],
+    *,
+    method: Method,
+    calibration: Volume,
+    name: str | None = None,
+) -> Generator[Event, None, None]:
+    """Write a smaller copy of a model step by step; the last event is `Compressed`.
+
+    Parameters and errors are those of `compress`. Closing the generator leaves nothing behind.
     """
     if method not in get_args(Method):
         raise ModelError(f"No compression {method!r}. {did_you_mean(method, get_args(Method))}")
     if model.folds != 1 or model.description.network.source == "torchscript":
         what = "TorchScript" if model.folds == 1 else f"{model.folds} networks"
         raise ModelError(f"{model.name} is {what}: compress one ONNX file or known network.")
-    folder = Path(target)
-    windows = _windows(prepare(calibration, model.description).array, model.description)
+    folder = Path(target).expanduser()
+    if folder.exists():
+        raise WriteError(f"{folder} exists already: choose another name.")
+    # What the tests of the model expect is not what a smaller one gives, to the last digit.
+    told = dataclasses.replace(model.description, name=name or model.name, tests=())
+    windows = _windows(prepare(calibration.at_time(0), told).array, told)
     network = model.load_network()
-    try:
-        if method == "float16" and model.description.network.source == "table":
-            made = save_model(folder, model.description, network.state_dict(), half=True)
+    with staged(folder) as stage:
+        if method == "float16" and told.network.source == "table":
+            made = save_model(stage, told, network.state_dict(), half=True)
         else:
-            made = _graph(model, network, folder, method, windows)
-    except OSError as error:
-        raise WriteError(f"{folder} cannot be written ({error.strerror or error}).") from None
-    return made, _measured(model, network, made, method, windows)
+            made = _graph(model, told, network, stage, method, windows)
+        copy_beside(model.folder, stage)
+        yield Started(len(windows), "windows")
+        cost = yield from _measured(model, network, made, method, windows)
+    yield Compressed(dataclasses.replace(made, folder=folder), cost)
 
 
 def _graph(
     model: Model,
+    description: ModelDescription,
     network: torch.nn.Module,
     folder: Path,
     method: Method,
     windows: Sequence[npt.NDArray[np.float32]],
 ) -> Model:
-    """Write a model whose network is a smaller ONNX file."""
-    description = model.description
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        full, small = stage / "full.onnx", stage / FILE
+    """Write a model whose network is a smaller ONNX file into a folder."""
+    small = folder / FILE
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        full = Path(beside) / "full.onnx"
         inputs = description.inputs
         spec = NetworkSpec("onnx", {}, source="onnx")
         if description.network.source == "onnx":
@@ -157,20 +187,15 @@ def _graph(
             there = str(spec.arguments.get("input_axes", "")) or axes
             taken = [moved(torch.from_numpy(w), axes, there).numpy() for w in windows]
             write_int8(full, small, read_graph(full).inputs[0].name, taken)
-        described = dataclasses.replace(
-            description,
-            network=spec,
-            weights=(WeightsFile(FILE, file_sha256(small), loader="onnx"),),
-            inputs=inputs,
-        )
-        text = json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n"
-        (stage / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
-        folder.mkdir(exist_ok=True)
-        for name in (FILE, DESCRIPTION_FILE):
-            os.replace(stage / name, folder / name)
-        return Model(described, folder)
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    described = dataclasses.replace(
+        description,
+        network=spec,
+        weights=(WeightsFile(FILE, file_sha256(small), loader="onnx"),),
+        inputs=inputs,
+    )
+    text = json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n"
+    (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")
+    return Model(described, folder)
 
 
 def _windows(
@@ -204,10 +229,13 @@ def _measured(
     made: Model,
     method: Method,
     windows: Sequence[npt.NDArray[np.float32]],
-) -> Compression:
+) -> Generator[Event, None, Compression]:
     smaller = made.load_network()
-    before = [_run(network, window, model.description) for window in windows]
-    after = [_run(smaller, window, model.description) for window in windows]
+    before, after = [], []
+    for done, window in enumerate(windows, start=1):
+        before.append(_run(network, window, model.description))
+        after.append(_run(smaller, window, model.description))
+        yield WindowDone(done, len(windows))
     first, second = (np.stack([masks for masks, _ in runs]) for runs in (before, after))
     outputs = model.description.outputs
     names = outputs.channels[1:] if outputs.softmax else outputs.channels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shutil
 import threading
 from collections.abc import Generator, Mapping
@@ -12,11 +11,11 @@ from typing import Any
 
 from ..errors import ModelError
 from ..events import BytesDone, Event, Imported, Said, Started, Stopped
+from . import bundle_zoo
 from .archive import cache_folder
 from .download import MOST_BYTES, download_steps, is_url
 
 ZOO = "monai:"
-_ZOO_MODULE = f"{__package__}.bundle_zoo"
 _LOOK = 0.1  # seconds between two words on how far a download is
 
 _LISTS = ("channels", "labels")
@@ -99,12 +98,11 @@ def zoo_names() -> list[str]:
 
     Raises ReadError if it cannot be reached.
     """
-    return sorted(importlib.import_module(_ZOO_MODULE).zoo())
+    return sorted(bundle_zoo.zoo())
 
 
 def _zoo_steps(name: str) -> Generator[Event, None, Path]:
     """Download a bundle in a thread beside, saying how far it is; return its folder."""
-    zoo = importlib.import_module(_ZOO_MODULE)
     stopped = threading.Event()
     sizes = (0, 0)
 
@@ -115,7 +113,7 @@ def _zoo_steps(name: str) -> Generator[Event, None, Path]:
             raise Stopped
 
     with ThreadPoolExecutor(1) as threads:
-        running = threads.submit(zoo.download, name, downloads_folder(), progress=told)
+        running = threads.submit(bundle_zoo.download, name, downloads_folder(), progress=told)
         begun = False
         try:
             while not wait([running], timeout=_LOOK).done:

@@ -79,6 +79,7 @@ FORMATS = (
         "State dict or safetensors",
         f"{_HERE}.state_dict",
         (".safetensors", ".pt", ".pth", ".ckpt", ".bin"),
+        writes=False,
     ),
 )
 
@@ -100,10 +101,7 @@ def format_of(path: Path) -> ModelFormat:
         If it is of none, naming those that there are.
     """
     for known in FORMATS:
-        if not (known.reads and _may_be(path, known)):
-            continue
-        module = _module(known)
-        if module is not None and module.sniff(path):
+        if known.reads and _may_be(path, known) and load_module(known).sniff(path):
             return known
     titles = ", ".join(f.title for f in FORMATS if f.reads)
     if path.is_dir():
@@ -155,12 +153,3 @@ def need(package: str, name: str) -> ModuleType:
 
 def _may_be(path: Path, known: ModelFormat) -> bool:
     return path.is_dir() or path.name.lower().endswith(known.extensions)
-
-
-def _module(known: ModelFormat) -> ModuleType | None:
-    try:
-        return load_module(known)
-    except ModuleNotFoundError as error:
-        if error.name != known.module:
-            raise
-        return None  # not built in

@@ -122,7 +122,7 @@ def write_native(model: Model, folder: Path, *, half: bool = False) -> Model:
         raise ModelError(f"{model.name} is {model.description.network.source}: half is not for it.")
     with staged(folder) as stage:
         told = dataclasses.replace(model.description, tests=_copy_tests(model, stage))
-        _copy_beside(model.folder, stage)
+        copy_beside(model.folder, stage)
         if told.network.source == "table":
             states = [weights.read_weights(model, fold) for fold in range(model.folds)]
             told = weights.save_model(stage, told, states, half=half).description
@@ -176,7 +176,7 @@ def _copy_tests(model: Model, stage: Path) -> tuple[TestTensor, ...]:
     return tuple(copied)
 
 
-def _copy_beside(folder: Path, stage: Path) -> None:
+def copy_beside(folder: Path, stage: Path) -> None:
     """Copy licence, card and pictures that lie in a model's folder, or one level below."""
     if not folder.is_dir():
         return

@@ -64,10 +64,7 @@ def rename(model: Model, name: str) -> Model:
     told = replace(model.description, name=name)
     if name == model.name:
         return model
-    # Folders of some systems take upper and lower case for the same.
-    for other in catalogue().models:
-        if other.name.casefold() == name.casefold() and other.folder != model.folder:
-            raise ModelError(f"There is a model named {other.name!r} already: choose another name.")
+    check_free(name, but=model)
     target = model.folder.with_name(name)
     try:
         _replace_text(model.folder / DESCRIPTION_FILE, json.dumps(told.to_json(), indent=2))
@@ -97,6 +94,15 @@ def remove(model: Model) -> None:
         shutil.rmtree(hidden)
     except OSError as error:
         raise WriteError(f"{model.folder} cannot be deleted ({error.strerror or error}).") from None
+
+
+def check_free(name: str, *, but: Model | None = None) -> None:
+    """Raise ModelError if a model of the store, except one, has a name."""
+    # Folders of some systems take upper and lower case for the same.
+    for other in catalogue().models:
+        same = other.name.casefold() == name.casefold()
+        if same and (but is None or other.folder != but.folder):
+            raise ModelError(f"There is a model named {other.name!r} already: choose another name.")
 
 
 def check_own(model: Model, what: str) -> None:
