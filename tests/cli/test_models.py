@@ -175,6 +175,19 @@ def test_a_format_that_is_only_read_is_not_written(bright: Model, tmp_path, caps
         assert "is only read. Write one of: native, monai_bundle, bioimageio" in line
 
 
+def test_one_network_of_several_is_exported(bright: Model, tmp_path, capsys):
+    file = bright.folder / "model.json"
+    told = json.loads(file.read_text())
+    file.write_text(json.dumps({**told, "weights": told["weights"] * 2}))
+    command = ["models", "export", "bright", str(tmp_path / "n.onnx"), "--format", "onnx"]
+    assert main(command) == 1
+    assert "has 2 networks: choose one by its fold" in capsys.readouterr().err
+    assert main([*command, "--fold", "2"]) == 1
+    assert "has no fold 2: choose one of 0 to 1." in capsys.readouterr().err
+    assert main([*command, "--fold", "1"]) == 0
+    assert nm.load_model(tmp_path / "n.onnx").folds == 1
+
+
 def test_a_bundle_cannot_hold_how_nuclei_are_prepared(tmp_path, capsys):
     command = ["models", "export", "nuclei-2d", str(tmp_path / "out"), "--format", "monai_bundle"]
     assert main(command) == 1

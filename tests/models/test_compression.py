@@ -105,6 +105,8 @@ def test_what_lies_beside_comes_along_and_tests_do_not(tmp_path):
     made, _ = compress(model, tmp_path / "s", **usual, name="smaller")
     assert (made.folder / "LICENSE").read_text() == "free"
     assert (made.name, made.description.tests) == ("smaller", ())
+    came = made.description.training["compressed_from"]
+    assert came == {"model": model.name, "method": "float16"}
     assert load_model(tmp_path / "s").description == made.description
     with pytest.raises(WriteError, match="exists already"):
         compress(model, tmp_path / "s", **usual)

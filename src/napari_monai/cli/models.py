@@ -89,7 +89,12 @@ def _add_export(actions: Any) -> None:
         metavar="FORMAT",
         help=f"One of {', '.join(f.name for f in FORMATS if f.writes)}.",
     )
-    parser.add_argument("--half", action="store_true", help="Store the weights in 16 bits.")
+    parser.add_argument(
+        "--half", action="store_true", help="Store the weights in 16 bits (native only)."
+    )
+    parser.add_argument(
+        "--fold", type=int, metavar="N", help="Of a model of several networks this one, from 0 on."
+    )
 
 
 def _add_compress(actions: Any) -> None:
@@ -254,7 +259,9 @@ def _export(args: argparse.Namespace) -> int:
     from ..models.importing import export_model
 
     model = models.load_model(args.model)
-    options = {"half": True} if args.half else {}
+    options: dict[str, Any] = {"half": True} if args.half else {}
+    if args.fold is not None:
+        options["fold"] = args.fold
     say(str(export_model(model, args.output, format=args.format, **options)))
     return 0
 

@@ -147,7 +147,15 @@ def compress_steps(
     if folder.exists():
         raise WriteError(f"{folder} exists already: choose another name.")
     # What the tests of the model expect is not what a smaller one gives, to the last digit.
-    told = dataclasses.replace(model.description, name=name or model.name, tests=())
+    told = dataclasses.replace(
+        model.description,
+        name=name or model.name,
+        tests=(),
+        training={
+            **model.description.training,
+            "compressed_from": {"model": model.name, "method": method},
+        },
+    )
     windows = _windows(prepare(calibration.at_time(0), told).array, told)
     network = model.load_network()
     with staged(folder) as stage:

@@ -106,6 +106,9 @@ def export_model(
     unknown = formats.unknown_options(module.export, options)
     if unknown:
         raise FormatError(f"{known.title} has no option {unknown[0]!r} for writing.")
+    fold = options.get("fold")
+    if fold is not None and not 0 <= fold < model.folds:
+        raise ModelError(f"{model.name} has no fold {fold}: choose one of 0 to {model.folds - 1}.")
     written: Path = module.export(model, path, **options)
     return written
 

@@ -53,7 +53,9 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     path = target.with_suffix(".onnx")
     description = model.description
     if fold is None and model.folds > 1:
-        raise ModelError(f"{model.name} has {model.folds} networks: choose one by fold=0 and on.")
+        raise ModelError(
+            f"{model.name} has {model.folds} networks: choose one by its fold."
+        )
     network = model.load_networks()[fold or 0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
