@@ -53,9 +53,7 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     path = target.with_suffix(".onnx")
     description = model.description
     if fold is None and model.folds > 1:
-        raise ModelError(
-            f"{model.name} has {model.folds} networks: choose one by its fold."
-        )
+        raise ModelError(f"{model.name} has {model.folds} networks: choose one by its fold.")
     network = model.load_networks()[fold or 0]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

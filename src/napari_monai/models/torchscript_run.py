@@ -92,9 +92,7 @@ def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     path = target if target.suffix in (".pt", ".ts") else target.with_suffix(".pt")
     description = model.description
     if fold is None and model.folds > 1:
-        raise ModelError(
-            f"{model.name} has {model.folds} networks: choose one by its fold."
-        )
+        raise ModelError(f"{model.name} has {model.folds} networks: choose one by its fold.")
     network = model.load_networks()[fold or 0]
     content = archive(network, description)
     try:
