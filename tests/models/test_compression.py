@@ -8,7 +8,7 @@ from typing import get_args
 import numpy as np
 import pytest
 import torch
-from tests.models.known import random_model, threshold_model
+from tests.models.known import INSTANCES, random_model, threshold_model
 
 import napari_monai as nm
 from napari_monai.errors import ModelError, WriteError
@@ -132,3 +132,11 @@ def test_one_that_is_stopped_leaves_nothing(tmp_path, method):
 
 def test_each_method_has_its_words():
     assert tuple(COMPRESSIONS) == get_args(Method)
+
+
+def test_what_tells_objects_apart_is_not_compared_and_said(tmp_path):
+    model = threshold_model(tmp_path / "m", threshold=0.5, **INSTANCES)
+    _, cost = compress(model, tmp_path / "s", method="float16", calibration=volume(16, 16))
+    assert cost.unmeasured == ("distance",)
+    assert list(cost.dice) == ["foreground"]
+    assert str(cost).endswith("Not compared: distance, by which objects are told apart.")

@@ -61,6 +61,8 @@ class Compression:
         Overlap with the labels as before, for each class; NaN for one that is in neither.
     windows
         How many windows of the image this was measured on.
+    unmeasured
+        Channels that are no labels yet and are not compared, as those that tell objects apart.
     """
 
     method: Method
@@ -71,16 +73,19 @@ class Compression:
     agreement: float
     dice: Mapping[str, float]
     windows: int
+    unmeasured: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         known = {name: value for name, value in self.dice.items() if not np.isnan(value)}
         worst = min(known, key=lambda name: known[name], default=None)
+        rest = ", ".join(self.unmeasured)
+        more = f" Not compared: {rest}, by which objects are told apart." if rest else ""
         overlap = "" if worst is None else f", Dice {known[worst]:.3f} or more ({worst})"
         return (
             f"{self.method}: {self.bytes_after / self.bytes_before:.0%} of the size, "
             f"{self.seconds_after / self.seconds_before:.0%} of the time, "
             f"{self.agreement:.2%} of the voxels labelled as before{overlap}, on "
-            f"{self.windows} windows of your image."
+            f"{self.windows} windows of your image.{more}"
         )
 
 
@@ -265,6 +270,7 @@ def _measured(
         float(same.mean()),
         overlap,
         len(windows),
+        tuple(name for name in names if name not in overlap),
     )
 
 
