@@ -376,6 +376,10 @@ BARE_OPTIONS = {
     "labels": "Names of the classes without the background, joined by commas.",
 }
 
+# Formats of models that are written: the names in the table of `models.formats`, which help
+# texts cannot wait for.
+WRITTEN_FORMATS = ("native", "monai_bundle", "bioimageio", "onnx", "torchscript")
+
 # The ways to make a model smaller, and what each brings.
 COMPRESSIONS = {
     "float16": "16-bit weights, half the usual size; hardly another result",

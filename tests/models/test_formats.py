@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.models.known import threshold_model
 
+from napari_monai import settings
 from napari_monai.errors import FormatError, ModelError
 from napari_monai.models import formats, load_model
 
@@ -51,3 +52,7 @@ def test_each_module_offers_what_the_table_says(known):
     offered = (hasattr(module, "read"), hasattr(module, "export"))
     assert offered == (known.reads, known.writes)
     assert hasattr(module, "sniff")
+
+
+def test_help_texts_name_the_formats_that_are_written():
+    assert tuple(f.name for f in formats.FORMATS if f.writes) == settings.WRITTEN_FORMATS

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
-from ..models.formats import FORMATS
-from ..settings import BARE_OPTIONS, COMPRESSIONS
+from ..settings import BARE_OPTIONS, COMPRESSIONS, WRITTEN_FORMATS
 from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def _add_export(actions: Any) -> None:
         "--format",
         required=True,
         metavar="FORMAT",
-        help=f"One of {', '.join(f.name for f in FORMATS if f.writes)}.",
+        help=f"One of {', '.join(WRITTEN_FORMATS)}.",
     )
     parser.add_argument(
         "--half", action="store_true", help="Store the weights in 16 bits (native only)."
