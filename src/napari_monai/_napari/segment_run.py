@@ -24,7 +24,7 @@ from .pace import Pace
 from .placement import Placement
 from .preview import Preview
 from .results import KEY, Result, find, is_edited, putting, result_of, warm_up
-from .smooth import load_torch, no_collections
+from .smooth import behind_the_window, load_torch, no_collections
 
 if TYPE_CHECKING:
     import napari
@@ -246,6 +246,7 @@ def _segment(
     Not every window is told of, so it looks itself whether it is to ``stop``.
     """
     with ExitStack() as stack, ExitStack() as loading:
+        behind_the_window()
         loading.enter_context(no_collections())  # until the first window is through
         load_torch()
         from ..inference import segment_steps

@@ -9,11 +9,15 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+# Niceness of what works beside the window.
+_BEHIND = 10
 
 
 def load_torch() -> None:
@@ -32,6 +36,16 @@ def load_torch() -> None:
                 dlopen.restype = ctypes.c_void_p
                 dlopen(os.fsencode(library), os.RTLD_LAZY)
     from .. import inference  # noqa: F401
+
+
+def behind_the_window() -> None:
+    """Have this thread, and those that it will begin, wait for the window's where cores are few.
+
+    Only Linux has priorities of threads that a user may lower.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _BEHIND)
 
 
 @contextmanager
