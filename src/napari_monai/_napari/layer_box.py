@@ -174,14 +174,21 @@ class LayerBox(QComboBox):
         self.chosen.emit()
 
 
+# The functions that wait for the end of a list. A search for garbage may empty one that only the
+# list knows before it deletes the list, which then calls it: the program would end there.
+_waiting: set[Callable[[], None]] = set()
+
+
 def _disconnector(pairs: tuple[tuple[Any, Callable[..., None]], ...]) -> Callable[[], None]:
-    """Return a function that ends the connections, and does not keep their slots alive."""
-    weak = [(emitter, weakref.WeakMethod(slot)) for emitter, slot in pairs]
+    """Return a function that ends the connections, and does not keep what they join alive."""
+    weak = [(weakref.ref(emitter), weakref.WeakMethod(slot)) for emitter, slot in pairs]
 
     def disconnect() -> None:
-        for emitter, reference in weak:
-            slot = reference()
-            if slot is not None:
+        _waiting.discard(disconnect)
+        for sender, receiver in weak:
+            emitter, slot = sender(), receiver()
+            if emitter is not None and slot is not None:
                 emitter.disconnect(slot)
 
+    _waiting.add(disconnect)
     return disconnect
