@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import traceback
@@ -196,4 +197,5 @@ def test_the_activity_list_is_left_as_it_was(watch) -> None:
     seen = watch(steps())
     seen.run()
     QApplication.processEvents()
+    gc.collect()  # a set of weak references
     assert set(progress._all_instances) == before

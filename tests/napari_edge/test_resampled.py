@@ -57,7 +57,7 @@ def test_result_is_what_scripts_get(
     assert result.data.shape == image.data.shape
 
     widget.save_to(tmp_path / "widget.nii.gz")
-    qtbot.waitUntil(widget.run_button.isEnabled, timeout=20_000)
+    qtbot.waitUntil((tmp_path / "widget.nii.gz").exists, timeout=20_000)
     viewer.layers.selection.active = result
     viewer.layers.save(str(tmp_path / "viewer.nii.gz"), selected=True, plugin=PLUGIN)
     expected = nib.load(tmp_path / "script.nii.gz")
