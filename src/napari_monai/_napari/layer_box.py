@@ -29,8 +29,27 @@ def selection_kept(viewer: napari.viewer.Viewer) -> Iterator[None]:
     try:
         yield
     finally:
-        viewer.layers.selection = selected & set(viewer.layers)
+        kept = selected & set(viewer.layers)
+        if set(viewer.layers.selection) != kept:
+            viewer.layers.selection = kept
         _keeping.pop()
+
+
+def add_unselected(viewer: napari.viewer.Viewer, layer: Layer) -> Layer:
+    """Add a layer and have the same ones selected as before.
+
+    Nobody is told in between: to show the controls of the new layer and then again those of the
+    old one takes as long as to add it.
+    """
+    selection = viewer.layers.selection
+    with selection_kept(viewer):
+        if not selection:
+            return viewer.add_layer(layer)
+        before = set(selection)
+        with selection.events.blocker_all():
+            viewer.add_layer(layer)
+            viewer.layers.selection = before
+        return layer
 
 
 class LayerBox(QComboBox):

@@ -12,7 +12,7 @@ from qtpy.QtCore import QObject, QTimer
 from ..events import WindowDone
 from ..models import ModelDescription
 from ..volume import LabelVolume
-from .layer_box import selection_kept
+from .layer_box import add_unselected, selection_kept
 from .layers import labels_layer
 from .placement import Placement
 from .smooth import remove_layer
@@ -119,6 +119,4 @@ class Preview(QObject):
         data, settings, kind = labels_layer(self._volume, on=self._place, live=True)
         layer = Layer.create(data, {**settings, "metadata": {}}, kind)
         layer.editable = False
-        with selection_kept(self._viewer):
-            self._viewer.add_layer(layer)
-        return layer
+        return add_unselected(self._viewer, layer)

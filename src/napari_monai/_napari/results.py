@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Hashable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from ..grid import Grid
 from ..models import ModelDescription
 from ..volume import LabelVolume
 from .label_colours import classes_of
-from .layer_box import selection_kept
+from .layer_box import add_unselected, selection_kept
 from .layers import MAP_OF, labels_layer, map_layers, smallest_type
 from .pace import span
 from .placement import Placement
@@ -132,6 +134,9 @@ def warm_up(model: ModelDescription) -> None:
         Layer.create(*labels_layer(dot))
     if model.outputs.kind == "instances":
         Labels(np.zeros((1, 1), np.uint16))
+    with suppress(ImportError, AttributeError):
+        # Patterns of dashes, for the outline of the polygon tool that each labels layer has.
+        importlib.import_module("vispy.visuals.line.dash_atlas").DashAtlas()
 
 
 def putting(
@@ -164,11 +169,10 @@ def putting(
     stale = [x for x in viewer.layers if x.metadata.get(MAP_OF) == (mark.image, mark.model)]
     for new in result.maps:
         same = next((x for x in stale if x.metadata[MAP_NAME] == new.metadata[MAP_NAME]), None)
-        with selection_kept(viewer):
-            if same is not None and _renew(same, new):
-                stale.remove(same)
-            else:
-                viewer.add_layer(new)
+        if same is not None and _renew(same, new):
+            stale.remove(same)
+        else:
+            add_unselected(viewer, new)
         yield
     for layer in stale:
         with selection_kept(viewer):
@@ -181,7 +185,8 @@ def putting(
         shown = None
     with selection_kept(viewer):
         if shown is None:
-            shown = _become(preview.hand_over(), result.layer) or viewer.add_layer(result.layer)
+            shown = _become(preview.hand_over(), result.layer)
+            shown = shown or add_unselected(viewer, result.layer)
         elif not _renew(shown, result.layer):
             at = viewer.layers.index(shown)
             remove_layer(viewer, shown)
