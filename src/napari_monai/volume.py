@@ -197,11 +197,17 @@ class Volume:
 
 @dataclass(frozen=True)
 class LabelClass:
-    """A number in a label array, what it stands for, and its colour (``"#rrggbb"``)."""
+    """A number in a label array, what it stands for, and its colour (``"#rrggbb"``).
+
+    ``visible`` says whether it is shown, ``locked`` whether its voxels are kept from all edits.
+    """
 
     number: int
     name: str
     colour: str | None = None
+    # Of how one works with labels, and not of what they are: a file says it where it is not so.
+    visible: bool = field(default=True, metadata={"say": "unless default"})
+    locked: bool = field(default=False, metadata={"say": "unless default"})
 
 
 @dataclass(frozen=True)

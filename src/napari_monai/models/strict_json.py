@@ -19,7 +19,8 @@ T = TypeVar("T")
 def encode(value: Any) -> Any:
     """Return a value of dataclasses, mappings, sequences and numbers as plain JSON values."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        parts = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: encode(part) for f, part in parts if not _is_unsaid(f, part)}
     if isinstance(value, Mapping):
         return {str(k): encode(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -28,6 +29,11 @@ def encode(value: Any) -> Any:
         value = value.item()
     # A score of nothing is NaN, which JSON has no word for.
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _is_unsaid(f: dataclasses.Field[Any], value: object) -> bool:
+    """Whether a field is left out: as it is by default, and said only where it is not."""
+    return f.metadata.get("say") == "unless default" and bool(value == f.default)
 
 
 def _decode(value: object, hint: Any, key: str) -> Any:
