@@ -88,8 +88,7 @@ class RunPlan:
                 label = next(o.label for o in settings.options() if o.name == name)
                 notes = (*notes, f"{label} is for models of objects: it does nothing here.")
         flips = inferer.flips if settings.flips is None else settings.flips
-        axes = tuple(range(dims)) if inferer.mirror_axes is None else inferer.mirror_axes
-        if flips and not axes:
+        if flips and not inferer.mirrored:
             notes = (*notes, f"{description.name} was not made for mirrored copies: none is run.")
         return cls(
             window=tuple(window),
@@ -98,7 +97,7 @@ class RunPlan:
             steps=inferer.steps,
             padding=inferer.padding,
             whole=whole,
-            mirror_axes=axes if flips else (),
+            mirror_axes=inferer.mirrored if flips else (),
             raw=inferer.average == "logits",
             threshold=_threshold(description, settings),
             decoding=decoding,

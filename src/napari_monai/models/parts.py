@@ -192,6 +192,11 @@ class Inferer:
                 f"not {list(axes)}."
             )
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """The spatial axes along which copies are mirrored where that is wanted."""
+        return tuple(range(len(self.window))) if self.mirror_axes is None else self.mirror_axes
+
 
 @dataclass(frozen=True)
 class Outputs:

@@ -37,16 +37,20 @@ def predict_examples(
     precision: Precision,
 ) -> Iterator[Maps]:
     """Yield the activated outputs of the network for each whole example, as in inference."""
+    inferer = description.inferer
     for example in examples:
         yield predict(
             example.image.astype(np.float32),
             network,
             device=device,
-            window=description.inferer.window,
-            overlap=description.inferer.overlap,
-            blend=description.inferer.blend,
+            window=inferer.window,
+            overlap=inferer.overlap,
+            blend=inferer.blend,
+            size_multiple=description.inputs.multiples,
+            steps=inferer.steps,
+            padding=inferer.padding,
             activation=description.outputs.activation,
-            flips=description.inferer.flips,
+            flips=inferer.mirrored if inferer.flips else (),
             precision=precision,
         )
 
