@@ -1,0 +1,280 @@
+"""One labels layer under correction: its space, classes and selection, and edits as undo steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from napari.utils.colormaps import label_colormap
+from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
+
+from ..errors import VolumeError
+from ..volume import LabelClass
+from .history import Box, History, Values, boxes_of, record
+from .label_colours import class_look, classes_of
+from .layers import placement_of
+from .seen import displayed_axes, slider_voxel
+
+if TYPE_CHECKING:
+    import napari
+    from napari.layers import Image, Labels
+
+# Where a layer keeps the numbers of single objects that are locked.
+LOCKED = "napari-monai locked"
+
+
+class AnyEdit(Protocol):
+    """What can be applied: boxes of the spatial axes with the values before and after."""
+
+    @property
+    def changes(self) -> Sequence[Any]:
+        """Each with ``box``, ``before`` and ``after``."""
+        ...
+
+
+def why_not(layer: Labels) -> str | None:
+    """Return why a labels layer cannot be corrected, and the cure; ``None`` where it can."""
+    data, name = layer.data, layer.name
+    if layer.multiscale:
+        return f"{name} has several resolutions: add its finest one as a layer of its own."
+    if hasattr(data, "__dask_graph__") or not hasattr(data, "__setitem__"):
+        return f"{name} is read as it is shown: duplicate it into memory, or save and open it."
+    flags = getattr(data, "flags", None)
+    if getattr(data, "read_only", False) or (flags is not None and not flags.writeable):
+        return f"{name} can be read only: duplicate it, or open its file for writing."
+    return None
+
+
+class EditSession(QObject):
+    """A labels layer under correction, for as long as it is in the viewer.
+
+    All boxes are of the spatial axes, and of the time point that is seen.
+
+    Parameters
+    ----------
+    viewer
+        The viewer.
+    layer
+        A layer that `why_not` has nothing against.
+    image
+        The layer that the labels are of, on the same voxels.
+
+    Raises
+    ------
+    VolumeError
+        If the layer cannot be edited, or has more axes than time and three of space.
+    """
+
+    changed = Signal(object)  # tuple of boxes in which voxels may be other than before
+    classes_changed = Signal()
+    selected_changed = Signal()
+    closed = Signal()
+
+    def __init__(
+        self, viewer: napari.viewer.Viewer, layer: Labels, image: Image | None = None
+    ) -> None:
+        super().__init__()
+        reason = why_not(layer)
+        if reason is not None:
+            raise VolumeError(reason)
+        place = placement_of(layer, viewer.layers)
+        self.viewer = viewer
+        self.layer = layer
+        self.image = image
+        self.notes: Any = None
+        self.spacing: tuple[float, ...] = tuple(float(s) for s in place.canvas.spacing)
+        self.unit: str = place.canvas.unit
+        self.timed = "t" in place.volume.leading
+        self._classes = classes_of(layer)
+        self._locked: frozenset[int] = frozenset(layer.metadata.get(LOCKED, ()))
+        self._selected: tuple[int, ...] = ()
+        self._time = self.time
+        self._history = History(layer)
+        self._closed = False
+        self._listen(True)
+        self._on_selected()
+
+    def _listen(self, on: bool) -> None:
+        events = self.layer.events
+        for emitter, slot in (
+            (events.paint, self._on_paint),
+            (events.set_data, self._on_drawn),
+            (events.data, self._on_replaced),
+            (events.selected_label, self._on_selected),
+            (self.viewer.dims.events.current_step, self._on_step),
+            (self.viewer.layers.events.removed, self._on_removed),
+        ):
+            (emitter.connect if on else emitter.disconnect)(slot)
+
+    def close(self) -> None:
+        """Let go of the layer; nothing is said after ``closed``."""
+        if not self._closed:
+            self._closed = True
+            self._listen(False)
+            self.closed.emit()
+
+    # -- what is there ------------------------------------------------------------------------
+
+    @property
+    def ndim(self) -> int:
+        """How many spatial axes there are."""
+        return len(self.spacing)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along the spatial axes."""
+        return tuple(self.layer.data.shape[-self.ndim :])
+
+    @property
+    def time(self) -> int | None:
+        """The time point that is seen; ``None`` without a time axis."""
+        if not self.timed:
+            return None
+        last = self.layer.data.shape[0] - 1
+        return min(max(slider_voxel(self.viewer, self.layer)[0], 0), last)
+
+    @property
+    def plane(self) -> tuple[int, int] | None:
+        """The spatial axis and index of the slice that is seen; ``None`` in 3-D and of pictures."""
+        drawn = displayed_axes(self.viewer, self.layer)
+        hidden = [a for a in range(self.layer.ndim - self.ndim, self.layer.ndim) if a not in drawn]
+        if len(hidden) != 1:
+            return None
+        at, axis = slider_voxel(self.viewer, self.layer)[hidden[0]], hidden[0] - self.timed
+        return (axis, at) if 0 <= at < self.shape[axis] else None
+
+    def crop(self, box: Box) -> npt.NDArray[Any]:
+        """Return the labels in a box, at the time point that is seen."""
+        found = np.asarray(self.layer.data[self._in_layer(box)])
+        return found[0] if self.timed else found
+
+    # -- classes, locks, selection ------------------------------------------------------------
+
+    @property
+    def classes(self) -> tuple[LabelClass, ...]:
+        """The classes that the numbers stand for; none of objects that are only numbered."""
+        return self._classes
+
+    def set_classes(self, classes: Sequence[LabelClass]) -> None:
+        """Name, colour, show, hide and lock classes."""
+        self._classes = tuple(classes)
+        look = class_look(self._classes)
+        self.layer.features = look.get("features", {})
+        self.layer.colormap = look.get("colormap") or label_colormap(49, 0.5, background_value=0)
+        self.classes_changed.emit()
+
+    @property
+    def locked(self) -> frozenset[int]:
+        """The numbers whose voxels nothing changes, and which nothing becomes."""
+        return self._locked | {c.number for c in self._classes if getattr(c, "locked", False)}
+
+    def lock(self, values: Collection[int], locked: bool = True) -> None:
+        """Lock or unlock objects that are no classes; classes are locked by `set_classes`."""
+        numbers = frozenset(int(v) for v in values)
+        self._locked = self._locked | numbers if locked else self._locked - numbers
+        self.layer.metadata[LOCKED] = sorted(self._locked)
+        self.classes_changed.emit()
+
+    def name_of(self, value: int) -> str:
+        """Return the name of a class, or the number of what has none."""
+        return next((c.name for c in self._classes if c.number == value), str(value))
+
+    @property
+    def selected(self) -> tuple[int, ...]:
+        """The labels to work on, without the background."""
+        return self._selected
+
+    def select(self, values: Collection[int]) -> None:
+        """Select labels; the first becomes what the brush paints with."""
+        chosen = tuple(dict.fromkeys(int(v) for v in values if int(v) != 0))
+        before, self._selected = self._selected, chosen
+        if chosen and self.layer.selected_label not in chosen:
+            self.layer.selected_label = chosen[0]
+        if chosen != before:
+            self.selected_changed.emit()
+
+    def _on_selected(self, _event: object = None) -> None:
+        """Follow the viewer's own picker, unless it picked one of those that are selected."""
+        value = int(self.layer.selected_label)
+        if value not in self._selected:
+            self.select((value,))
+
+    # -- edits --------------------------------------------------------------------------------
+
+    def apply(self, edit: AnyEdit) -> None:
+        """Do what an edit says at the time point that is seen, as one undo step."""
+        changes = [
+            (
+                self._in_layer(change.box),
+                Values(change, "before", int(self.timed)),
+                Values(change, "after", int(self.timed)),
+            )
+            for change in edit.changes
+        ]
+        if changes:
+            record(self.layer, changes)  # which says `paint`
+            self._draw([box for box, _, _ in changes])
+
+    def undo(self) -> None:
+        """Take the last step back: the layer's own undo."""
+        self.layer.undo()
+
+    def redo(self) -> None:
+        """Do again what was undone last."""
+        self.layer.redo()
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._history.done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a step to do again."""
+        return bool(self._history.undone)
+
+    def _in_layer(self, box: Box) -> Box:
+        """Return a box of the spatial axes in the layer's own axes."""
+        time = self.time
+        return tuple(box) if time is None else (slice(time, time + 1), *box)
+
+    def _draw(self, boxes: Sequence[Box]) -> None:
+        """Show what was changed in boxes of the layer's own axes, if the slice shows any of it."""
+        at, drawn = slider_voxel(self.viewer, self.layer), displayed_axes(self.viewer, self.layer)
+        hidden = [axis for axis in range(self.layer.ndim) if axis not in drawn]
+        if any(all(box[a].start <= at[a] < box[a].stop for a in hidden) for box in boxes):
+            self.layer.refresh(extent=False, thumbnail=False)
+
+    # -- what happens to the layer ------------------------------------------------------------
+
+    def _on_paint(self, event: Any) -> None:
+        self._history.mark()
+        self._say(boxes_of(event.value))
+
+    def _on_drawn(self, _event: object = None) -> None:
+        self._say(self._history.moved())
+
+    def _on_replaced(self, _event: object = None) -> None:
+        self._history.mark()
+        self._say_all()
+
+    def _on_step(self, _event: object = None) -> None:
+        if self.timed and self.time != self._time:
+            self._time = self.time
+            self._say_all()
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self.layer:
+            self.close()
+
+    def _say(self, boxes: Sequence[Box]) -> None:
+        """Say what changed at the time point that is seen, of boxes in the layer's own axes."""
+        time = self.time
+        seen = [b for b in boxes if time is None or b[0].start <= time < b[0].stop]
+        if seen:
+            self.changed.emit(tuple(b[int(self.timed) :] for b in seen))
+
+    def _say_all(self) -> None:
+        self.changed.emit((tuple(slice(0, n) for n in self.shape),))

@@ -1,0 +1,117 @@
+"""What the undo history of a labels layer takes and gives, in one place.
+
+Of the viewer's own history only the way in is used, and what lies in it is read: an entry is a
+list of atoms, each either a triple ``(index, values before, values after)`` or a painted mask with
+a ``slice_key``. Both are written back by plain indexing, so a box of slices serves as the index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+Box = tuple[slice, ...]
+
+
+class Values:
+    """One side of a change, unpacked when it is written back.
+
+    It has no ``shape``, so that zarr too makes an array of it before it looks at it.
+
+    Parameters
+    ----------
+    change
+        What has ``before`` and ``after``.
+    side
+        Which of them.
+    leading
+        How many axes of length 1 come before its own: the time point.
+    """
+
+    def __init__(self, change: Any, side: str, leading: int) -> None:
+        self._change, self._side, self._leading = change, side, leading
+
+    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        values = np.asarray(getattr(self._change, self._side), dtype)
+        return values[(None,) * self._leading]
+
+
+def record(layer: Labels, changes: Sequence[tuple[Box, Any, Any]]) -> None:
+    """Write changes into a layer's array, and into its history as one step.
+
+    Each is a box in the layer's own axes, and its values before and after. Where writing fails,
+    what was written is taken back, and the history stays as it was.
+    """
+    data = layer.data
+    for at, (box, _, after) in enumerate(changes):
+        try:
+            data[box] = np.asarray(after)
+        except BaseException:
+            for written, before, _ in changes[: at + 1]:
+                data[written] = np.asarray(before)
+            raise
+    with layer.block_history():
+        for atom in changes:
+            layer._save_history(atom)
+
+
+def boxes_of(item: Sequence[Any]) -> tuple[Box, ...]:
+    """Return the boxes, in the layer's own axes, that an entry of the history changes."""
+    return tuple(box for box in map(_box_of, item) if box is not None)
+
+
+def _box_of(atom: Any) -> Box | None:
+    index = getattr(atom, "slice_key", None)
+    index = atom[0] if index is None else index
+    if all(isinstance(part, slice) for part in index):
+        return tuple(index)
+    places = [np.asarray(part) for part in index]
+    if any(part.size == 0 for part in places):
+        return None
+    return tuple(slice(int(part.min()), int(part.max()) + 1) for part in places)
+
+
+class History:
+    """Tells which boxes were changed by undo and redo, which the viewer does not say.
+
+    Parameters
+    ----------
+    layer
+        The layer whose history is watched.
+    """
+
+    def __init__(self, layer: Labels) -> None:
+        self._layer = layer
+        self.mark()
+
+    def mark(self) -> None:
+        """Take what there is now for known."""
+        self._undos, self._redos = len(self.done), len(self.undone)
+
+    @property
+    def done(self) -> Sequence[Any]:
+        """The entries that can be undone, the oldest first."""
+        return self._layer._undo_history
+
+    @property
+    def undone(self) -> Sequence[Any]:
+        """The entries that can be done again, the next one last."""
+        return self._layer._redo_history
+
+    def moved(self) -> tuple[Box, ...]:
+        """Return the boxes of what was undone or done again since it was last asked."""
+        steps, grown = len(self.undone) - self._redos, len(self.done) - self._undos
+        self.mark()
+        if steps > 0:
+            entries = list(self.undone)[-steps:]
+        elif steps < 0 and grown > 0:  # a stroke that has begun empties it too
+            entries = list(self.done)[-grown:]
+        else:
+            return ()
+        return tuple(box for entry in entries for box in boxes_of(entry))

@@ -1,0 +1,240 @@
+"""A labels layer under correction: edits in the viewer's own history, and what is said of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array
+import numpy as np
+import pytest
+import zarr
+from napari.components import ViewerModel
+from napari.layers import Labels
+
+from napari_monai._napari.edit_session import EditSession, why_not
+from napari_monai.errors import VolumeError
+from napari_monai.volume import LabelClass
+
+SHAPE = (6, 8, 9)
+KINDS = ("numpy", "memmap", "zarr")
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    box: tuple[slice, ...]
+    before: np.ndarray
+    after: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    changes: tuple[Change, ...]
+
+
+def painted(data: Any, value: int, *boxes: tuple[slice, ...]) -> Edit:
+    """Return the edit that fills boxes with a value."""
+    pairs = [(box, np.array(data[box])) for box in boxes]
+    return Edit(tuple(Change(box, old, np.full_like(old, value)) for box, old in pairs))
+
+
+def stored(kind: str, array: np.ndarray, folder: Path) -> Any:
+    if kind == "numpy":
+        return array.copy()
+    if kind == "memmap":
+        np.save(folder / "labels.npy", array)
+        return np.lib.format.open_memmap(folder / "labels.npy", mode="r+")
+    return zarr.create_array(folder / "labels.zarr", data=array, chunks=(4,) * array.ndim)
+
+
+def box(*spans: tuple[int, int]) -> tuple[slice, ...]:
+    return tuple(slice(*span) for span in spans)
+
+
+@pytest.fixture
+def start() -> np.ndarray:
+    """Return labels of two objects."""
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[1:4, 2:5, 2:6] = 3
+    labels[4:, 6:, 6:] = 5
+    return labels
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [SHAPE[1:], SHAPE, (2, *SHAPE)], ids=["2d", "3d", "3d+t"])
+def test_an_edit_is_one_undo_step(kind: str, shape: tuple[int, ...], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, 4, shape).astype(np.uint16)
+    viewer = ViewerModel()
+    layer = viewer.add_labels(stored(kind, first, tmp_path))
+    session = EditSession(viewer, layer)
+    said: list[Any] = []
+    session.changed.connect(said.append)
+    n = min(3, len(shape))
+    boxes = (box((0, 2), (1, 4), (1, 3))[-n:], box((2, 4), (5, 8), (4, 9))[-n:])
+    here = (session.time,) if session.timed else ()
+    wanted = first.copy()
+    for part in boxes:
+        wanted[(*here, *part)] = 9
+
+    session.apply(painted(np.asarray(layer.data[...])[here], 9, *boxes))
+    np.testing.assert_array_equal(layer.data[...], wanted)
+    layer.undo()
+    np.testing.assert_array_equal(layer.data[...], first)
+    assert not session.can_undo
+    layer.redo()
+    np.testing.assert_array_equal(layer.data[...], wanted)
+    assert not session.can_redo
+    assert [sorted(map(str, s)) for s in said] == [sorted(map(str, boxes))] * 3
+
+
+def test_what_is_seen_is_what_was_edited(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    viewer.dims.current_step = (2, 0, 0)
+    session.apply(painted(start, 0, box((1, 4), (2, 5), (2, 6))))
+    assert not np.any(layer._slice.image.raw)
+    session.undo()
+    np.testing.assert_array_equal(layer._slice.image.raw, start[2])
+
+
+def test_an_edit_that_cannot_be_written_leaves_no_trace(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start.copy())
+    session = EditSession(viewer, layer)
+    good = painted(start, 9, box((0, 2), (0, 2), (0, 2)))
+    bad = Change(box((0, 1), (0, 1), (0, 1)), start[:1, :1, :1], np.full((3, 3, 3), 7))
+    with pytest.raises(ValueError, match="broadcast"):
+        session.apply(Edit((*good.changes, bad)))
+    np.testing.assert_array_equal(layer.data, start)
+    assert not session.can_undo
+
+
+def test_brush_and_undo_are_said(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    said: list[Any] = []
+    session.changed.connect(said.append)
+    layer.brush_size = 3
+    layer.paint((0, 5, 5), 7)
+    layer.data_setitem((np.array([1, 3]), np.array([0, 2]), np.array([4, 4])), 8)
+    first, second = (box((0, 1), (4, 7), (4, 7)),), (box((1, 4), (0, 3), (4, 5)),)
+    assert said == [first, second]
+    layer.undo()
+    layer.undo()
+    layer.redo()
+    assert said[2:] == [second, first, first]
+    viewer.dims.current_step = (3, 0, 0)
+    assert len(said) == 5, "another slice changes nothing"
+    layer.data = np.zeros_like(start)
+    assert said[5:] == [(box((0, 6), (0, 8), (0, 9)),)]
+
+
+def test_another_time_point_is_other_labels(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(np.stack([start, start + 1]))
+    session = EditSession(viewer, layer)
+    viewer.dims.current_step = (0, 2, 0, 0)
+    said: list[Any] = []
+    session.changed.connect(said.append)
+    viewer.dims.current_step = (0, 3, 0, 0)
+    assert said == []
+    viewer.dims.current_step = (1, 3, 0, 0)
+    whole = box((0, 6), (0, 8), (0, 9))
+    assert said == [(whole,)]
+    assert session.time == 1
+    np.testing.assert_array_equal(session.crop(whole), start + 1)
+    assert session.plane == (0, 3)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 0, 1)])
+def test_plane_is_the_slice_that_is_seen(start: np.ndarray, order: tuple[int, ...]) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start, scale=(3, 1, 2), translate=(10, 20, 30))
+    session = EditSession(viewer, layer)
+    viewer.dims.order = order
+    viewer.dims.current_step = (4, 5, 6)
+    assert session.plane == (order[0], (4, 5, 6)[order[0]])
+    viewer.dims.ndisplay = 3
+    assert session.plane is None
+
+
+def test_spacing_is_physical(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start, scale=(3, 0.5, 0.25), units=("mm", "mm", "mm"))
+    session = EditSession(viewer, layer)
+    assert session.spacing == (3, 0.5, 0.25)
+    assert session.unit == "mm"
+
+
+def test_the_slice_is_right_where_the_viewer_counts_in_another_unit(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    viewer.add_image(np.zeros((6, 8, 9)), scale=(3, 1, 1), units=("mm",) * 3)
+    layer = viewer.add_labels(start, scale=(3000, 1000, 1000), units=("um",) * 3)
+    session = EditSession(viewer, layer)
+    viewer.dims.current_step = (4, 0, 0)
+    assert session.plane == (0, 4)
+    np.testing.assert_array_equal(layer._slice.image.raw, start[4])
+    assert session.spacing == (3000, 1000, 1000)
+    assert session.unit == "µm"
+
+
+def test_selection_follows_the_picker_and_the_picker_the_selection(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    told: list[tuple[int, ...]] = []
+    session.selected_changed.connect(lambda: told.append(session.selected))
+    session.select((5, 3, 0, 5))
+    assert layer.selected_label == 5
+    layer.selected_label = 3  # one of those: they stay
+    layer.selected_label = 7
+    layer.selected_label = 0
+    assert told == [(5, 3), (7,), ()]
+
+
+def test_classes_are_shown_and_lock(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    session.set_classes((LabelClass(3, "liver", "#ff0000"), LabelClass(5, "spleen", "#00ff00")))
+    np.testing.assert_allclose(layer.get_color(3), (1, 0, 0, 1))
+    assert layer.get_status((2, 3, 3), world=True)["value"].endswith("liver")
+    assert [session.name_of(n) for n in (3, 5, 8)] == ["liver", "spleen", "8"]
+    assert session.locked == frozenset()
+    session.lock((8, 5))
+    session.lock((5,), locked=False)
+    assert session.locked == {8}
+    assert EditSession(viewer, layer).locked == {8}, "kept with the layer"
+
+
+def test_session_ends_with_its_layer(start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    ended: list[str] = []
+    session.closed.connect(lambda: ended.append("closed"))
+    session.changed.connect(lambda _: ended.append("changed"))
+    viewer.layers.remove(layer)
+    layer.paint((0, 5, 5), 7)
+    session.close()
+    assert ended == ["closed"]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (dask.array.zeros((4, 5), chunks=2, dtype=np.uint8), "duplicate it into memory"),
+        ([np.zeros((8, 8), np.uint8), np.zeros((4, 4), np.uint8)], "several resolutions"),
+        (np.broadcast_to(np.zeros((), np.uint8), (4, 5)), "can be read only"),
+    ],
+    ids=["dask", "multiscale", "read-only"],
+)
+def test_what_cannot_be_edited_is_refused_with_the_cure(data: Any, said: str) -> None:
+    layer = Labels(data, name="cells")
+    assert why_not(layer) is not None
+    with pytest.raises(VolumeError, match=f"^cells .*{said}"):
+        EditSession(ViewerModel(), layer)
