@@ -73,6 +73,10 @@ class EvaluationError(NapariMonaiError, ValueError):
     """A prediction and a truth that cannot be compared."""
 
 
+class EditError(NapariMonaiError, ValueError):
+    """An edit of labels that cannot be done as it is asked for."""
+
+
 class VolumeWarning(UserWarning):
     """Something about a file that was put up with: a broken affine, a file passed over."""
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from .io.contents import Entry
+    from .labels.changes import Edit
     from .models import Model
     from .models.compression import Compression
     from .volume import LabelVolume, Volume
@@ -130,6 +131,13 @@ class Segmented(Event):
     device: str
     probabilities: Volume | None = None
     uncertainty: Volume | None = None
+
+
+@dataclass(frozen=True)
+class Edited(Event):
+    """The last event of an operation on labels: what it wants to change, not applied yet."""
+
+    edit: Edit
 
 
 @dataclass(frozen=True)

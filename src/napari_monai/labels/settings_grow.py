@@ -1,0 +1,1 @@
+"""Settings of the operations that grow labels, interpolate between slices, and split."""
