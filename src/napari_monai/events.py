@@ -18,6 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from .io.contents import Entry
     from .labels.changes import Edit
+    from .labels.table import Table
     from .models import Model
     from .models.compression import Compression
     from .volume import LabelVolume, Volume
@@ -116,6 +117,13 @@ class BlockDone(Event):
 
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """The last event of a measurement of labels: its table."""
+
+    table: Table
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -110,8 +110,11 @@ class Table:
         chosen = np.asarray(rows)
         if chosen.dtype != np.bool_:
             chosen = np.unique(chosen.astype(np.int64))
-        parts = {name: getattr(self, name) for name in _COLUMNS}
-        return replace(self, **{n: None if c is None else c[chosen] for n, c in parts.items()})
+        parts: dict[str, Any] = {}
+        for name in _COLUMNS:
+            column = getattr(self, name)
+            parts[name] = None if column is None else column[chosen]
+        return replace(self, **parts)
 
     def columns(self, *, axes: Sequence[str] = ()) -> dict[str, npt.NDArray[Any]]:
         """Return every column as an array of n numbers, by name.
@@ -140,8 +143,8 @@ def joined(one: Table, other: Table) -> Table:
     stays = one.take(~np.isin(one.label, other.label))
     order = np.argsort(np.concatenate([stays.label, other.label]), kind="stable")
 
-    def both(name: str) -> npt.NDArray[Any] | None:
+    def both(name: str) -> Any:
         a, b = getattr(stays, name), getattr(other, name)
         return None if a is None or b is None else np.concatenate([a, b])[order]
 
-    return replace(other, **{f.name: both(f.name) for f in fields(other) if f.name in _COLUMNS})
+    return replace(other, **{name: both(name) for name in _COLUMNS})
