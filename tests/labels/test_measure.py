@@ -17,7 +17,7 @@ from skimage.measure import regionprops
 
 from napari_monai.errors import VolumeError
 from napari_monai.events import BlockDone, Measured, Started
-from napari_monai.labels import measure as module
+from napari_monai.labels import runs
 from napari_monai.labels.measure import measure, measure_steps, remeasure
 
 SPACING = {2: (0.5, 2.0), 3: (3.0, 0.5, 2.0)}
@@ -33,7 +33,7 @@ ARRAYS = arrays.arrays(
 
 @pytest.fixture
 def thin_slabs(monkeypatch):
-    monkeypatch.setattr(module, "_SLAB", 1)
+    monkeypatch.setattr(runs, "PART", 1)
 
 
 def _image(shape):
@@ -165,7 +165,7 @@ def test_labels_far_above_their_count():
 
 
 def test_steps_tell_how_far_they_are(monkeypatch):
-    monkeypatch.setattr(module, "_SLAB", 8)
+    monkeypatch.setattr(runs, "PART", 8)
     events = list(measure_steps(np.ones((4, 2, 4), int), spacing=(1, 1, 1)))
     assert events[0] == Started(4, "slabs")
     assert events[1:-1] == [BlockDone(n, 4) for n in (1, 2, 3, 4)]

@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from ..errors import VolumeError
 from ..events import BlockDone, Event, Measured, Started
-from ..volume import ArrayLike, chunk_lengths
-from .runs import Runs, components, joined, rows_of, runs_of, touching
+from ..volume import ArrayLike
+from .runs import Runs, components, joined, parts, rows_of, runs_of, touching, whole
 from .sums import Sums, added, sums_of
 from .table import Box, Floats, Ints, Table
 from .table import joined as joined_tables
 
-# Voxels that are looked at together.
-_SLAB = 2**23
 # Objects that are measured again one by one; more of them together.
 _ALONE = 64
 
@@ -75,10 +73,9 @@ def measure_steps(
 ) -> Iterator[Event]:
     """Yield the progress of `measure`, slab by slab, and at last `Measured`."""
     frame = _Frame.of(labels, spacing, affine, image)
-    box = tuple(slice(0, n) for n in frame.shape)
     wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
     gathered = _Gathered(pieces)
-    slabs = list(_slabs(labels, box))
+    slabs = list(parts(labels, whole(labels)))
     yield Started(len(slabs), "slabs")
     for done, slab in enumerate(slabs, start=1):
         gathered.add(labels, image, slab, wanted)
@@ -122,7 +119,7 @@ def remeasure(
     wanted = np.setdiff1d(np.fromiter(values, np.int64), [0])
     gathered = _Gathered(pieces=True)
     for box, some in _where(table, wanted, changed):
-        for slab in _slabs(labels, box):
+        for slab in parts(labels, box):
             gathered.add(labels, image, slab, some)
         gathered.rest()
     kept = table.take(~np.isin(table.label, wanted))
@@ -150,20 +147,6 @@ def hull(boxes: Sequence[Box]) -> Box:
     """Return the smallest box around boxes."""
     axes = zip(*boxes, strict=True)
     return tuple(slice(min(s.start for s in a), max(s.stop for s in a)) for a in axes)
-
-
-def _slabs(labels: ArrayLike, box: Box) -> Iterator[Box]:
-    """Yield parts of a box, along the first axis, that are read well and small enough."""
-    plane = max(1, math.prod(s.stop - s.start for s in box[1:]))
-    chunk = chunk_lengths(labels)[0]
-    unit = int(max(chunk) if isinstance(chunk, tuple) else chunk)
-    count = max(1, _SLAB // plane)
-    if unit <= count:
-        count -= count % unit
-    first = box[0].start - box[0].start % unit if unit <= count else box[0].start
-    for start in range(first, box[0].stop, count):
-        part = slice(max(start, box[0].start), min(start + count, box[0].stop))
-        yield (part, *box[1:])
 
 
 # -- all together ---------------------------------------------------------------------------------
@@ -270,35 +253,35 @@ class _Frame:
 
     def table(self, gathered: _Gathered, *, intensity: bool) -> Table:
         """Return the measurements of all that was gathered."""
-        whole = added(gathered.parts)
+        sums = added(gathered.parts)
         n = len(self.shape)
         axes = [0, 2] if n == 2 else [0, 1, 2]
-        pieces = np.ones(len(whole.label), np.int64)
+        pieces = np.ones(len(sums.label), np.int64)
         named, counts = gathered.components()
-        pieces[np.searchsorted(whole.label, named)] = counts
+        pieces[np.searchsorted(sums.label, named)] = counts
         spacing = np.array(self.spacing)
-        covariance = whole.spread[:, axes][:, :, axes] / whole.voxels[:, None, None]
+        covariance = sums.spread[:, axes][:, :, axes] / sums.voxels[:, None, None]
         covariance = covariance * spacing[:, None] * spacing
-        volume = whole.voxels * spacing.prod()
-        centroid, start, stop = whole.mean[:, axes], whole.start[:, axes], whole.stop[:, axes]
+        volume = sums.voxels * spacing.prod()
+        centroid, start, stop = sums.mean[:, axes], sums.start[:, axes], sums.stop[:, axes]
         inner = np.array(self.shape) > 1
         border = ((start == 0) | (stop == np.array(self.shape)))[:, inner].any(axis=1)
         return Table(
-            label=whole.label,
-            voxels=whole.voxels,
+            label=sums.label,
+            voxels=sums.voxels,
             volume=volume,
             centroid=centroid,
             world=centroid @ self.affine[:n, :n].T + self.affine[:n, n],
             start=start,
             stop=stop,
-            slices=whole.slices if n == 3 else np.ones_like(whole.slices),
+            slices=sums.slices if n == 3 else np.ones_like(sums.slices),
             border=border,
             components=pieces,
             axes=_axes(covariance),
             roundness=_roundness(volume, covariance, spacing),
-            mean=whole.total / whole.voxels if intensity else None,
-            minimum=whole.low if intensity else None,
-            maximum=whole.high if intensity else None,
+            mean=sums.total / sums.voxels if intensity else None,
+            minimum=sums.low if intensity else None,
+            maximum=sums.high if intensity else None,
             spacing=self.spacing,
             affine=self.affine,
             shape=self.shape,

@@ -6,13 +6,20 @@ a plane; `rows_of` makes it so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+from ..volume import ArrayLike, chunk_lengths
+from .table import Box
+
+# Voxels that are looked at together.
+PART = 2**23
 
 Labels = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -65,20 +72,64 @@ def rows_of(labels: Labels) -> Labels:
 
 def runs_of(labels: Labels) -> Runs:
     """Return the runs of labels of shape (planes, rows, columns)."""
-    planes, rows, columns = labels.shape
     flat = np.ascontiguousarray(labels).reshape(-1)
     if flat.dtype == np.bool_:
         flat = flat.view(np.uint8)
-    ends = np.empty(flat.size, np.bool_)
-    np.not_equal(flat[1:], flat[:-1], out=ends[:-1])
+    starts, stops = _stretches([flat], labels.shape[-1])
+    value = flat[starts]
+    some = np.flatnonzero(value)
+    return Runs(starts[some], stops[some], value[some], _three(labels.shape))
+
+
+def pairs_of(one: Labels, other: Labels) -> tuple[Runs, Runs]:
+    """Return the runs in which neither of two arrays changes, and one of them has a label.
+
+    They have shape (planes, rows, columns). The runs are the same ones twice, with the label,
+    which may be 0, in the one and in the other.
+    """
+    flat = [np.ascontiguousarray(array).reshape(-1) for array in (one, other)]
+    starts, stops = _stretches(flat, one.shape[-1])
+    values = [array[starts] for array in flat]
+    some = np.flatnonzero((values[0] != 0) | (values[1] != 0))
+    first, second = (
+        Runs(starts[some], stops[some], value[some], _three(one.shape)) for value in values
+    )
+    return first, second
+
+
+def _stretches(flat: Sequence[Labels], columns: int) -> tuple[Ints, Ints]:
+    """Return where in each row something else begins in one of the arrays, and where it ends."""
+    ends = np.empty(flat[0].size, np.bool_)
+    np.not_equal(flat[0][1:], flat[0][:-1], out=ends[:-1])
+    for array in flat[1:]:
+        ends[:-1] |= array[1:] != array[:-1]
     ends[columns - 1 :: columns] = True
-    stop = np.flatnonzero(ends) + 1
-    value = flat[stop - 1]
-    found = np.flatnonzero(value)
-    start = stop[found - 1]
-    if len(found) and found[0] == 0:
-        start[0] = 0
-    return Runs(start, stop[found], value[found], (planes, rows, columns))
+    stops = np.flatnonzero(ends) + 1
+    return np.concatenate([[0], stops[:-1]]) if len(stops) else stops, stops
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    planes, rows, columns = shape
+    return planes, rows, columns
+
+
+def parts(labels: ArrayLike, box: Box) -> Iterator[Box]:
+    """Yield parts of a box, along the first axis, that are read well and are small enough."""
+    plane = max(1, math.prod(s.stop - s.start for s in box[1:]))
+    chunk = chunk_lengths(labels)[0]
+    unit = int(max(chunk) if isinstance(chunk, tuple) else chunk)
+    count = max(1, PART // plane)
+    first = box[0].start
+    if unit <= count:
+        count -= count % unit
+        first -= first % unit
+    for start in range(first, box[0].stop, count):
+        yield (slice(max(start, box[0].start), min(start + count, box[0].stop)), *box[1:])
+
+
+def whole(labels: ArrayLike) -> Box:
+    """Return the box of a whole array."""
+    return tuple(slice(0, n) for n in labels.shape)
 
 
 def numbered(values: npt.NDArray[Any]) -> tuple[Ints, Ints]:
