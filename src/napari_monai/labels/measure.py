@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +14,10 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..events import BlockDone, Event, Measured, Started
 from ..volume import ArrayLike
-from .runs import Runs, components, joined, parts, rows_of, runs_of, touching, whole
+from .boxes import Box, union, whole
+from .runs import Runs, components, joined, parts, rows_of, runs_of, touching
 from .sums import Sums, added, sums_of
-from .table import Box, Floats, Ints, Table
+from .table import Floats, Ints, Table
 from .table import joined as joined_tables
 
 # Objects that are measured again one by one; more of them together.
@@ -75,7 +77,7 @@ def measure_steps(
     frame = _Frame.of(labels, spacing, affine, image)
     wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
     gathered = _Gathered(pieces)
-    slabs = list(parts(labels, whole(labels)))
+    slabs = list(parts(labels))
     yield Started(len(slabs), "slabs")
     for done, slab in enumerate(slabs, start=1):
         gathered.add(labels, image, slab, wanted)
@@ -131,22 +133,16 @@ def _where(table: Table, wanted: Ints, changed: Sequence[Box] | None) -> Iterato
     if not len(wanted):
         return
     if changed is None:
-        yield tuple(slice(0, n) for n in table.shape), wanted
+        yield whole(table.shape), wanted
         return
     rows = table.find(wanted)
     boxes = [[table.box(row)] if row >= 0 else [] for row in rows]
     if len(wanted) <= _ALONE:
         for value, own in zip(wanted, boxes, strict=True):
             if own or changed:
-                yield hull([*own, *changed]), np.array([value])
+                yield reduce(union, [*own, *changed]), np.array([value])
     elif changed or (rows >= 0).any():
-        yield hull([*itertools.chain(*boxes), *changed]), wanted
-
-
-def hull(boxes: Sequence[Box]) -> Box:
-    """Return the smallest box around boxes."""
-    axes = zip(*boxes, strict=True)
-    return tuple(slice(min(s.start for s in a), max(s.stop for s in a)) for a in axes)
+        yield reduce(union, [*itertools.chain(*boxes), *changed]), wanted
 
 
 # -- all together ---------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import VolumeError
 from ..volume import ArrayLike
-from .runs import Runs, numbered, pairs_of, parts, rows_of, whole
+from .runs import Runs, numbered, pairs_of, parts, rows_of
 from .table import Floats, Ints
 
 Labels = npt.NDArray[Any]
@@ -65,7 +65,7 @@ def both(one: ArrayLike, other: ArrayLike) -> Iterator[tuple[int, Runs, Runs]]:
             f"Labels of {tuple(one.shape)} and {tuple(other.shape)} cannot be compared: take "
             "those of one image."
         )
-    for part in parts(one, whole(one)):
+    for part in parts(one):
         a, b = (rows_of(np.asarray(labels[part])) for labels in (one, other))
         yield (part[0].start, *pairs_of(a, b))
 
@@ -107,7 +107,7 @@ def numbered_like(labels: ArrayLike, known: ArrayLike, *, least: float = 0.5) ->
     result = np.zeros(array.shape, kind)
     if not len(mine):
         return result
-    for part in parts(array, whole(array)):
+    for part in parts(array):
         at = np.searchsorted(mine, array[part])
         result[part] = np.where(array[part] == 0, 0, number.take(at, mode="clip"))
     return result

@@ -13,7 +13,7 @@ from ..errors import VolumeError
 from ..volume import ArrayLike
 from .findings import Finding, percent, ranked, times
 from .pairs import both
-from .runs import numbered, parts, rows_of, runs_of, whole
+from .runs import numbered, parts, rows_of, runs_of
 from .table import Floats, Ints
 
 # More numbers than this are objects, of which a slice says nothing.
@@ -75,7 +75,7 @@ class _Profile:
 def _profile(labels: ArrayLike, values: Iterable[int] | None) -> _Profile:
     wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
     counts: dict[int, npt.NDArray[Any]] = {}
-    for part in parts(labels, whole(labels)):
+    for part in parts(labels):
         runs = runs_of(rows_of(np.asarray(labels[part])))
         if wanted is not None:
             runs = runs.take(np.isin(runs.value, wanted))
@@ -148,7 +148,7 @@ def uncertain_slices(
     """
     _check_shapes(labels, uncertainty)
     found = []
-    for part in parts(labels, whole(labels)) if len(labels.shape) == 3 else ():
+    for part in parts(labels) if len(labels.shape) == 3 else ():
         first = part[0].start
         array, unsure = np.asarray(labels[part]), np.asarray(uncertainty[part])
         for plane, (here, doubt) in enumerate(zip(array, unsure, strict=True), start=first):

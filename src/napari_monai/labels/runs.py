@@ -6,7 +6,6 @@ a plane; `rows_of` makes it so.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ..volume import ArrayLike, chunk_lengths
-from .table import Box
+from ..volume import ArrayLike
+from .boxes import Box, slabs
 
-# Voxels that are looked at together.
+# Voxels of a slab: its sums take several times the memory that it does.
 PART = 2**23
 
 Labels = npt.NDArray[Any]
@@ -113,23 +112,9 @@ def _three(shape: tuple[int, ...]) -> tuple[int, int, int]:
     return planes, rows, columns
 
 
-def parts(labels: ArrayLike, box: Box) -> Iterator[Box]:
-    """Yield parts of a box, along the first axis, that are read well and are small enough."""
-    plane = max(1, math.prod(s.stop - s.start for s in box[1:]))
-    chunk = chunk_lengths(labels)[0]
-    unit = int(max(chunk) if isinstance(chunk, tuple) else chunk)
-    count = max(1, PART // plane)
-    first = box[0].start
-    if unit <= count:
-        count -= count % unit
-        first -= first % unit
-    for start in range(first, box[0].stop, count):
-        yield (slice(max(start, box[0].start), min(start + count, box[0].stop)), *box[1:])
-
-
-def whole(labels: ArrayLike) -> Box:
-    """Return the box of a whole array."""
-    return tuple(slice(0, n) for n in labels.shape)
+def parts(labels: ArrayLike, box: Box | None = None) -> Iterator[Box]:
+    """Yield the slabs that are looked at one after another."""
+    yield from slabs(labels, box, voxels=PART)
 
 
 def numbered(values: npt.NDArray[Any]) -> tuple[Ints, Ints]:

@@ -64,8 +64,8 @@ def sums_of(runs: Runs, offset: Sequence[int], image: npt.NDArray[Any] | None) -
     spread[:, 2, 2] += summed(length * (length * length - 1.0) / 12)  # along each run
     start, stop = np.empty((n, 3), np.int64), np.empty((n, 3), np.int64)
     for axis, place in enumerate((plane, row, column)):
-        start[:, axis] = _reduced(np.minimum, place, at, n)
-        stop[:, axis] = _reduced(np.maximum, place + (length if axis == 2 else 1), at, n)
+        start[:, axis] = reduced(np.minimum, place, at, n)
+        stop[:, axis] = reduced(np.maximum, place + (length if axis == 2 else 1), at, n)
     there = np.zeros((n, runs.shape[0]), np.bool_)
     there[at, plane] = True
     total, low, high = (
@@ -90,12 +90,12 @@ def _intensities(
     exact = np.float64 if image.dtype.kind == "f" or image.dtype == np.uint64 else np.int64
     total: Floats = np.zeros(n)
     np.add.at(total, at, np.add.reduceat(image, ends, dtype=exact)[::2])
-    low = _reduced(np.minimum, np.minimum.reduceat(image, ends)[::2], at, n)
-    high = _reduced(np.maximum, np.maximum.reduceat(image, ends)[::2], at, n)
+    low = reduced(np.minimum, np.minimum.reduceat(image, ends)[::2], at, n)
+    high = reduced(np.maximum, np.maximum.reduceat(image, ends)[::2], at, n)
     return total, low.astype(np.float64), high.astype(np.float64)
 
 
-def _reduced(how: np.ufunc, values: npt.NDArray[Any], at: Ints, n: int) -> npt.NDArray[Any]:
+def reduced(how: np.ufunc, values: npt.NDArray[Any], at: Ints, n: int) -> npt.NDArray[Any]:
     """Return the least or greatest of the values at each of n places."""
     result = np.empty(n, values.dtype)
     result[at] = values
@@ -122,10 +122,10 @@ def added(parts: Sequence[Sums]) -> Sums:
     between = every.voxels[:, None, None] * away[:, :, None] * away[:, None, :]
     start, stop = np.empty((n, 3), np.int64), np.empty((n, 3), np.int64)
     for axis in range(3):
-        start[:, axis] = _reduced(np.minimum, every.start[:, axis], at, n)
-        stop[:, axis] = _reduced(np.maximum, every.stop[:, axis], at, n)
+        start[:, axis] = reduced(np.minimum, every.start[:, axis], at, n)
+        stop[:, axis] = reduced(np.maximum, every.stop[:, axis], at, n)
     return Sums(
         label, voxels, mean, summed(every.spread + between), start, stop, summed(every.slices),
-        summed(every.total), _reduced(np.minimum, every.low, at, n),
-        _reduced(np.maximum, every.high, at, n),
+        summed(every.total), reduced(np.minimum, every.low, at, n),
+        reduced(np.maximum, every.high, at, n),
     )  # fmt: skip

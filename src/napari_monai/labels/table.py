@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-Box = tuple[slice, ...]
+from .boxes import Box
+
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 

@@ -1,0 +1,277 @@
+"""A proposal for labels, as of a model, against the labels there are: region by region."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import EditError, VolumeError
+from ..events import BlockDone, Edited, Event, Started
+from ..volume import ArrayLike
+from .boxes import Box, shape_of
+from .edits import Draft, Edit
+from .pairs import both
+from .runs import Runs, components, numbered
+from .scene import Scene
+from .sums import reduced
+from .table import Floats, Ints
+
+Order = Literal["size", "uncertainty", "place"]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A connected region in which one label is to become another one.
+
+    Parameters
+    ----------
+    number
+        Which one it is, from 1, in the order of first voxels; it stays when others are dropped.
+    box
+        Where it lies.
+    voxels, volume
+        How large it is; ``volume`` in the unit of the spacing, an area in 2-D.
+    old, new
+        The label there is, and the one that is proposed; 0 is the background.
+    at
+        The voxel of it that is nearest to its centre.
+    uncertainty
+        Its mean in the map that was given; ``None`` where none was.
+    """
+
+    number: int
+    box: Box
+    voxels: int
+    volume: float
+    old: int
+    new: int
+    at: tuple[int, ...]
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Proposals:
+    """The regions that are not decided on yet; frozen, deciding makes new ones."""
+
+    regions: tuple[Proposal, ...]
+    _runs: Runs = field(repr=False)
+    _ends: Ints = field(repr=False)  # where the runs of each region, from number 1 on, begin
+    _shape: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    @property
+    def voxels(self) -> int:
+        """How many voxels differ."""
+        return sum(one.voxels for one in self.regions)
+
+    def get(self, number: int) -> Proposal:
+        """Return the region of a number, or raise EditError if it is not open."""
+        for one in self.regions:
+            if one.number == number:
+                return one
+        raise EditError(f"Proposal {number} is not open: {len(self)} others are.")
+
+    def ordered(self, by: Order = "size") -> tuple[Proposal, ...]:
+        """Return them with the largest or the least certain one first, or by their first voxel."""
+        if by == "size":
+            return tuple(sorted(self.regions, key=lambda one: -one.voxels))
+        if by == "uncertainty":
+            return tuple(sorted(self.regions, key=lambda one: -(one.uncertainty or 0.0)))
+        return self.regions
+
+    def without(self, numbers: Collection[int]) -> Self:
+        """Return those that are left when some are decided on, rejected ones too."""
+        return replace(self, regions=tuple(r for r in self.regions if r.number not in numbers))
+
+    def mask(self, number: int) -> Mask:
+        """Return which voxels of its box a region has."""
+        box = self.get(number).box
+        runs = self._runs.take(slice(*self._ends[number - 1 : number + 1]))
+        shape = shape_of(box) if len(box) == 3 else (shape_of(box)[0], 1, shape_of(box)[1])
+        first = [s.start for s in box] if len(box) == 3 else [box[0].start, 0, box[1].start]
+        plane, row, column = (p - f for p, f in zip(runs.places(), first, strict=True))
+        start = (plane * shape[1] + row) * shape[2] + column
+        steps = np.zeros(int(np.prod(shape)) + 1, np.int8)
+        steps[start] += 1
+        # Where one run ends another one may begin.
+        np.subtract.at(steps, start + runs.length, 1)
+        return np.cumsum(steps[:-1], dtype=np.int8).astype(np.bool_).reshape(shape_of(box))
+
+
+def differences(
+    labels: ArrayLike,
+    proposed: ArrayLike,
+    *,
+    spacing: Sequence[float],
+    min_volume: float = 0.0,
+    values: Iterable[int] | None = None,
+    uncertainty: ArrayLike | None = None,
+    connectivity: int | None = None,
+) -> Proposals:
+    """Return the regions in which a proposal differs from the labels.
+
+    Objects that have other numbers in the proposal are to be given the same ones first, by
+    `napari_monai.labels.pairs.numbered_like`.
+
+    Parameters
+    ----------
+    labels, proposed
+        Whole numbers, 0 for background, of one shape on two or three axes; read slab by slab.
+    spacing
+        Of the voxels, one number an axis.
+    min_volume
+        The smallest region that counts, in the unit of ``spacing``.
+    values
+        The labels that may come or go; ``None`` is all.
+    uncertainty
+        A map of the same shape, by which regions can be ordered.
+    connectivity
+        How many axes neighbours may differ in, see `napari_monai.labels.components.keep_largest`.
+
+    Raises
+    ------
+    VolumeError
+        If the shapes differ or the spacing does not fit.
+    """
+    ndim = len(labels.shape)
+    if len(spacing) != ndim:
+        raise VolumeError(f"Spacing {tuple(spacing)} does not fit labels of {ndim} axes.")
+    if uncertainty is not None and tuple(uncertainty.shape) != tuple(labels.shape):
+        raise VolumeError(f"Uncertainty of {uncertainty.shape} is not of labels {labels.shape}.")
+    wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
+    runs, old, new, doubt = _gathered(labels, proposed, wanted, uncertainty)
+    region, count = components(runs, connectivity=connectivity or ndim)
+    order = np.argsort(region, kind="stable")
+    ends = np.searchsorted(region[order], np.arange(count + 1))
+    found = _described(runs, region, count, float(np.prod(spacing)), ndim)
+    first = order[ends[:-1]]
+    voxels = np.array([one.voxels for one in found])
+    unsure = np.bincount(region, doubt, minlength=count) / np.maximum(voxels, 1)
+    regions = tuple(
+        replace(one, old=a, new=b, uncertainty=None if uncertainty is None else float(u))
+        for one, a, b, u in zip(
+            found, old[first].tolist(), new[first].tolist(), unsure, strict=True
+        )
+        # A voxel's share is not exact in binary: a size that is just reached counts.
+        if one.volume >= min_volume * (1 - 1e-9)
+    )
+    return Proposals(regions, runs.take(order), ends, tuple(labels.shape))
+
+
+def _gathered(
+    labels: ArrayLike, proposed: ArrayLike, wanted: Ints | None, uncertainty: ArrayLike | None
+) -> tuple[Runs, Ints, Ints, Floats]:
+    """Return the runs of voxels that differ, their labels before and after, sums of the map.
+
+    The value of a run is the number of its pair of labels, from 1.
+    """
+    found: list[tuple[npt.NDArray[Any], ...]] = []
+    planes, columns = labels.shape[0], labels.shape[-1]
+    shape = (planes, labels.shape[1] if len(labels.shape) == 3 else 1, columns)
+    for first, a, b in both(labels, proposed):
+        differs = a.value != b.value
+        if wanted is not None:
+            differs &= np.isin(a.value, wanted) | np.isin(b.value, wanted)
+        a, b = a.take(differs), b.take(differs)
+        away = first * shape[1] * columns
+        sums = np.zeros(len(a))
+        if uncertainty is not None and len(a):
+            flat = np.asarray(uncertainty[first : first + a.shape[0]]).reshape(-1)
+            ends = np.stack([a.start, a.stop], axis=-1).reshape(-1)
+            ends = ends[:-1] if ends[-1] == flat.size else ends
+            sums = np.add.reduceat(flat, ends, dtype=np.float64)[::2]
+        values = (a.value.astype(np.int64), b.value.astype(np.int64))
+        found.append((a.start + away, a.stop + away, *values, sums))
+    if not found:
+        found = [tuple(np.zeros(0, np.int64) for _ in range(5))]
+    start, stop, old, new, doubt = (np.concatenate(c) for c in zip(*found, strict=True))
+    (_, before), (known, after) = numbered(old), numbered(new)
+    return Runs(start, stop, before * len(known) + after + 1, shape), old, new, doubt
+
+
+def _described(runs: Runs, region: Ints, count: int, voxel: float, ndim: int) -> list[Proposal]:
+    """Return the regions without their labels."""
+    length = runs.length
+    voxels = np.bincount(region, length, minlength=count).astype(np.int64)
+    plane, row, column = runs.places()
+    start, stop, near = (np.empty((count, 3), np.int64) for _ in range(3))
+    away = np.zeros(len(runs))
+    middle = column + (length - 1) / 2
+    places = [plane, row, column]
+    for axis, (place, centres) in enumerate(zip(places, (plane, row, middle), strict=True)):
+        centre = (np.bincount(region, centres * length, minlength=count) / voxels)[region]
+        start[:, axis] = reduced(np.minimum, place, region, count)
+        stop[:, axis] = reduced(np.maximum, place + (length if axis == 2 else 1), region, count)
+        if axis == 2:
+            places[2] = np.clip(
+                np.rint(centre).astype(np.int64), column, runs.stop - runs.start + column - 1
+            )
+        away += (places[axis] - centre) ** 2
+    nearest = away == reduced(np.minimum, away, region, count)[region]
+    for axis in range(3):
+        near[region[nearest], axis] = places[axis][nearest]
+    axes = [0, 2] if ndim == 2 else [0, 1, 2]
+    ends = zip(start[:, axes].tolist(), stop[:, axes].tolist(), strict=True)
+    boxes = (tuple(slice(*pair) for pair in zip(a, b, strict=True)) for a, b in ends)
+    rows = zip(boxes, voxels.tolist(), near[:, axes].tolist(), strict=True)
+    return [
+        Proposal(number, box, size, size * voxel, 0, 0, tuple(at))
+        for number, (box, size, at) in enumerate(rows, start=1)
+    ]
+
+
+def accept(
+    proposals: Proposals, scene: Scene, *, numbers: Collection[int] | None = None
+) -> Iterator[Event]:
+    """Do in the labels of a scene what is proposed, as one edit; the last event is `Edited`.
+
+    Locks and region are enforced, and what is no longer as it was when the regions were found
+    stays as it is.
+
+    Parameters
+    ----------
+    proposals
+        Regions of these labels.
+    scene
+        The labels.
+    numbers
+        The regions that are accepted; ``None`` is all.
+
+    Raises
+    ------
+    EditError
+        If the labels are of another shape, or a region is not open.
+    """
+    if scene.shape != proposals._shape:
+        raise EditError(f"The proposals are for labels of {proposals._shape}, not {scene.shape}.")
+    chosen = proposals.regions if numbers is None else tuple(map(proposals.get, numbers))
+    yield Started(len(chosen), "regions")
+    draft, voxels = Draft(scene), 0
+    for done, one in enumerate(chosen, start=1):
+        crop = draft.read(one.box)
+        new = crop.astype(np.promote_types(crop.dtype, np.min_scalar_type(one.new)))
+        new[proposals.mask(one.number) & (crop == one.old)] = one.new
+        voxels += draft.write(new, one.box)
+        yield BlockDone(done, len(chosen))
+    kept = sum(one.voxels for one in chosen) - voxels
+    notes = [f"{kept} voxels are locked, outside of the region or changed, and stay."] * (kept > 0)
+    yield Edited(draft.edit(_title(chosen), notes))
+
+
+def accepted(proposals: Proposals, scene: Scene, *, numbers: Collection[int] | None = None) -> Edit:
+    """Return the edit that `accept` ends with."""
+    for event in accept(proposals, scene, numbers=numbers):
+        if isinstance(event, Edited):
+            return event.edit
+    raise AssertionError("an operation ends with its edit")
+
+
+def _title(chosen: Sequence[Proposal]) -> str:
+    return "Accept proposal" if len(chosen) == 1 else f"Accept {len(chosen)} proposals"
