@@ -46,9 +46,10 @@ def shared(one: ArrayLike, other: ArrayLike) -> Shared:
     for first, a, b in both(one, other):
         found.append(_counted(a, b, first))
     if not found:
-        return Shared(*(np.zeros(0, np.int64) for _ in range(3)), np.zeros((0, len(one.shape))))
-    a, b, voxels, sums = (np.concatenate(column) for column in zip(*found, strict=True))
-    pair, at = _pairs(a, b)
+        none = np.zeros(0, np.int64)
+        return Shared(none, none, none, np.zeros((0, len(one.shape))))
+    mine, theirs, voxels, sums = (np.concatenate(column) for column in zip(*found, strict=True))
+    pair, at = _pairs(mine, theirs)
     count = np.bincount(at, voxels, minlength=len(pair))
     total = np.stack([np.bincount(at, s, minlength=len(pair)) for s in sums.T], axis=-1)
     axes = [0, 2] if len(one.shape) == 2 else [0, 1, 2]

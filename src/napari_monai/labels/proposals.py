@@ -71,12 +71,16 @@ class Proposals:
         """How many voxels differ."""
         return sum(one.voxels for one in self.regions)
 
-    def get(self, number: int) -> Proposal:
-        """Return the region of a number, or raise EditError if it is not open."""
-        for one in self.regions:
-            if one.number == number:
-                return one
-        raise EditError(f"Proposal {number} is not open: {len(self)} others are.")
+    def only(self, numbers: Collection[int] | None) -> tuple[Proposal, ...]:
+        """Return some of them, ``None`` for all, or raise EditError if one is not open."""
+        if numbers is None:
+            return self.regions
+        wanted = frozenset(numbers)
+        found = tuple(one for one in self.regions if one.number in wanted)
+        if len(found) < len(wanted):
+            lacking = min(wanted - {one.number for one in found})
+            raise EditError(f"Proposal {lacking} is not open: choose one of the {len(self)} left.")
+        return found
 
     def ordered(self, by: Order = "size") -> tuple[Proposal, ...]:
         """Return them with the largest or the least certain one first, or by their first voxel."""
@@ -92,8 +96,8 @@ class Proposals:
 
     def mask(self, number: int) -> Mask:
         """Return which voxels of its box a region has."""
-        box = self.get(number).box
-        runs = self._runs.take(slice(*self._ends[number - 1 : number + 1]))
+        box = self.only([number])[0].box
+        runs = self._runs.take(np.arange(*self._ends[number - 1 : number + 1]))
         shape = shape_of(box) if len(box) == 3 else (shape_of(box)[0], 1, shape_of(box)[1])
         first = [s.start for s in box] if len(box) == 3 else [box[0].start, 0, box[1].start]
         plane, row, column = (p - f for p, f in zip(runs.places(), first, strict=True))
@@ -154,11 +158,10 @@ def differences(
     first = order[ends[:-1]]
     voxels = np.array([one.voxels for one in found])
     unsure = np.bincount(region, doubt, minlength=count) / np.maximum(voxels, 1)
+    befores, afters = old[first].tolist(), new[first].tolist()
     regions = tuple(
         replace(one, old=a, new=b, uncertainty=None if uncertainty is None else float(u))
-        for one, a, b, u in zip(
-            found, old[first].tolist(), new[first].tolist(), unsure, strict=True
-        )
+        for one, a, b, u in zip(found, befores, afters, unsure, strict=True)
         # A voxel's share is not exact in binary: a size that is just reached counts.
         if one.volume >= min_volume * (1 - 1e-9)
     )
@@ -210,9 +213,7 @@ def _described(runs: Runs, region: Ints, count: int, voxel: float, ndim: int) ->
         start[:, axis] = reduced(np.minimum, place, region, count)
         stop[:, axis] = reduced(np.maximum, place + (length if axis == 2 else 1), region, count)
         if axis == 2:
-            places[2] = np.clip(
-                np.rint(centre).astype(np.int64), column, runs.stop - runs.start + column - 1
-            )
+            places[2] = np.clip(np.rint(centre).astype(np.int64), column, column + length - 1)
         away += (places[axis] - centre) ** 2
     nearest = away == reduced(np.minimum, away, region, count)[region]
     for axis in range(3):
@@ -251,7 +252,7 @@ def accept(
     """
     if scene.shape != proposals._shape:
         raise EditError(f"The proposals are for labels of {proposals._shape}, not {scene.shape}.")
-    chosen = proposals.regions if numbers is None else tuple(map(proposals.get, numbers))
+    chosen = proposals.only(numbers)
     yield Started(len(chosen), "regions")
     draft, voxels = Draft(scene), 0
     for done, one in enumerate(chosen, start=1):

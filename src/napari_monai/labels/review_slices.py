@@ -209,11 +209,11 @@ def disagreeing_slices(
     share = counts[1] / some
     usual = float(np.median(counts[0][counts[0] > 0])) if counts[0].any() else 1.0
     found = []
-    for plane in np.flatnonzero(share > least).tolist():
-        score = float(counts[1, plane] / max(some[plane], usual))
-        reason = f"{who[0]} and {who[1]} differ in {percent(share[plane])} of this slice"
-        centre = counts[2:, plane] / counts[1, plane]
-        found.append(Finding("slice", plane, score, reason, (float(plane), *centre.tolist())))
+    for at in np.flatnonzero(share > least).tolist():
+        score = float(counts[1, at] / max(some[at], usual))
+        reason = f"{who[0]} and {who[1]} differ in {percent(share[at])} of this slice"
+        centre = counts[2:, at] / counts[1, at]
+        found.append(Finding("slice", at, score, reason, (float(at), *centre.tolist())))
     return ranked(found)
 
 
