@@ -9,7 +9,7 @@ from ..errors import TrustError
 from . import shelf, trust
 from .description import ModelDescription
 from .formats import FORMATS
-from .parts import Inferer
+from .parts import Inferer, NetworkSpec
 from .store import Model
 
 _TRUST = {
@@ -84,7 +84,7 @@ def card_rows(model: Model) -> dict[str, str]:
         "authors": ", ".join(told.authors),
         "citations": "; ".join(told.citations),
         "trust": asked or "data only: nothing of it runs but numbers",
-        "network": _called(told.network.name, told.network.arguments),
+        "network": _network(told.network),
         "preprocess": ", ".join(_called(o.name, o.parameters) for o in told.preprocess),
         "window": _window(inferer),
         "output": f"{told.outputs.kind}: {', '.join(told.outputs.channels)}",
@@ -122,6 +122,12 @@ def _escaped(text: str) -> str:
     for sign in "\\`*_<>[]":
         plain = plain.replace(sign, f"\\{sign}")
     return plain
+
+
+def _network(network: NetworkSpec) -> str:
+    if network.source == "python":
+        return f"Python code: {network.code.call}"
+    return _called(network.name, network.arguments)
 
 
 def _called(name: str, arguments: Any) -> str:
