@@ -21,6 +21,7 @@ from qtpy.QtWidgets import QDialog, QFileDialog, QPushButton, QWidget
 from tests.models.known import threshold_model
 from tests.models.web import Site, serving
 
+from napari_monai._napari import model_card
 from napari_monai._napari.model_card import ALLOW, FORBID
 from napari_monai._napari.model_dialogs import (
     AddressDialog,
@@ -31,9 +32,11 @@ from napari_monai._napari.model_dialogs import (
     SmallerDialog,
     ZooDialog,
 )
+from napari_monai._napari.model_jobs import counted
 from napari_monai._napari.model_table import DIMS, FITS, NAME, SIZE, TRUST
 from napari_monai._napari.trust_dialog import TrustDialog
 from napari_monai.models import Inputs, Model, NetworkSpec, bundle_zoo, find, list_models, trust
+from napari_monai.models.costs import known_cost
 
 SHIPPED = "nuclei-2d"
 
@@ -275,6 +278,30 @@ def test_a_model_made_meanwhile_shows_after_looking_again(docked, qtbot, home) -
     widget.refresh_action.trigger()
     at_rest(qtbot, widget)
     assert "late" in names(widget)
+
+
+def test_what_a_model_costs_is_counted_beside_the_window(
+    docked, qtbot, bright, monkeypatch
+) -> None:
+    threads = []
+
+    def spied(model: Model) -> Any:
+        threads.append(threading.current_thread())
+        return counted(model)
+
+    monkeypatch.setattr(model_card, "counted", spied)
+    _, widget = docked()
+    choose(qtbot, widget, "bright")
+    qtbot.waitUntil(lambda: widget.card.at_rest, timeout=120_000)
+    words = str(known_cost(bright))
+    assert "58 parameters" in words
+    assert words in widget.card.toPlainText()
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+    widget.refresh()
+    at_rest(qtbot, widget)
+    assert words in widget.card.toPlainText()
+    assert widget.card.at_rest  # it is known, and not counted again
 
 
 # -- rename, delete, show -------------------------------------------------------------------------

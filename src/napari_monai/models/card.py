@@ -7,6 +7,7 @@ from typing import Any
 
 from ..errors import TrustError
 from . import shelf, trust
+from .costs import known_cost
 from .description import ModelDescription
 from .formats import FORMATS
 from .parts import Inferer, NetworkSpec
@@ -68,6 +69,7 @@ def card_rows(model: Model) -> dict[str, str]:
     told = model.description
     inputs, inferer = told.inputs, told.inferer
     asked = trust.needs_consent(model)
+    costs = known_cost(model)
     rows = {
         "name": f"{told.name} {told.version}",
         "title": told.title,
@@ -85,6 +87,7 @@ def card_rows(model: Model) -> dict[str, str]:
         "citations": "; ".join(told.citations),
         "trust": asked or "data only: nothing of it runs but numbers",
         "network": _network(told.network),
+        "cost": "" if costs is None else str(costs),
         "preprocess": ", ".join(_called(o.name, o.parameters) for o in told.preprocess),
         "window": _window(inferer),
         "output": f"{told.outputs.kind}: {', '.join(told.outputs.channels)}",

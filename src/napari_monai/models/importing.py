@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, ModelError, ModelNotFoundError, WriteError
-from . import formats, onnx, python, weights
+from . import costs, formats, onnx, python, weights
 from .description import ModelDescription
 from .native import DESCRIPTION_FILE
 from .parts import TestTensor
@@ -65,9 +65,11 @@ def import_model(
     told = dataclasses.replace(told, training={**told.training, "imported_from": origin})
     if any(other.name == told.name for other in catalogue().models):
         raise ModelError(f"There is a model named {told.name!r} already: give another name.")
-    return write_native(
+    made = write_native(
         dataclasses.replace(model, description=told), user_folder() / told.name, half=half
     )
+    costs.cost(made)  # torch is here now; later its card is to show it at once
+    return made
 
 
 def export_model(
