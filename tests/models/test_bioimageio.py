@@ -210,32 +210,6 @@ def test_preprocessing_is_as_defined(tmp_path, step, wanted):
             "lie outside of its folder",
             id="outside",
         ),
-        pytest.param(
-            rdf(
-                weights={
-                    "pytorch_state_dict": {
-                        "source": "w.pt",
-                        "pytorch_version": "2.0",
-                        "architecture": {"source": "net.py", "callable": "Net"},
-                    }
-                }
-            ),
-            "Python code (net.py), which is not run",
-            id="code",
-        ),
-        pytest.param(
-            rdf(
-                weights={
-                    "pytorch_state_dict": {
-                        "source": "w.pt",
-                        "pytorch_version": "2.0",
-                        "architecture": {"import_from": "os", "callable": "system"},
-                    }
-                }
-            ),
-            "Python code (os), which is not run",
-            id="library",
-        ),
     ],
 )
 def test_what_cannot_run_lists_and_says_why(tmp_path, values, line):

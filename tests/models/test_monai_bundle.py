@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from tests.models.bundles import (
     ARGMAX,
     HALF,
@@ -22,14 +24,15 @@ from tests.models.bundles import (
     image,
     labels_of,
     monais,
+    network_of,
     ours,
     parsed,
     write_bundle,
 )
 
-from napari_monai.errors import ModelError
+from napari_monai.errors import ModelError, TrustError
 from napari_monai.io import read as read_image
-from napari_monai.models import import_model, load_model
+from napari_monai.models import import_model, load_model, trust
 from napari_monai.models.monai_bundle import read
 
 ORIENTATION: Step = {"_target_": "Orientationd", "keys": "image", "axcodes": "RAS"}
@@ -412,6 +415,58 @@ def test_a_yaml_of_its_own_is_merged(tmp_path: Path) -> None:
     assert read(folder).description.inferer.overlap == 0.25
     with pytest.raises(ModelError, match=r"It has coarse.yaml, inference.json, metadata.json"):
         read(folder, config="fine")
+
+
+def _scripted(folder: Path, **changes: Any) -> None:
+    """Put the network of a bundle into a TorchScript file, and change its configuration."""
+    file, config = folder / "models" / "model.pt", folder / "configs" / "inference.json"
+    network = network_of(UNET)
+    network.load_state_dict(torch.load(file, weights_only=True))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch would rather have other formats
+        made = torch.jit.trace(network.eval(), torch.zeros(1, 1, 16, 16, 16))
+        torch.jit.save(made, folder / "models" / "model.ts")
+    file.unlink()
+    told = json.loads(config.read_text())
+    told = {k: v for k, v in {**told, **changes}.items() if v is not None}
+    config.write_text(json.dumps(told))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("changes", "dropped"),
+    [
+        pytest.param({}, False, id="a network that is known"),
+        pytest.param({"network_def": None, "network": None}, True, id="no network"),
+        pytest.param(
+            {"network_def": {"_target_": "scripts.net.Net"}}, True, id="a network of its own code"
+        ),
+        pytest.param(
+            {"network_def": "$torch.jit.load(@bundle_root + '/models/model.ts')"},
+            True,
+            id="a network that is loaded",
+        ),
+    ],
+)
+def test_a_bundle_of_torchscript_alone_segments_the_same(
+    changes: dict[str, Any], dropped: bool, tmp_path: Path
+) -> None:
+    folder = write_bundle(tmp_path / "bundle", before=[ORIENTATION, RANGE])
+    volume = image(tmp_path)
+    wanted = ours(folder, volume)
+    _scripted(folder, **changes)
+    if dropped:  # weights without a network that goes with them are of no use
+        torch.save(network_of(UNET).state_dict(), folder / "models" / "model.pt")
+
+    model = import_model(folder, name="mine")
+
+    assert model.description.trust == "native_code"
+    assert model.description.outputs.channels == ("class 0", "class 1", "class 2")
+    with pytest.raises(TrustError, match="code of a TorchScript file"):
+        model.load_network()
+    trust.consent(trust.fingerprint(model))
+    assert len(np.unique(wanted)) > 1
+    assert (labels_of(model, volume) == wanted).all()
 
 
 def test_a_bundle_becomes_a_model_of_our_own(tmp_path: Path) -> None:

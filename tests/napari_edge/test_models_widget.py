@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from napari.qt.threading import WorkerBase
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QDialog, QFileDialog, QPushButton
+from qtpy.QtWidgets import QDialog, QFileDialog, QPushButton, QWidget
 from tests.models.known import threshold_model
 from tests.models.web import Site, serving
 
+from napari_monai._napari import model_card
 from napari_monai._napari.model_card import ALLOW, FORBID
 from napari_monai._napari.model_dialogs import (
     AddressDialog,
@@ -30,9 +32,11 @@ from napari_monai._napari.model_dialogs import (
     SmallerDialog,
     ZooDialog,
 )
+from napari_monai._napari.model_jobs import counted
 from napari_monai._napari.model_table import DIMS, FITS, NAME, SIZE, TRUST
 from napari_monai._napari.trust_dialog import TrustDialog
-from napari_monai.models import Inputs, Model, bundle_zoo, find, list_models, trust
+from napari_monai.models import Inputs, Model, NetworkSpec, bundle_zoo, find, list_models, trust
+from napari_monai.models.costs import known_cost
 
 SHIPPED = "nuclei-2d"
 
@@ -276,6 +280,30 @@ def test_a_model_made_meanwhile_shows_after_looking_again(docked, qtbot, home) -
     assert "late" in names(widget)
 
 
+def test_what_a_model_costs_is_counted_beside_the_window(
+    docked, qtbot, bright, monkeypatch
+) -> None:
+    threads = []
+
+    def spied(model: Model) -> Any:
+        threads.append(threading.current_thread())
+        return counted(model)
+
+    monkeypatch.setattr(model_card, "counted", spied)
+    _, widget = docked()
+    choose(qtbot, widget, "bright")
+    qtbot.waitUntil(lambda: widget.card.at_rest, timeout=120_000)
+    words = str(known_cost(bright))
+    assert "58 parameters" in words
+    assert words in widget.card.toPlainText()
+    assert len(threads) == 1
+    assert threads[0] is not threading.main_thread()
+    widget.refresh()
+    at_rest(qtbot, widget)
+    assert words in widget.card.toPlainText()
+    assert widget.card.at_rest  # it is known, and not counted again
+
+
 # -- rename, delete, show -------------------------------------------------------------------------
 
 
@@ -360,6 +388,17 @@ def test_code_is_allowed_after_a_question_and_forbidden_again(docked, qtbot, scr
     widget.card.anchorClicked.emit(QUrl(FORBID))
     at_rest(qtbot, widget)
     assert not trust.has_consent(sha256)
+
+
+def test_the_question_names_python_code_and_its_call(qtbot, home: Path) -> None:
+    made = threshold_model(home / "models" / "coded", threshold=1.0, name="coded")
+    code = {"callable": "Net", "kwargs": {"width": 8}, "file": "net.py", "sha256": "0" * 64}
+    network = NetworkSpec("python", code, source="python")
+    told = replace(made.description, network=network, trust="python_code")
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    dialog = TrustDialog(replace(made, description=told), lambda: None, parent)
+    assert "runs Python code that came with it (Net(width=8) in net.py)" in dialog.informativeText()
 
 
 def test_code_is_refused_for_good(docked, qtbot, scripted) -> None:

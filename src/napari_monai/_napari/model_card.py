@@ -5,13 +5,18 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from qtpy.QtCore import QSize, Qt, QUrl, Signal  # type: ignore[attr-defined]
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QSize, Qt, QTimer, QUrl, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDesktopServices, QImage, QImageReader, QTextDocument
 from qtpy.QtWidgets import QTextBrowser, QWidget
 
-from .model_jobs import Entry
+from ..models import Model
+from ..models.costs import Cost, known_cost
+from .model_jobs import Entry, counted
 from .model_table import fit_words
 
 # Links of the card that are no addresses.
@@ -20,14 +25,16 @@ ALLOW, FORBID = "do:allow", "do:forbid"
 _PICTURE = QUrl("picture:preview")
 _PICTURE_WIDTH = 180
 _MOST_PIXELS = 5000  # a side
+# Milliseconds that a model is looked at before its costs are worked out.
+_A_LOOK = 500
 # What is read first; the rest stands below it.
 _FIRST = (
     "intended use", "limits", "task", "classes", "modality", "input", "scores", "licence",
     "authors", "citations", "trust",
 )  # fmt: skip
 _LATER = (
-    "network", "preprocess", "window", "output", "postprocess", "training", "size", "weights",
-    "origin", "folder",
+    "network", "cost", "preprocess", "window", "output", "postprocess", "training", "size",
+    "weights", "origin", "folder",
 )  # fmt: skip
 
 
@@ -35,19 +42,72 @@ class ModelCard(QTextBrowser):
     """Shows one model; what its maker wrote is shown as it is, never as markup."""
 
     asked = Signal(str)  # ALLOW or FORBID was clicked
+    # Here, because Qt sends events before __init__ is through.
+    _counter: Any = None
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._entry: Entry | None = None
+        self._image = ""
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(_A_LOOK)
+        self._soon.timeout.connect(self._count)
         self.setOpenLinks(False)
         self.setFrameShape(QTextBrowser.Shape.NoFrame)
         self.anchorClicked.connect(self._clicked)
 
     def show_entry(self, entry: Entry | None, image: str) -> None:
-        """Show a model and how it fits the image of a name; nothing for ``None``."""
+        """Show a model and how it fits the image of a name; nothing for ``None``.
+
+        What the model costs is worked out beside the window where nobody has yet, and then shown.
+        """
+        known = None if entry is None else known_cost(entry.model)
+        self._entry, self._image = entry, image
+        self._show(known)
+        if entry is not None and known is None and entry.runs:
+            self._soon.start()
+        else:
+            self._soon.stop()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no costs are being worked out, nor soon will be."""
+        return self._counter is None and not self._soon.isActive()
+
+    def _count(self) -> None:
+        if self._counter is not None or self._entry is None:
+            return  # the one under way is followed by the next
+        self._counter = create_worker(counted, self._entry.model, _ignore_errors=True)
+        self._counter.returned.connect(self._counted)
+        self._counter.errored.connect(self._not_counted)
+        self._counter.start()
+
+    def _counted(self, found: tuple[Model, Cost]) -> None:
+        self._counter = None
+        model, cost = found
+        if self._entry is None:
+            return
+        if self._entry.model != model:
+            self.show_entry(self._entry, self._image)
+            return
+        bar = self.verticalScrollBar()
+        read = 0 if bar is None else bar.value()
+        self._show(cost)
+        if bar is not None:
+            bar.setValue(read)
+
+    def _not_counted(self, _error: Exception) -> None:
+        self._counter = None  # a card without costs is a card, too
+
+    def _show(self, cost: Cost | None) -> None:
+        entry, image = self._entry, self._image
         self.clear()
         document = self.document()
         if entry is None or document is None:
             return
+        if cost is not None:
+            entry = replace(entry, card={**entry.card, "cost": str(cost)})
         # What Qt takes for links is dark blue, whatever the theme.
         colour = self.palette().text().color().name()
         document.setDefaultStyleSheet(f"a {{ color: {colour}; }}")

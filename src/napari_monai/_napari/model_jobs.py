@@ -11,6 +11,7 @@ from ..errors import NapariMonaiError
 from ..events import Compressed, Event, Said
 from ..models import Model, catalogue, shelf, user_folder
 from ..models.card import bytes_word, card_rows, is_allowed, trust_word
+from ..models.costs import Cost, cost, known_cost
 from ..models.fitting import Fit
 from .choices import Sources, choices_among
 from .jobs import Steps
@@ -75,6 +76,14 @@ def listing(sources: Sources | None) -> Listing:
         for choice in choices_among(found.models, sources)
     ]
     return Listing(entries, [str(problem) for problem in found.problems])
+
+
+def counted(model: Model) -> tuple[Model, Cost]:
+    """Return a model with what it costs. Torch is imported here where it takes that."""
+    known = known_cost(model)
+    if known is None and model.description.network.source in ("table", "python"):
+        load_torch()
+    return model, known or cost(model)
 
 
 def import_all(sources: Iterable[str | Path], **options: Any) -> Steps:

@@ -208,11 +208,13 @@ def _values(model: Model, fit: Fit | None) -> dict[str, Any]:
 def _show(args: argparse.Namespace) -> int:
     from .. import models
     from ..models.card import card, card_rows
+    from ..models.costs import cost
 
     model = models.load_model(args.model)
     if args.json:
         say(json.dumps(model.description.to_json(), indent=2, ensure_ascii=False))
         return 0
+    cost(model)  # kept, and on the card from now on
     if args.markdown:
         say(card(model).rstrip())
         return 0

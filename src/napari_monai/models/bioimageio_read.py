@@ -187,7 +187,8 @@ def _network(chosen: Chosen, axes: Axes, meant: _Given) -> NetworkSpec:
         "gives": meant.gives if meant.gives != "logits" else "",
         "batch_one": axes.batch_one,
     }
-    return replace(chosen.network, arguments={k: v for k, v in arguments.items() if v})
+    meanings = {k: v for k, v in arguments.items() if v}
+    return replace(chosen.network, arguments={**chosen.network.arguments, **meanings})
 
 
 def _meaning(given: Any, axes: Axes, chosen: Chosen, folder: Path) -> _Given:

@@ -25,12 +25,16 @@ _SCRIPT = "models/model.ts"
 
 @dataclass(frozen=True)
 class Found:
-    """A network and its weights, what is wrong with it, and what with them."""
+    """A network and its weights, what is wrong with it, and what with them.
+
+    ``told`` is the network by its name, where that is known, also if a TorchScript file is run.
+    """
 
     network: NetworkSpec
     weights: tuple[WeightsFile, ...]
     blockers: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    told: NetworkSpec | None = None
 
     @property
     def scripted(self) -> bool:
@@ -41,31 +45,32 @@ class Found:
 def read_network(config: Config) -> Found:
     """Return the network that a bundle runs and the file of its weights.
 
-    A bundle that has its network as TorchScript only is read so too; what cannot be read is a
-    blocker.
+    A TorchScript file is taken where there are no other weights, or no network that is known to
+    go with them. What cannot be read is a blocker.
     """
     path, key, named = _checkpoint(config)
-    if not named and config.exists(_SCRIPT):
-        return _script(config, _SCRIPT)
-    if path and config.exists(path) and _is_script(config.root / path):
-        return _script(config, path)
     blockers: list[str] = []
-    network = NetworkSpec("unknown", {})
+    network, known = NetworkSpec("unknown", {}), None
     try:
-        network = _network(config)
+        network = known = _network(config)
     except (ModelError, NetworkError) as error:
         network = NetworkSpec(_target(config), {})
         blockers.append(f"network_def: {error}")
+    if config.exists(_SCRIPT) and (blockers or not named):
+        return _script(config, _SCRIPT, known)
+    if path and config.exists(path) and _is_script(config.root / path):
+        return _script(config, path, known)
     try:
         weights = (_weights(config, path, key),)
     except ModelError as error:
-        return Found(network, (), tuple(blockers), (str(error),))
-    return Found(network, weights, tuple(blockers))
+        return Found(network, (), tuple(blockers), (str(error),), known)
+    return Found(network, weights, tuple(blockers), told=known)
 
 
-def _script(config: Config, path: str) -> Found:
+def _script(config: Config, path: str, known: NetworkSpec | None) -> Found:
     weights = WeightsFile(path, file_sha256(config.root / path), loader="torchscript")
-    return Found(NetworkSpec("torchscript", {}, source="torchscript"), (weights,))
+    network = NetworkSpec("torchscript", {}, source="torchscript")
+    return Found(network, (weights,), told=known)
 
 
 def _is_script(file: Path) -> bool:

@@ -93,7 +93,7 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
     blockers = list(found.blockers)
     given = _format(metadata, "inputs", "image")
     told = _format(metadata, "outputs", "pred")
-    arguments = found.network.arguments
+    arguments = found.told.arguments if found.told else {}
     dims = arguments.get("spatial_dims") or _dims(config, given)
     windows = read_inferer(_part(config, "inferer", blockers), dims)
     pre = read_preprocessing(
@@ -102,7 +102,8 @@ def _describe(config: Config, metadata: Mapping[str, Any], path: Path) -> ModelD
         root=config.root,
         sliced=windows.slice_axis is not None,
     )
-    channels = arguments.get("out_channels") or told.get("num_channels") or 1
+    named = len(told.get("channel_def") or ())
+    channels = arguments.get("out_channels") or told.get("num_channels") or named or 1
     post = read_postprocessing(
         _part(config, "postprocessing", blockers),
         channels,
@@ -194,16 +195,16 @@ def _slices(pre: Preprocessing, windows: Windows) -> None:
 
 
 def _inputs(found: Found, given: Mapping[str, Any], pre: Preprocessing, dims: int) -> Inputs:
-    count = found.network.arguments.get("in_channels") or given.get("num_channels") or 1
+    arguments = found.told.arguments if found.told else {}
+    count = arguments.get("in_channels") or given.get("num_channels") or 1
     names = _named(given.get("channel_def"), count)
     if names is None:
         single = ("image",) if count == 1 else tuple(f"channel {i}" for i in range(count))
         names = pre.sources if len(pre.sources) == count > 1 else single
     multiple, fixed = 1, None
-    if not found.scripted and not found.blockers:
-        network = found.network
-        multiple = size_multiple(network.name, network.arguments)
-        fixed = fixed_size(network.name, network.arguments)
+    if found.told is not None:
+        multiple = size_multiple(found.told.name, arguments)
+        fixed = fixed_size(found.told.name, arguments)
     colour = count == 3 and (pre.colour or str(given.get("format")).upper() == "RGB")
     modality = str(given.get("modality") or "")
     return Inputs(

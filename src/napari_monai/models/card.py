@@ -7,9 +7,10 @@ from typing import Any
 
 from ..errors import TrustError
 from . import shelf, trust
+from .costs import known_cost
 from .description import ModelDescription
 from .formats import FORMATS
-from .parts import Inferer
+from .parts import Inferer, NetworkSpec
 from .store import Model
 
 _TRUST = {
@@ -68,6 +69,7 @@ def card_rows(model: Model) -> dict[str, str]:
     told = model.description
     inputs, inferer = told.inputs, told.inferer
     asked = trust.needs_consent(model)
+    costs = known_cost(model)
     rows = {
         "name": f"{told.name} {told.version}",
         "title": told.title,
@@ -84,7 +86,8 @@ def card_rows(model: Model) -> dict[str, str]:
         "authors": ", ".join(told.authors),
         "citations": "; ".join(told.citations),
         "trust": asked or "data only: nothing of it runs but numbers",
-        "network": _called(told.network.name, told.network.arguments),
+        "network": _network(told.network),
+        "cost": "" if costs is None else str(costs),
         "preprocess": ", ".join(_called(o.name, o.parameters) for o in told.preprocess),
         "window": _window(inferer),
         "output": f"{told.outputs.kind}: {', '.join(told.outputs.channels)}",
@@ -122,6 +125,12 @@ def _escaped(text: str) -> str:
     for sign in "\\`*_<>[]":
         plain = plain.replace(sign, f"\\{sign}")
     return plain
+
+
+def _network(network: NetworkSpec) -> str:
+    if network.source == "python":
+        return f"Python code: {network.code.call}"
+    return _called(network.name, network.arguments)
 
 
 def _called(name: str, arguments: Any) -> str:

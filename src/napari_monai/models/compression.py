@@ -205,6 +205,7 @@ def _graph(
         network=spec,
         weights=(WeightsFile(FILE, file_sha256(small), loader="onnx"),),
         inputs=inputs,
+        trust="data_only",
     )
     text = json.dumps(described.to_json(), indent=2, ensure_ascii=False) + "\n"
     (folder / DESCRIPTION_FILE).write_text(text, encoding="utf-8")

@@ -104,6 +104,8 @@ class ModelDescription:
             self.network.check_loader(weights.loader)
         if self.network.source == "torchscript" and self.trust == "data_only":
             raise ModelError("trust of a TorchScript file, which is code, cannot be data_only.")
+        if self.network.source == "python" and self.trust != "python_code":
+            raise ModelError(f"trust of Python code is python_code, not {self.trust}.")
         told = {
             "spatial_dims": ("inputs.spatial_dims is", self.inputs.spatial_dims),
             "in_channels": ("inputs.channels are", len(self.inputs.channels)),

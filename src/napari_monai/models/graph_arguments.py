@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Literal, Self
 
 from ..errors import ModelError, did_you_mean
@@ -41,17 +41,24 @@ class GraphArguments:
     @classmethod
     def read(cls, arguments: Mapping[str, Any]) -> Self:
         """Return what a description holds; raises ModelError naming a key that is wrong."""
-        known = cls.__dataclass_fields__
+        usual = cls.usual()
         for key, value in arguments.items():
-            if key not in known:
+            if key not in usual:
                 raise ModelError(
-                    f"network.arguments has an unknown key {key!r}. {did_you_mean(key, known)}"
+                    f"network.arguments has an unknown key {key!r}. {did_you_mean(key, usual)}"
                 )
-            if type(value) is not type(known[key].default):
+            if type(value) is not type(usual[key]):
                 raise ModelError(f"network.arguments.{key} cannot be {value!r}.")
         return cls(**arguments)
 
     def write(self) -> dict[str, Any]:
         """Return what differs from a plain network, as JSON."""
-        plain = asdict(GraphArguments())
-        return {key: value for key, value in asdict(self).items() if value != plain[key]}
+        return {k: v for k, usual in self.usual().items() if (v := getattr(self, k)) != usual}
+
+    @classmethod
+    def usual(cls) -> dict[str, Any]:
+        """Return what holds where nothing is said."""
+        return {
+            f.name: f.default if f.default_factory is MISSING else f.default_factory()
+            for f in fields(cls)
+        }

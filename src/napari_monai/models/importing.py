@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, ModelError, ModelNotFoundError, WriteError
-from . import formats, onnx, weights
+from . import costs, formats, onnx, python, weights
 from .description import ModelDescription
 from .native import DESCRIPTION_FILE
 from .parts import TestTensor
@@ -65,9 +65,11 @@ def import_model(
     told = dataclasses.replace(told, training={**told.training, "imported_from": origin})
     if any(other.name == told.name for other in catalogue().models):
         raise ModelError(f"There is a model named {told.name!r} already: give another name.")
-    return write_native(
+    made = write_native(
         dataclasses.replace(model, description=told), user_folder() / told.name, half=half
     )
+    costs.cost(made)  # torch is here now; later its card is to show it at once
+    return made
 
 
 def export_model(
@@ -193,7 +195,9 @@ def copy_beside(folder: Path, stage: Path) -> None:
 
 
 def _copy_weights(model: Model, stage: Path) -> None:
-    """Copy files of weights that are a network too, as they are."""
+    """Copy files of weights that are a network too, or those of a network of code, as they are."""
+    if model.description.network.source == "python":
+        _copy_code(model, stage)
     for fold, file in enumerate(model.description.weights):
         place = stage / file.path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -203,3 +207,12 @@ def _copy_weights(model: Model, stage: Path) -> None:
             for name in onnx.companions(source):
                 (place.parent / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source.parent / name, place.parent / name)
+
+
+def _copy_code(model: Model, stage: Path) -> None:
+    """Copy the source file that makes a network, if there is one; nothing of it is run."""
+    content = python.checked_code(model)
+    if content is not None:
+        place = stage / model.description.network.code.file
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)

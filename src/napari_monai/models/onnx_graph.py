@@ -7,8 +7,9 @@ file. Numbers of fields are those of ``onnx.proto3``.
 
 from __future__ import annotations
 
+import math
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +20,7 @@ Shape = tuple[int | None, ...]
 Field = tuple[int, int | memoryview]
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FLOAT, _HALF = 1, 10
+_FLOAT, _HALF, _BYTE = 1, 10, (2, 3)
 _EXTERNAL = 1
 # Graphs lie in loops and branches of graphs; what is deeper than this was not made to be run.
 _DEEPEST = 20
@@ -57,13 +58,16 @@ class Tensor:
 class Graph:
     """An ONNX file: its inputs and outputs, and the files beside it that it needs.
 
-    ``last`` is the operation that makes the first output, such as ``"Sigmoid"``.
+    ``last`` is the operation that makes the first output, such as ``"Sigmoid"``; ``parameters``
+    how many numbers its stored tensors of floats hold, None where some are of whole numbers or
+    there are none.
     """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     last: str
     external: tuple[str, ...]
+    parameters: int | None = None
 
 
 def read_graph(file: Path) -> Graph:
@@ -114,7 +118,33 @@ def _graph(content: memoryview) -> Graph:
         outputs,
         makers.get(outputs[0].name, ""),
         tuple(sorted(set(_external(content, "model", 0)))),
+        _parameters([v for n, v in fields if n == 5]),
     )
+
+
+def _parameters(tensors: Sequence[memoryview]) -> int | None:
+    """Return how many numbers of type float TensorProtos have; None where weights are others."""
+    count = 0
+    for tensor in tensors:
+        fields = list(_fields(tensor))
+        kind = next((v for n, v in fields if n == 2), 0)
+        if kind in _BYTE:
+            return None
+        if kind in (_FLOAT, _HALF):
+            count += math.prod(_sides(v for n, v in fields if n == 1))
+    return count or None
+
+
+def _sides(values: Iterable[int | memoryview]) -> Iterator[int]:
+    """Yield the whole numbers of a field, which may be packed."""
+    for value in values:
+        if isinstance(value, int):
+            yield value
+            continue
+        at = 0
+        while at < len(value):
+            side, at = _varint(value, at)
+            yield side
 
 
 def _external(content: memoryview, kind: str, depth: int) -> Iterator[str]:

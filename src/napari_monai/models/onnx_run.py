@@ -13,7 +13,6 @@ import torch
 from ..errors import ModelError
 from .adapt import Adapted
 from .formats import need
-from .graph_arguments import GraphArguments
 from .onnx_graph import read_graph
 from .store import Model
 from .weights import checked_content
@@ -32,7 +31,7 @@ def load_network(
     """
     description = model.description
     checked_content(model, fold)
-    arguments = GraphArguments.read(description.network.arguments)
+    arguments = description.network.graph
     file = model.folder / description.weights[fold].path
     made = Adapted(
         OnnxNetwork(file),

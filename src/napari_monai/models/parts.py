@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..errors import ModelError
 from ..settings import Blend
 from ..volume import LabelKind
 from .graph_arguments import GraphArguments
+from .inside import check_inside
+from .python_arguments import PythonArguments
 
 Activation = Literal["sigmoid", "softmax", "identity"]
-Source = Literal["table", "onnx", "torchscript"]
+Source = Literal["table", "onnx", "torchscript", "python"]
 Loader = Literal["safetensors", "torch", "onnx", "torchscript"]
 
 # Which files of weights a network of a source can have.
@@ -22,6 +23,7 @@ _LOADERS: Mapping[str, tuple[str, ...]] = {
     "table": ("safetensors", "torch"),
     "onnx": ("onnx",),
     "torchscript": ("torchscript",),
+    "python": ("safetensors", "torch"),
 }
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -32,7 +34,8 @@ class NetworkSpec:
 
     ``source`` is ``"table"`` for a name in the table of networks. A network of ``"onnx"`` or
     ``"torchscript"`` has that word as its name and stands in the weights file; its arguments are
-    those of `napari_monai.models.graph_arguments.GraphArguments`.
+    those of `napari_monai.models.graph_arguments.GraphArguments`. One of ``"python"`` is made by
+    code that its arguments name, see `napari_monai.models.python_arguments.PythonArguments`.
     """
 
     name: str
@@ -42,11 +45,25 @@ class NetworkSpec:
     def __post_init__(self) -> None:
         if self.source == "table":
             return
-        GraphArguments.read(self.arguments)
         if self.name != self.source:
             raise ModelError(
                 f"network of source {self.source} has the name {self.source!r}, not {self.name!r}."
             )
+        _ = self.graph
+
+    @property
+    def graph(self) -> GraphArguments:
+        """How the network's tensors are meant; raises ModelError where that is not understood."""
+        if self.source == "table":
+            return GraphArguments()
+        if self.source == "python":
+            return self.code
+        return GraphArguments.read(self.arguments)
+
+    @property
+    def code(self) -> PythonArguments:
+        """The code that makes a network of ``"python"``; raises ModelError if it names none."""
+        return PythonArguments.read(self.arguments)
 
     def check_loader(self, loader: Loader) -> None:
         """Raise ModelError unless the network can have weights of that loader."""
@@ -286,11 +303,3 @@ class TestTensor:
         check_inside(self.output, "tests path")
         if not 0 <= self.tolerance < float("inf"):
             raise ModelError(f"tests tolerance is 0 or more, not {self.tolerance}.")
-
-
-def check_inside(path: str, what: str) -> None:
-    """Raise ModelError for a path that could leave the model's folder, on any system."""
-    parts = PurePosixPath(path)
-    outside = parts.is_absolute() or ".." in parts.parts or not parts.parts
-    if outside or "\\" in path or ":" in path or "\0" in path:
-        raise ModelError(f"{what} {path!r} leaves the model's folder.")

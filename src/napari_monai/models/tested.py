@@ -17,7 +17,6 @@ from ..volume import Volume
 from .adapt import moved
 from .compare import first
 from .description import ModelDescription
-from .graph_arguments import GraphArguments
 from .parts import TestTensor
 from .store import Model
 
@@ -67,9 +66,7 @@ def run_tests(model: Model) -> Iterator[TestResult]:
         return
     network = model.load_network()
     spatial = "bc" + "zyx"[-description.inputs.spatial_dims :]
-    arguments = GraphArguments()
-    if description.network.source != "table":
-        arguments = GraphArguments.read(description.network.arguments)
+    arguments = description.network.graph
     for test in description.tests:
         images = _read(model, test.input, arguments.input_axes or spatial, spatial)
         wanted = _read(model, test.output, arguments.output_axes or spatial, spatial)

@@ -23,7 +23,6 @@ from . import trust
 from .adapt import Adapted
 from .compare import check_same, examples
 from .description import ModelDescription
-from .graph_arguments import GraphArguments
 from .parts import Inputs, NetworkSpec
 from .store import Model
 from .torchscript import DESCRIPTION, NETWORK
@@ -52,7 +51,7 @@ def load_network(
         raise ModelError(f"torch does not take {file}: {_line(error)}") from None
     made = Adapted(
         Archive(graph),
-        GraphArguments.read(description.network.arguments),
+        description.network.graph,
         spatial_dims=description.inputs.spatial_dims,
         activation=description.outputs.activation,
     )

@@ -35,16 +35,25 @@ def needs_consent(model: Model) -> str | None:
     trust = model.description.trust
     if trust == "data_only":
         return None
+    network = model.description.network
     files = ", ".join(w.path for w in model.description.weights) or str(model.folder)
+    if network.source == "python":
+        files = network.code.call
     return (
-        f"{model.name} {_WHAT[trust]} ({files}): code can do whatever you can do on this computer, "
+        f"{model.name} {_what(model)} ({files}): code can do whatever you can do on this computer, "
         "so run it only if you trust where it is from."
     )
 
 
 def fingerprint(model: Model) -> str:
-    """Return what consent is kept by: the SHA-256 of the weights; of several, of them all."""
+    """Return what consent is kept by: the SHA-256 of the weights; of several, of them all.
+
+    Where Python code makes the network, that code and how it is called count too.
+    """
+    network = model.description.network
     sums = [w.sha256 for w in model.description.weights]
+    if network.source == "python":
+        sums.insert(0, network.code.fingerprint)
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
 
 
@@ -106,7 +115,14 @@ def trust_file() -> Path:
 
 
 def _refused(model: Model) -> str:
-    return f"{_WHAT[model.description.trust]}, which is not allowed"
+    return f"{_what(model)}, which is not allowed"
+
+
+def _what(model: Model) -> str:
+    network = model.description.network
+    if network.source == "python" and network.code.library:
+        return "runs a Python package as the model asks for"
+    return _WHAT[model.description.trust]
 
 
 def _never() -> bool:

@@ -34,7 +34,7 @@ def load_network(
 ) -> torch.nn.Module:
     """Return a model's network on a device; see `Model.load_network`."""
     source = model.description.network.source
-    if source != "table":  # the network stands in the weights file: its format loads it
+    if source != "table":  # a file's graph or code: a module of that name loads it
         module = importlib.import_module(f".{source}", __package__)
         network: torch.nn.Module = module.load_network(model, device, fold=fold)
         return network
@@ -77,15 +77,20 @@ def checked_content(model: Model, fold: int = 0) -> bytes:
     that the description names by its SHA-256.
     """
     weights = model.description.weights[fold]
-    file = model.folder / weights.path
-    if not file.resolve().is_relative_to(model.folder.resolve()):
+    return checked_file(model.folder, weights.path, weights.sha256)
+
+
+def checked_file(folder: Path, path: str, sha256: str) -> bytes:
+    """Return the bytes of a file of a model; errors are those of `checked_content`."""
+    file = folder / path
+    if not file.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"{file} is a link out of the model's folder: get the model again.")
     try:
         content = file.read_bytes()
     except OSError as error:
         reason = error.strerror or error
         raise ModelError(f"{file} cannot be read ({reason}): get the model again.") from None
-    if hashlib.sha256(content).hexdigest() != weights.sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise ModelError(
             f"{file} is damaged or not the one that {DESCRIPTION_FILE} names (its sha256 differs): "
             "get the model again."
