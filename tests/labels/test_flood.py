@@ -31,7 +31,7 @@ def _picture(text):
         pytest.param(
             "1100 1100 0011", (0, 0), {"connectivity": None}, "1100 1100 0011", id="corners"
         ),
-        pytest.param("1111111", (0, 3), {"distance": 2.0}, "0011100", id="near"),
+        pytest.param("1111111", (0, 3), {"distance": 2.0}, "0111110", id="near"),
         pytest.param("11111 11111 11111", (1, 2), {"distance": 1.0}, "00100 01110 00100", id="ball"),
         pytest.param("000 010", (0, 0), {}, "000 000", id="seed-out-of-range"),
         pytest.param("12321", (0, 2), {"high": 3}, "11111", id="range-is-inclusive"),
