@@ -11,8 +11,13 @@ from napari.utils.colormaps import label_colormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..errors import VolumeError
+from ..labels.boxes import Box, Boxes, whole
+from ..labels.scene import Scene
+from ..settings import Settings
 from ..volume import LabelClass
-from .history import Box, History, Values, boxes_of, record
+from .edit_arrays import KnownBoxes, image_at, labels_at
+from .edit_run import EditRun
+from .history import History, Values, boxes_of, past, record
 from .label_colours import class_look, classes_of
 from .layers import placement_of
 from .seen import displayed_axes, slider_voxel
@@ -61,6 +66,19 @@ class EditSession(QObject):
     image
         The layer that the labels are of, on the same voxels.
 
+    Attributes
+    ----------
+    spacing, unit
+        Size of a voxel along each spatial axis.
+    timed
+        Whether there is a time axis before them.
+    runs
+        Runs operations, and says how that goes.
+    known_boxes
+        Where each label lies, as far as that was asked for.
+    notes
+        What is noted of the labels in a file beside theirs, where somebody keeps it.
+
     Raises
     ------
     VolumeError
@@ -92,6 +110,8 @@ class EditSession(QObject):
         self._selected: tuple[int, ...] = ()
         self._time = self.time
         self._history = History(layer)
+        self.known_boxes = KnownBoxes(lambda: labels_at(layer, self.time), self.crop)
+        self.runs = EditRun(self)
         self._closed = False
         self._listen(True)
         self._on_selected()
@@ -112,6 +132,7 @@ class EditSession(QObject):
         """Let go of the layer; nothing is said after ``closed``."""
         if not self._closed:
             self._closed = True
+            self.runs.cancel()
             self._listen(False)
             self.closed.emit()
 
@@ -132,7 +153,7 @@ class EditSession(QObject):
         """The time point that is seen; ``None`` without a time axis."""
         if not self.timed:
             return None
-        last = self.layer.data.shape[0] - 1
+        last = int(self.layer.data.shape[0]) - 1
         return min(max(slider_voxel(self.viewer, self.layer)[0], 0), last)
 
     @property
@@ -145,10 +166,45 @@ class EditSession(QObject):
         at, axis = slider_voxel(self.viewer, self.layer)[hidden[0]], hidden[0] - self.timed
         return (axis, at) if 0 <= at < self.shape[axis] else None
 
-    def crop(self, box: Box) -> npt.NDArray[Any]:
-        """Return the labels in a box, at the time point that is seen."""
-        found = np.asarray(self.layer.data[self._in_layer(box)])
+    @property
+    def seen_box(self) -> Box:
+        """The box of the slice that is seen; in 3-D, and of pictures, of everything."""
+        box = whole(self.shape)
+        if self.plane is None:
+            return box
+        axis, at = self.plane
+        return (*box[:axis], slice(at, at + 1), *box[axis + 1 :])
+
+    def crop(self, box: Box, *, time: int | None = None) -> npt.NDArray[Any]:
+        """Return the labels in a box, at a time point, or at the one that is seen."""
+        found = np.asarray(self.layer.data[self._in_layer(box, time)])
         return found[0] if self.timed else found
+
+    def past(self, entries: Sequence[Any], box: Box) -> npt.NDArray[Any]:
+        """Return the labels in a box as they were before the last entries of the history."""
+        found = past(self.layer, entries, self._in_layer(box))
+        return found[0] if self.timed else found
+
+    def scene(self, **changes: Any) -> Scene:
+        """Return what an operation may look at: the labels as they are now.
+
+        ``changes`` say what else there is, or is to be otherwise; see `Scene`.
+        """
+        given = {
+            "selected": self._selected,
+            "locked": self.locked,
+            "image": image_at(self.image, self.shape, self.time),
+            "plane": self.plane,
+            "boxes": self.known_boxes.known,
+            "names": {c.number: c.name for c in self._classes},
+        }
+        labels = labels_at(self.layer, self.time)
+        return Scene(labels, self.spacing, unit=self.unit, **{**given, **changes})
+
+    @property
+    def boxes(self) -> Boxes:
+        """Where each label lies, as far as it has ever been; worked out now if need be."""
+        return self.known_boxes.now()
 
     # -- classes, locks, selection ------------------------------------------------------------
 
@@ -203,11 +259,18 @@ class EditSession(QObject):
 
     # -- edits --------------------------------------------------------------------------------
 
-    def apply(self, edit: AnyEdit) -> None:
-        """Do what an edit says at the time point that is seen, as one undo step."""
+    def run(self, name: str, settings: Settings | None = None, **scene_changes: Any) -> None:
+        """Run an operation of the table on the labels; `runs` says how it goes and went.
+
+        ``scene_changes`` are what `scene` takes: ``selected=(3, 5)``, ``region=...``.
+        """
+        self.runs.start(name, settings, **scene_changes)
+
+    def apply(self, edit: AnyEdit, *, time: int | None = None) -> None:
+        """Do what an edit says, as one undo step, at a time point or the one that is seen."""
         changes = [
             (
-                self._in_layer(change.box),
+                self._in_layer(change.box, time),
                 Values(change, "before", int(self.timed)),
                 Values(change, "after", int(self.timed)),
             )
@@ -235,9 +298,9 @@ class EditSession(QObject):
         """Whether there is a step to do again."""
         return bool(self._history.undone)
 
-    def _in_layer(self, box: Box) -> Box:
+    def _in_layer(self, box: Box, time: int | None = None) -> Box:
         """Return a box of the spatial axes in the layer's own axes."""
-        time = self.time
+        time = self.time if time is None else time
         return tuple(box) if time is None else (slice(time, time + 1), *box)
 
     def _draw(self, boxes: Sequence[Box]) -> None:
@@ -274,7 +337,10 @@ class EditSession(QObject):
         time = self.time
         seen = [b for b in boxes if time is None or b[0].start <= time < b[0].stop]
         if seen:
-            self.changed.emit(tuple(b[int(self.timed) :] for b in seen))
+            spatial = tuple(b[int(self.timed) :] for b in seen)
+            self.known_boxes.look(spatial)
+            self.changed.emit(spatial)
 
     def _say_all(self) -> None:
-        self.changed.emit((tuple(slice(0, n) for n in self.shape),))
+        self.known_boxes.forget()
+        self.changed.emit((whole(self.shape),))

@@ -125,7 +125,7 @@ class SettingsForm(QWidget, Generic[S]):
         advanced = [f for f in self.fields.values() if f.option.advanced]
         self._rows = [_rows(plain)]
         layout.addLayout(self._rows[0])
-        self.more = _Folded("More settings")
+        self.more = Folded("More settings")
         if advanced:
             box = QWidget()
             self._rows.append(_rows(advanced))
@@ -180,7 +180,7 @@ class _NoStrayWheel(QObject):
         return bool(super().eventFilter(watched, event))
 
 
-class _Folded(QCollapsible):
+class Folded(QCollapsible):
     """A section that opens at a click, at once, with an arrow in the colour of the text."""
 
     def __init__(self, title: str) -> None:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..labels.boxes import Box, overlap, within
+
 if TYPE_CHECKING:
     from napari.layers import Labels
-
-Box = tuple[slice, ...]
 
 
 class Values:
@@ -115,3 +115,41 @@ class History:
         else:
             return ()
         return tuple(box for entry in entries for box in boxes_of(entry))
+
+
+def past(layer: Labels, entries: Sequence[Sequence[Any]], box: Box) -> npt.NDArray[Any]:
+    """Return the labels in a box, in the layer's own axes, as they were before its last entries.
+
+    ``entries`` are the last ones of its history, the oldest first.
+    """
+    crop = np.array(layer.data[box])
+    for entry in reversed(entries):
+        for atom in reversed(entry):
+            _take_back(crop, box, atom)
+    return crop
+
+
+def _take_back(crop: npt.NDArray[Any], box: Box, atom: Any) -> None:
+    """Put the values before an atom into the crop that ``box`` is."""
+    where = _box_of(atom)
+    shared = None if where is None else overlap(where, box)
+    if where is None or shared is None:
+        return
+    target = crop[within(shared, box)]
+    if hasattr(atom, "slice_key"):
+        if atom.mask is None:
+            target[...] = atom.old_values[within(shared, where)]
+            return
+        old = np.zeros(atom.mask.shape, crop.dtype)
+        old[atom.mask] = atom.old_values
+        inner = within(shared, where)
+        np.copyto(target, old[inner], where=atom.mask[inner])
+    elif isinstance(atom[0][0], slice):
+        target[...] = np.asarray(atom[1])[within(shared, where)]
+    else:
+        places = [np.asarray(part).ravel() for part in atom[0]]
+        inside = np.ones(len(places[0]), np.bool_)
+        for part, span in zip(places, box, strict=True):
+            inside &= (part >= span.start) & (part < span.stop)
+        index = tuple(p[inside] - s.start for p, s in zip(places, box, strict=True))
+        crop[index] = np.asarray(atom[1]).ravel()[inside]

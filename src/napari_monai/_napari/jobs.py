@@ -19,7 +19,6 @@ from napari.utils.notifications import (
     show_warning,
 )
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QWidget
 
 from ..errors import NapariMonaiError
 from ..events import BlockDone, BytesDone, Event, FileDone, Said, Started, StepDone, WindowDone
@@ -50,14 +49,14 @@ class Job(QObject):
     title
         What the viewer's activity list calls it.
     parent
-        The widget that it belongs to.
+        The widget, or other object of the window, that it belongs to.
     """
 
     happened = Signal(object)  # an event of the work
     progressed = Signal(int, int, str)  # done, total, and the same in words
     ended = Signal(str)  # an Outcome; after it nothing more is sent
 
-    def __init__(self, steps: Steps, title: str, parent: QWidget) -> None:
+    def __init__(self, steps: Steps, title: str, parent: QObject) -> None:
         super().__init__(parent)
         self._steps = steps
         self._title = title
