@@ -1,0 +1,26 @@
+"""Labels that are written out, and ones that hypothesis makes up."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+
+def picture(text):
+    return np.array([[int(c) for c in row] for row in text.split()], np.uint8)
+
+
+def labels(*, highest=2, max_side=8):
+    """Return a strategy for small labels, 2-D and 3-D, with more background than labels."""
+    return arrays.arrays(
+        np.uint8,
+        st.one_of(
+            arrays.array_shapes(min_dims=2, max_dims=2, max_side=max_side), st.just((3, 4, 5))
+        ),
+        elements=st.sampled_from([0, 0, 0, *range(1, highest + 1)]),
+    )
+
+
+def spacings(ndim):
+    return st.tuples(*[st.sampled_from([0.3, 0.5, 1.0, 1.5, 3.0])] * ndim)
