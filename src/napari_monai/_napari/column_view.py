@@ -1,0 +1,215 @@
+"""A table of columns on the screen: rows chosen by key, copied as text, columns shown or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QPoint,
+    QSize,
+    Qt,
+    Signal,  # type: ignore[attr-defined]
+)
+from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence, QPaintEvent
+from qtpy.QtWidgets import QAbstractItemView, QMenu, QTableView, QWidget
+
+from .column_model import ColumnModel
+from .row_table import draw_hint, look_plain
+
+_SELECT = QItemSelectionModel.SelectionFlag
+_NARROWEST = QSize(150, 75)  # in pixels
+
+
+class ColumnView(QTableView):
+    """The rows of a `ColumnModel`, any number of which are chosen.
+
+    What is chosen stays so while rows are sorted, filtered and measured anew, as far as it is in
+    sight.
+    """
+
+    chosen = Signal()  # a person chose other rows
+    opened = Signal(int)  # a double click, or Enter, on the row of this key
+
+    def __init__(self, model: ColumnModel, size: tuple[int, int], parent: QWidget | None = None):
+        super().__init__(parent)
+        self._columns = model
+        self._hint = ""
+        self._wanted = QSize(*size)
+        self._kept: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._telling = True
+        model.setParent(self)  # else either may be gone before the other
+        self.setModel(model)
+        look_plain(self)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setResizeContentsPrecision(50)  # rows that are looked at: there may be many
+            header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            header.customContextMenuRequested.connect(self._offer_columns)
+            header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
+        self.setSortingEnabled(True)
+        for at, column in enumerate(model.columns):
+            self.setColumnHidden(at, not column.shown)
+        self.copying = self.add_action("Copy", self.copy, QKeySequence.StandardKey.Copy)
+        model.modelAboutToBeReset.connect(self._keep)
+        model.modelReset.connect(self._restore)
+        selection = self.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._on_selection)
+        self.doubleClicked.connect(self._open_at)
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> npt.NDArray[np.int64]:
+        """The keys of the rows that are chosen, in the order in which they are shown."""
+        selection, keys = self.selectionModel(), self._columns.keys
+        if selection is None or not len(keys):
+            return np.zeros(0, np.int64)
+        taken = np.zeros(len(keys), bool)
+        for part in selection.selection():
+            taken[part.top() : part.bottom() + 1] = True
+        return keys[taken].astype(np.int64)
+
+    def select(self, keys: Iterable[int], *, scroll: bool = True) -> None:
+        """Choose the rows of these keys, without telling that they are chosen."""
+        rows, model, selection = self._columns.rows_of(keys), self._columns, self.selectionModel()
+        if selection is None:
+            return
+        ranges = QItemSelection()
+        last = model.columnCount() - 1
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(run):
+                ranges.select(model.index(int(run[0]), 0), model.index(int(run[-1]), last))
+        self._telling = False
+        selection.select(ranges, _SELECT.ClearAndSelect)
+        if len(rows):
+            first = model.index(int(rows[0]), self._first_shown())
+            selection.setCurrentIndex(first, _SELECT.NoUpdate)
+            if scroll:
+                self.scrollTo(first)
+        self._telling = True
+
+    def _first_shown(self) -> int:
+        columns = range(self._columns.columnCount())
+        return next((at for at in columns if not self.isColumnHidden(at)), 0)
+
+    def _keep(self) -> None:
+        self._kept, self._telling = self.selected, False
+
+    def _restore(self) -> None:
+        self.select(self._kept, scroll=False)
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
+
+    def _on_selection(self) -> None:
+        if self._telling:
+            self.chosen.emit()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Do what the menu has this key for; Enter opens a row."""
+        if event is None:
+            return
+        pressed = QKeySequence(event.keyCombination())
+        action = next((a for a in self.actions() if pressed in a.shortcuts()), None)
+        if action is not None:
+            action.trigger()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open_at()
+        else:
+            super().keyPressEvent(event)
+
+    def _open_at(self, _index: object = None) -> None:
+        row = self.currentIndex().row()
+        if 0 <= row < self._columns.rowCount():
+            self.opened.emit(int(self._columns.keys[row]))
+
+    # -- what can be done ---------------------------------------------------------------------
+
+    def add_action(
+        self,
+        text: str,
+        slot: Callable[[], object],
+        key: QKeySequence.StandardKey | Qt.Key | None = None,
+        *,
+        hint: str = "",
+    ) -> QAction:
+        """Add a line to the menu of the rows, with a key that works while the table has focus."""
+        action = QAction(text, self)
+        if key is not None:
+            action.setShortcut(QKeySequence(key))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        action.setToolTip(hint)
+        action.triggered.connect(lambda *_: slot())
+        self.addAction(action)
+        return action
+
+    def copy(self) -> None:
+        """Put the chosen rows, or all where none is, on the clipboard: text with tabs."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.as_text())
+
+    def as_text(self) -> str:
+        """Return the chosen rows, or all where none is, as lines with tabs; first the titles."""
+        model, selected = self._columns, self.selected
+        keys = selected if len(selected) else model.keys
+        columns = [c for at, c in enumerate(model.columns) if not self.isColumnHidden(at)]
+        place = {int(key): row for row, key in enumerate(model.columns[0].values)}
+        lines = ["\t".join(c.heading for c in columns)]
+        lines += ["\t".join(c.text(place[int(key)]) for c in columns) for key in keys]
+        return "\n".join(lines)
+
+    def column_actions(self) -> list[QAction]:
+        """Return an action a column that shows or hides it, the first one excepted."""
+        actions = []
+        for at, column in list(enumerate(self._columns.columns))[1:]:
+            action = QAction(column.title)
+            action.setToolTip(column.meaning)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(at))
+            action.toggled.connect(lambda on, at=at: self.setColumnHidden(at, not on))
+            actions.append(action)
+        return actions
+
+    def _offer_columns(self, where: QPoint) -> None:
+        header = self.horizontalHeader()
+        if header is None:
+            return
+        menu = QMenu(self)
+        actions = self.column_actions()
+        menu.addActions(actions)
+        menu.exec(header.mapToGlobal(where))
+
+    # -- how it looks -------------------------------------------------------------------------
+
+    def fit_columns(self) -> None:
+        """Give the columns the width of what is in sight."""
+        self.resizeColumnsToContents()
+
+    def hint(self, text: str) -> None:
+        """Say something in the middle of the table as long as no row is in sight."""
+        self._hint = text
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return the size that it asks for."""
+        return self._wanted
+
+    def minimumSizeHint(self) -> QSize:  # noqa: N802
+        """Return a size that a narrow dock and a low window have."""
+        return _NARROWEST
+
+    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
+        """Draw the rows, or the line where there are none."""
+        super().paintEvent(event)
+        if self._hint and not self._columns.rowCount():
+            draw_hint(self, self._hint)
