@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -10,21 +10,19 @@ from qtpy.QtCore import (
     QItemSelection,
     QItemSelectionModel,
     QPoint,
-    QSize,
     Qt,
     Signal,  # type: ignore[attr-defined]
 )
-from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence, QPaintEvent
-from qtpy.QtWidgets import QAbstractItemView, QMenu, QTableView, QWidget
+from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtWidgets import QMenu, QWidget
 
 from .column_model import ColumnModel
-from .row_table import draw_hint, look_plain
+from .row_view import RowView
 
 _SELECT = QItemSelectionModel.SelectionFlag
-_NARROWEST = QSize(150, 75)  # in pixels
 
 
-class ColumnView(QTableView):
+class ColumnView(RowView):
     """The rows of a `ColumnModel`, any number of which are chosen.
 
     What is chosen stays so while rows are sorted, filtered and measured anew, as far as it is in
@@ -35,19 +33,16 @@ class ColumnView(QTableView):
     opened = Signal(int)  # a double click, or Enter, on the row of this key
 
     def __init__(self, model: ColumnModel, size: tuple[int, int], parent: QWidget | None = None):
-        super().__init__(parent)
+        super().__init__(size, parent)
         self._columns = model
-        self._hint = ""
-        self._wanted = QSize(*size)
         self._kept: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._telling = True
         model.setParent(self)  # else either may be gone before the other
         self.setModel(model)
-        look_plain(self)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
         header = self.horizontalHeader()
         if header is not None:
+            # Else it asks at each drawing whether all rows are chosen, one by one.
+            header.setSelectionModel(QItemSelectionModel(model, header))
             header.setResizeContentsPrecision(50)  # rows that are looked at: there may be many
             header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             header.customContextMenuRequested.connect(self._offer_columns)
@@ -113,14 +108,8 @@ class ColumnView(QTableView):
             self.chosen.emit()
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
-        """Do what the menu has this key for; Enter opens a row."""
-        if event is None:
-            return
-        pressed = QKeySequence(event.keyCombination())
-        action = next((a for a in self.actions() if pressed in a.shortcuts()), None)
-        if action is not None:
-            action.trigger()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        """Open a row with Enter, else do what the menu has this key for."""
+        if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             self._open_at()
         else:
             super().keyPressEvent(event)
@@ -131,24 +120,6 @@ class ColumnView(QTableView):
             self.opened.emit(int(self._columns.keys[row]))
 
     # -- what can be done ---------------------------------------------------------------------
-
-    def add_action(
-        self,
-        text: str,
-        slot: Callable[[], object],
-        key: QKeySequence.StandardKey | Qt.Key | None = None,
-        *,
-        hint: str = "",
-    ) -> QAction:
-        """Add a line to the menu of the rows, with a key that works while the table has focus."""
-        action = QAction(text, self)
-        if key is not None:
-            action.setShortcut(QKeySequence(key))
-            action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
-        action.setToolTip(hint)
-        action.triggered.connect(lambda *_: slot())
-        self.addAction(action)
-        return action
 
     def copy(self) -> None:
         """Put the chosen rows, or all where none is, on the clipboard: text with tabs."""
@@ -192,24 +163,3 @@ class ColumnView(QTableView):
     def fit_columns(self) -> None:
         """Give the columns the width of what is in sight."""
         self.resizeColumnsToContents()
-
-    def hint(self, text: str) -> None:
-        """Say something in the middle of the table as long as no row is in sight."""
-        self._hint = text
-        viewport = self.viewport()
-        if viewport is not None:
-            viewport.update()
-
-    def sizeHint(self) -> QSize:  # noqa: N802
-        """Return the size that it asks for."""
-        return self._wanted
-
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return a size that a narrow dock and a low window have."""
-        return _NARROWEST
-
-    def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
-        """Draw the rows, or the line where there are none."""
-        super().paintEvent(event)
-        if self._hint and not self._columns.rowCount():
-            draw_hint(self, self._hint)
