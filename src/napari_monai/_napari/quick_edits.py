@@ -1,0 +1,41 @@
+"""Edits that take no time to speak of: done at once, as one step to undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from napari.utils.notifications import show_info
+
+from ..events import Edited
+from ..labels.operations import run
+from ..labels.scene import Scene
+
+if TYPE_CHECKING:
+    from ..labels.changes import Edit
+    from ..settings import Settings
+    from .edit_session import EditSession
+
+
+def edit_now(
+    session: EditSession, name: str, settings: Settings | None = None, *, selected: Iterable[int]
+) -> Edit | None:
+    """Run an operation on some labels, apply what it wants, and say what the user should know.
+
+    Returns ``None`` where nothing changes. Raises EditError as `run` does.
+    """
+    scene = Scene(
+        session.labels,
+        session.spacing,
+        session.unit,
+        selected=tuple(selected),
+        locked=session.locked,
+        names={c.number: c.name for c in session.classes},
+    )
+    edit = next(e.edit for e in run(name, scene, settings) if isinstance(e, Edited))
+    for note in edit.notes:
+        show_info(note)
+    if not edit.changes:
+        return None
+    session.apply(edit)
+    return edit
