@@ -35,7 +35,8 @@ from .jobs import report
 from .kept_notes import kept_notes
 from .label_colours import spare_colour
 from .parts import button, line
-from .quick_edits import edit_now
+from .placement import KEY
+from .quick_edits import edit_now, labels_now
 from .row_view import RowView
 
 if TYPE_CHECKING:
@@ -132,8 +133,6 @@ class ClassesPanel(QWidget):
         self._follow()
 
     def _has_objects(self) -> bool:
-        from .layers import KEY
-
         place = self._session.layer.metadata.get(KEY)
         volume = getattr(place, "volume", None)
         return isinstance(volume, LabelVolume) and volume.kind == "instances"
@@ -307,6 +306,6 @@ class ClassesPanel(QWidget):
 
 def _has_any(session: EditSession, numbers: Collection[int]) -> bool:
     """Whether any voxel of the time point that is seen has one of these numbers."""
-    labels = session.labels
+    labels = labels_now(session)
     wanted = np.array(sorted(numbers))
     return any(bool(np.isin(labels[box], wanted).any()) for box in slabs(labels))
