@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QPainter, QPaintEvent
-from qtpy.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QTableView, QTableWidget, QTableWidgetItem, QWidget
 
 #: What an item of such a table can do.
 PLAIN = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
@@ -40,17 +40,7 @@ class RowTable(QTableWidget):
             header.setToolTip(meaning)
             header.setTextAlignment(_ALIGNED)
             self.setHorizontalHeaderItem(column, header)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setTabKeyNavigation(False)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        if rows is not None and columns is not None:
-            rows.hide()
-            rows.setDefaultSectionSize(rows.minimumSectionSize() + 4)
-            columns.setHighlightSections(False)
+        look_plain(self)
 
     def hint(self, text: str) -> None:
         """Say something in the middle of the table as long as no row is in sight."""
@@ -70,12 +60,33 @@ class RowTable(QTableWidget):
     def paintEvent(self, event: QPaintEvent | None) -> None:  # noqa: N802
         """Draw the rows, or the line where there are none."""
         super().paintEvent(event)
-        viewport = self.viewport()
         rows = range(self.rowCount())
-        if viewport is None or not self._hint or not all(self.isRowHidden(r) for r in rows):
-            return
-        painter = QPainter(viewport)
-        painter.setOpacity(0.7)
-        area = viewport.rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
-        painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, self._hint)
-        painter.end()
+        if self._hint and all(self.isRowHidden(r) for r in rows):
+            draw_hint(self, self._hint)
+
+
+def look_plain(table: QTableView) -> None:
+    """Have a table show rows that are chosen whole, without a grid and without numbers."""
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setTabKeyNavigation(False)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    rows, columns = table.verticalHeader(), table.horizontalHeader()
+    if rows is not None and columns is not None:
+        rows.hide()
+        rows.setDefaultSectionSize(rows.minimumSectionSize() + 4)
+        columns.setHighlightSections(False)
+
+
+def draw_hint(table: QTableView, text: str) -> None:
+    """Draw a line of text in the middle of a table."""
+    viewport = table.viewport()
+    if viewport is None:
+        return
+    painter = QPainter(viewport)
+    painter.setOpacity(0.7)
+    area = viewport.rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
+    painter.drawText(area, Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap, text)
+    painter.end()

@@ -1,0 +1,165 @@
+"""A table of columns on the screen: rows chosen by key, copied as text, columns shown or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import (
+    QItemSelection,
+    QItemSelectionModel,
+    QPoint,
+    Qt,
+    Signal,  # type: ignore[attr-defined]
+)
+from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtWidgets import QMenu, QWidget
+
+from .column_model import ColumnModel
+from .row_view import RowView
+
+_SELECT = QItemSelectionModel.SelectionFlag
+
+
+class ColumnView(RowView):
+    """The rows of a `ColumnModel`, any number of which are chosen.
+
+    What is chosen stays so while rows are sorted, filtered and measured anew, as far as it is in
+    sight.
+    """
+
+    chosen = Signal()  # a person chose other rows
+    opened = Signal(int)  # a double click, or Enter, on the row of this key
+
+    def __init__(self, model: ColumnModel, size: tuple[int, int], parent: QWidget | None = None):
+        super().__init__(size, parent)
+        self._columns = model
+        self._kept: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._telling = True
+        model.setParent(self)  # else either may be gone before the other
+        self.setModel(model)
+        header = self.horizontalHeader()
+        if header is not None:
+            # Else it asks at each drawing whether all rows are chosen, one by one.
+            header.setSelectionModel(QItemSelectionModel(model, header))
+            header.setResizeContentsPrecision(50)  # rows that are looked at: there may be many
+            header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+            header.customContextMenuRequested.connect(self._offer_columns)
+            header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
+        self.setSortingEnabled(True)
+        for at, column in enumerate(model.columns):
+            self.setColumnHidden(at, not column.shown)
+        self.copying = self.add_action("Copy", self.copy, QKeySequence.StandardKey.Copy)
+        model.modelAboutToBeReset.connect(self._keep)
+        model.modelReset.connect(self._restore)
+        selection = self.selectionModel()
+        if selection is not None:
+            selection.selectionChanged.connect(self._on_selection)
+        self.doubleClicked.connect(self._open_at)
+
+    # -- rows ---------------------------------------------------------------------------------
+
+    @property
+    def selected(self) -> npt.NDArray[np.int64]:
+        """The keys of the rows that are chosen, in the order in which they are shown."""
+        selection, keys = self.selectionModel(), self._columns.keys
+        if selection is None or not len(keys):
+            return np.zeros(0, np.int64)
+        taken = np.zeros(len(keys), bool)
+        for part in selection.selection():
+            taken[part.top() : part.bottom() + 1] = True
+        return keys[taken].astype(np.int64)
+
+    def select(self, keys: Iterable[int], *, scroll: bool = True) -> None:
+        """Choose the rows of these keys, without telling that they are chosen."""
+        rows, model, selection = self._columns.rows_of(keys), self._columns, self.selectionModel()
+        if selection is None:
+            return
+        ranges = QItemSelection()
+        last = model.columnCount() - 1
+        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+            if len(run):
+                ranges.select(model.index(int(run[0]), 0), model.index(int(run[-1]), last))
+        self._telling = False
+        selection.select(ranges, _SELECT.ClearAndSelect)
+        if len(rows):
+            first = model.index(int(rows[0]), self._first_shown())
+            selection.setCurrentIndex(first, _SELECT.NoUpdate)
+            if scroll:
+                self.scrollTo(first)
+        self._telling = True
+
+    def _first_shown(self) -> int:
+        columns = range(self._columns.columnCount())
+        return next((at for at in columns if not self.isColumnHidden(at)), 0)
+
+    def _keep(self) -> None:
+        self._kept, self._telling = self.selected, False
+
+    def _restore(self) -> None:
+        self.select(self._kept, scroll=False)
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
+
+    def _on_selection(self) -> None:
+        if self._telling:
+            self.chosen.emit()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
+        """Open a row with Enter, else do what the menu has this key for."""
+        if event is not None and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self._open_at()
+        else:
+            super().keyPressEvent(event)
+
+    def _open_at(self, _index: object = None) -> None:
+        row = self.currentIndex().row()
+        if 0 <= row < self._columns.rowCount():
+            self.opened.emit(int(self._columns.keys[row]))
+
+    # -- what can be done ---------------------------------------------------------------------
+
+    def copy(self) -> None:
+        """Put the chosen rows, or all where none is, on the clipboard: text with tabs."""
+        clipboard = QGuiApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setText(self.as_text())
+
+    def as_text(self) -> str:
+        """Return the chosen rows, or all where none is, as lines with tabs; first the titles."""
+        model, selected = self._columns, self.selected
+        keys = selected if len(selected) else model.keys
+        columns = [c for at, c in enumerate(model.columns) if not self.isColumnHidden(at)]
+        place = {int(key): row for row, key in enumerate(model.columns[0].values)}
+        lines = ["\t".join(c.heading for c in columns)]
+        lines += ["\t".join(c.text(place[int(key)]) for c in columns) for key in keys]
+        return "\n".join(lines)
+
+    def column_actions(self) -> list[QAction]:
+        """Return an action a column that shows or hides it, the first one excepted."""
+        actions = []
+        for at, column in list(enumerate(self._columns.columns))[1:]:
+            action = QAction(column.title)
+            action.setToolTip(column.meaning)
+            action.setCheckable(True)
+            action.setChecked(not self.isColumnHidden(at))
+            action.toggled.connect(lambda on, at=at: self.setColumnHidden(at, not on))
+            actions.append(action)
+        return actions
+
+    def _offer_columns(self, where: QPoint) -> None:
+        header = self.horizontalHeader()
+        if header is None:
+            return
+        menu = QMenu(self)
+        actions = self.column_actions()
+        menu.addActions(actions)
+        menu.exec(header.mapToGlobal(where))
+
+    # -- how it looks -------------------------------------------------------------------------
+
+    def fit_columns(self) -> None:
+        """Give the columns the width of what is in sight."""
+        self.resizeColumnsToContents()
