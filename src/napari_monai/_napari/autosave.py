@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from napari.layers import Labels, Layer
 from napari.settings import get_plugin_settings
 from napari.utils.notifications import show_info, show_warning
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QWidget
 
 from .. import autosaving
 from ..errors import NapariMonaiError, VolumeError, WriteError
@@ -48,13 +48,14 @@ def start(viewer: napari.viewer.Viewer) -> Autosaver | None:
 
     ``None`` where there is no window.
     """
-    window = getattr(getattr(viewer, "window", None), "_qt_window", None)
-    if window is None:
+    viewer = getattr(viewer, "__wrapped__", viewer)  # widgets are given a proxy
+    menu = getattr(getattr(viewer, "window", None), "main_menu", None)
+    if menu is None:
         return None
     for saver in _savers:
         if saver.viewer is viewer:
             return saver
-    return Autosaver(viewer, window)
+    return Autosaver(viewer, menu.window())
 
 
 def before_run(viewer: napari.viewer.Viewer) -> None:
@@ -177,7 +178,7 @@ class Autosaver(QObject):
     _copied = Signal(object)
     _written = Signal(object)
 
-    def __init__(self, viewer: napari.viewer.Viewer, window: QObject) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, window: QWidget) -> None:
         super().__init__(window)
         self.viewer = viewer
         self.states: dict[Labels, State] = {}

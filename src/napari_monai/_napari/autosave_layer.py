@@ -160,7 +160,7 @@ def restored(autosave: autosaving.Autosave, among: Iterable[Layer]) -> Layer:
 
 def _hosts(autosave: autosaving.Autosave, layers: Iterable[Layer]) -> list[Placement]:
     """Return the placements of the layers that labels belong to, those of the same file first."""
-    places = []
+    places: list[tuple[int, int, Placement]] = []
     for layer in layers:
         place = layer.metadata.get(KEY)
         if isinstance(place, Placement) and place.holds(layer) and place.volume.source is not None:

@@ -104,7 +104,7 @@ class Asking(QObject):
         job.start()
 
     def _on_restored(self, event: Event) -> None:
-        if isinstance(event, Said):
+        if isinstance(event, Said) and event.level == "info":
             show_info(event.message)
         elif isinstance(event, Restored):
             autosave = event.autosave
@@ -124,7 +124,7 @@ def _read(autosaves: Sequence[Autosave], layers: Sequence[Layer]) -> Steps:
             else:
                 yield Restored(restored(autosave, layers), autosave)
         except NapariMonaiError as error:  # the others are to be restored all the same
-            report(error)
+            yield Said(str(error), "warning")
 
 
 class RestoreDialog(QMessageBox):

@@ -184,7 +184,10 @@ def read_note(path: Path, name: str) -> str:
             return entry.read(_LONGEST_NOTE).decode("utf-8")
     # What zipfile raises for an archive that is damaged, encrypted or packed in unknown ways.
     except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ReadError(f"{path} is damaged, or no archive of ours: {one_line(error)}.") from error
+        raise ReadError(
+            f"{path} is damaged, or not an archive of ours: {one_line(error)}. Copy it again or "
+            "delete it."
+        ) from error
     except OSError as error:
         raise ReadError(f"{path} cannot be read: {one_line(error)}.") from error
 
