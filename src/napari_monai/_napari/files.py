@@ -18,6 +18,7 @@ from .. import io
 from ..errors import ReadError
 from ..io.contents import says_labels
 from ..volume import LabelClass, Volume
+from .autosave import start as start_autosaving
 from .layers import LayerData, layers_of
 from .opening import arranged, widen_sliders
 from .placement import Frame, frames_of
@@ -74,6 +75,7 @@ def _frames() -> list[Frame]:
     viewer = napari.current_viewer()
     if viewer is None:
         return []
+    start_autosaving(viewer)
     widen_sliders(viewer)
     return list(frames_of(viewer.layers))
 

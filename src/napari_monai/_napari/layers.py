@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import VolumeWarning
+from ..grid import Grid
 from ..volume import LabelVolume, Volume
 from .arrays import finest, sliceable
 from .foreign import own_placement
@@ -239,15 +240,35 @@ def labels_of(layer: Labels, among: Iterable[Layer] = ()) -> LabelVolume:
         If the layer has more axes than time and three of space.
     """
     place = placement_of(layer, among)
-    known, classes = place.volume, classes_of(layer)
-    kind = known.kind if isinstance(known, LabelVolume) else "classes" if classes else "instances"
-    made = known.made_by if isinstance(known, LabelVolume) else None
+    known = place.volume
     untouched = place is _kept(layer)
     before = known.data if untouched and isinstance(known, LabelVolume) else None
     data = place.native_labels(np.asarray(finest(layer)[...]), before)
+    return described(layer, place, data)
+
+
+def described(
+    layer: Labels, place: Placement, data: npt.NDArray[Any], grid: Grid | None = None
+) -> LabelVolume:
+    """Return labels with all that a layer says of them but their voxels.
+
+    Parameters
+    ----------
+    layer
+        Whose name and classes they have.
+    place
+        How it lies on the canvas.
+    data
+        The labels, on ``grid``.
+    grid
+        The grid of the volume that is placed, when left out.
+    """
+    known, classes = place.volume, classes_of(layer)
+    kind = known.kind if isinstance(known, LabelVolume) else "classes" if classes else "instances"
+    made = known.made_by if isinstance(known, LabelVolume) else None
     return LabelVolume(
         data,
-        known.grid,
+        grid or known.grid,
         leading=known.leading.replace("c", ""),
         name=layer.name,
         source=known.source,

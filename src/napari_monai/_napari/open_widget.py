@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from ..events import Event, Found, Said
 from ..io.contents import Entry, looked_for
+from .autosave import start as start_autosaving
 from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
 from .open_table import PATIENT, EntryTable, details
@@ -54,6 +55,7 @@ class OpenWidget(JobWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
+        start_autosaving(napari_viewer)
         self._paths: tuple[Path, ...] = ()
         self._problems: list[str] = []
         self._main: Layer | None = None

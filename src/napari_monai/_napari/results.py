@@ -90,7 +90,7 @@ def result_of(
         meta=place.volume.meta,
     )
     data, settings, kind = labels_layer(labels, on=place)
-    mark = Mark(image.unique_id, model.name, _checksum(data))
+    mark = Mark(image.unique_id, model.name, checksum(data))
     settings["metadata"] = {**settings["metadata"], KEY: mark}
     maps = _maps_of(event, place, image, model)
     return Result(
@@ -240,7 +240,7 @@ def find(viewer: napari.viewer.Viewer, image: Hashable, model: str) -> Labels | 
 def is_edited(layer: Labels) -> bool:
     """Whether the labels differ from what the run found."""
     mark = layer.metadata[KEY]
-    return bool(_checksum(layer.data) != mark.checksum)
+    return bool(checksum(layer.data) != mark.checksum)
 
 
 def summary(labels: LabelVolume, seconds: float, device: str) -> str:
@@ -282,5 +282,6 @@ def _numbers_in(labels: npt.NDArray[Any]) -> set[int]:
     return set(np.flatnonzero(seen).tolist()) - {0}
 
 
-def _checksum(labels: npt.NDArray[Any]) -> int:
+def checksum(labels: npt.NDArray[Any]) -> int:
+    """Return a number that other labels are very unlikely to have."""
     return zlib.crc32(np.ascontiguousarray(labels).data)

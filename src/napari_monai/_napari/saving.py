@@ -13,6 +13,7 @@ from napari.layers import Layer
 
 from .. import io
 from ..volume import LabelVolume
+from . import autosave
 from .layers import labels_of, volume_of
 
 # -- writers ----------------------------------------------------------------------------------
@@ -99,6 +100,9 @@ def _write_labels(path: str, data: Any, meta: dict[str, Any], ending: str) -> li
     viewer = napari.current_viewer()
     layer = Layer.create(data, meta, "labels")
     io.write(place, labels_of(layer, () if viewer is None else viewer.layers))
+    shown = autosave.layer_with(data, meta.get("name", ""))
+    if shown is not None:
+        autosave.saved(shown)
     return [place]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from ..models import Model
 from ..models.card import is_allowed
 from ..settings import InferenceSettings
 from ..volume import LabelVolume
+from . import autosave
 from .channel_rows import ChannelRows
 from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices, joined_volume
 from .forms import SettingsForm
@@ -52,6 +54,7 @@ class SegmentWidget(JobWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
+        autosave.start(napari_viewer)
         self._saving: Job | None = None
         self.image = LayerBox(
             napari_viewer, Image, nothing="Open an image first", noun="images", parent=self
@@ -205,6 +208,7 @@ class SegmentWidget(JobWidget):
             return
         if not self.busy:
             self._show_progress()
+        autosave.before_run(self._viewer)
         for images in self._images:
             if not self._is_queued(images):
                 try:
@@ -286,8 +290,10 @@ class SegmentWidget(JobWidget):
         labels = labels_of(layer)
         if io.extension_of(path) is None:
             path = path.with_name(path.name + label_endings(labels)[0])
+        changes = autosave.changes_of(layer)
         self._saving = Job(_save(path, labels), f"Saving {path.name}", self)
         self._saving.happened.connect(self._on_saving)
+        self._saving.ended.connect(partial(_saved, layer, changes))
         self._saving.ended.connect(self._on_saved)
         self._say("Saving…")
         self._saving.start()
@@ -302,6 +308,11 @@ class SegmentWidget(JobWidget):
             self._say(self._saving.error)
         self._saving = None
         self._update_buttons()
+
+
+def _saved(layer: Labels, changes: int, outcome: Outcome) -> None:
+    if outcome == "done":
+        autosave.saved(layer, changes)
 
 
 def _save(path: Path, labels: LabelVolume) -> Steps:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Container, Iterator
+import zlib
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ from ..errors import FormatError, ReadError
 from ..grid import Grid
 from ..volume import LabelClass, LabelVolume, Volume
 from .convert import displayed
-from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode
+from .files import DEFLATE_LIMIT, LAZY_FROM, check_size, map_mode, one_line
 from .formats import ALL, extension_of, stem_of
 from .lazy import blank
 
@@ -28,6 +29,8 @@ Array = npt.NDArray[Any]
 
 # The entry of an archive that describes the others.
 _DESCRIPTION = "napari_monai"
+# Bytes of a note that are read: no honest one is longer.
+_LONGEST_NOTE = 2**24
 
 
 def volumes(path: Path, *, labels: bool, voxels: Container[int] = ALL) -> Iterator[Volume]:
@@ -134,13 +137,7 @@ def _described(path: Path, data: Array, said: dict[str, Any]) -> Volume:
 def write(path: Path, volume: Volume) -> None:
     """Write a volume: ``.npz`` keeps its space, ``.npy`` only the array in display order."""
     if extension_of(path) == ".npz":
-        with path.open("wb") as file:
-            np.savez_compressed(
-                file,
-                allow_pickle=False,
-                data=volume.numpy(),
-                **{_DESCRIPTION: np.array(json.dumps(_description(volume)))},
-            )
+        write_archive(path, volume)
         return
     volume = displayed(volume)
     array = volume.numpy()
@@ -153,6 +150,46 @@ def write(path: Path, volume: Volume) -> None:
         )
     with path.open("wb") as file:
         np.save(file, array, allow_pickle=False)
+
+
+def write_archive(
+    path: Path, volume: Volume, *, level: int = 6, notes: Mapping[str, str] | None = None
+) -> None:
+    """Write a volume as ``.npz``.
+
+    Parameters
+    ----------
+    path
+        Where to; the file is not replaced at one stroke, see `napari_monai.io.files.replacing`.
+    volume
+        The volume.
+    level
+        How hard to compress, 1 (fast) to 9.
+    notes
+        Texts that go into the archive too, by the names of their entries; see `read_note`.
+    """
+    arrays = {_DESCRIPTION: np.array(json.dumps(_description(volume))), "data": volume.numpy()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+        for name, text in (notes or {}).items():
+            archive.writestr(name, text)
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
+
+
+def read_note(path: Path, name: str) -> str:
+    """Return a text in an archive; see `write_archive`. Raises ReadError where there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive, archive.open(name) as entry:
+            return entry.read(_LONGEST_NOTE).decode("utf-8")
+    # What zipfile raises for an archive that is damaged, encrypted or packed in unknown ways.
+    except (KeyError, ValueError, RuntimeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise ReadError(
+            f"{path} is damaged, or not an archive of ours: {one_line(error)}. Copy it again or "
+            "delete it."
+        ) from error
+    except OSError as error:
+        raise ReadError(f"{path} cannot be read: {one_line(error)}.") from error
 
 
 def _description(volume: Volume) -> dict[str, Any]:
