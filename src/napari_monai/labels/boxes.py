@@ -5,6 +5,7 @@ A box is one slice an axis with plain starts and stops.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -30,6 +31,11 @@ def whole(shape: Sequence[int]) -> Box:
 def shape_of(box: Box) -> tuple[int, ...]:
     """Return the lengths of a box."""
     return tuple(s.stop - s.start for s in box)
+
+
+def size_of(box: Box) -> int:
+    """Return the number of voxels of a box."""
+    return math.prod(s.stop - s.start for s in box)
 
 
 def grown(box: Box, margin: int | Sequence[int], shape: Sequence[int]) -> Box:
@@ -90,7 +96,7 @@ def slabs(labels: ArrayLike, box: Box | None = None, *, voxels: int | None = Non
     left out, but a plane at the least.
     """
     box = whole(labels.shape) if box is None else box
-    plane = max(1, int(np.prod([s.stop - s.start for s in box[1:]], dtype=object)))
+    plane = max(1, size_of(box[1:]))
     chunk = chunk_lengths(labels)[0]
     chunk = chunk if isinstance(chunk, int) else max(chunk)
     rows = max(1, (voxels or SLAB) // plane)

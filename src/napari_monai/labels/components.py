@@ -1,20 +1,26 @@
-"""Connected components of classes: keep the largest, remove small ones, fill holes.
+"""Connected components of labels: keep the largest, remove small ones, fill holes.
 
-Arrays of labels are taken as they are, 2-D or 3-D; new ones are returned.
+Arrays of labels are taken as they are, 2-D or 3-D; new ones are returned. All labels are done in
+one pass, however many there are: classes as well as instances.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from .boxes import boxes_in
+from .connected import Components, components, fill_runs
+
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
-Part = tuple[slice, ...]
+
+# Voxels from which on runs are quicker than voxels.
+_LARGE = 1 << 14
 
 
 def keep_largest(
@@ -38,18 +44,12 @@ def keep_largest(
     together
         Whether the classes are one: only the largest component of all of them is kept.
     """
-
-    def rest(mask: Mask) -> Mask:
-        found, count = _components(mask, connectivity)
-        if count < 2:
-            return np.zeros_like(mask)
-        sizes = np.bincount(found.ravel())
-        sizes[0] = 0
-        # Of several as large, the one that MONAI keeps: usually the last.
-        others: Mask = mask & (found != np.argsort(sizes)[-1])
-        return others
-
-    return _without(labels, values, rest, together=together)
+    if together:
+        chosen = labels != 0 if values is None else np.isin(labels, [v for v in values if v])
+        found = components(chosen.view(np.uint8), connectivity)
+        return _without(labels, found, not_largest(found))
+    found = components(labels, connectivity)
+    return _without(labels, found, not_largest(found, values))
 
 
 def remove_small(
@@ -73,15 +73,8 @@ def remove_small(
     values, connectivity
         See `keep_largest`.
     """
-
-    def small(mask: Mask) -> Mask:
-        found, _ = _components(mask, connectivity)
-        # A voxel's share is not exact in binary: a size that is just reached stays.
-        remove = np.bincount(found.ravel()) * voxel_size < min_size * (1 - 1e-9)
-        remove[0] = False
-        return np.asarray(remove[found])
-
-    return _without(labels, values, small)
+    found = components(labels, connectivity)
+    return _without(labels, found, smaller(found, min_size, voxel_size, values))
 
 
 def fill_holes(
@@ -106,45 +99,98 @@ def fill_holes(
         Whether other classes in a hole are filled too, and not the background alone.
     """
     result = labels.copy()
-    structure = structure_of(labels.ndim, connectivity)
-    for value, part in _places(labels, values):
-        here = result[part]
-        filled = ndimage.binary_fill_holes(here == value, structure)
-        here[filled if over else filled & (here == 0)] = value
-    return result
-
-
-def _without(
-    labels: Labels,
-    values: Iterable[int] | None,
-    find: Callable[[Mask], Mask],
-    *,
-    together: bool = False,
-) -> Labels:
-    """Return labels with 0 where ``find`` says so of the mask of a class, or of all classes."""
-    result = labels.copy()
-    if together:
-        chosen = labels != 0 if values is None else np.isin(labels, [v for v in values if v])
-        result[find(chosen)] = 0
-        return result
-    for value, part in _places(labels, values):
-        result[part][find(labels[part] == value)] = 0
-    return result
-
-
-def _places(labels: Labels, values: Iterable[int] | None) -> Iterator[tuple[int, Part]]:
-    """Yield the classes that there are, by rising number, with the box that each lies in."""
-    # Classes are few and small numbers, which is what find_objects wants.
-    boxes = ndimage.find_objects(labels.astype(np.int32, copy=False))
     wanted = None if values is None else set(values)
-    for value, box in enumerate(boxes, start=1):
-        if box is not None and (wanted is None or value in wanted):
-            yield value, box
+    for value, part in boxes_in(labels):
+        if wanted is None or value in wanted:
+            here = result[part]
+            found = holes(here == value, connectivity)
+            if found is not None:
+                here[found if over else found & (here == 0)] = value
+    return result
 
 
-def _components(mask: Mask, connectivity: int | None) -> tuple[npt.NDArray[np.int32], int]:
-    found, count = ndimage.label(mask, structure_of(mask.ndim, connectivity))
-    return found, count
+def holes(mask: Mask, connectivity: int | None = None, *, most: float = np.inf) -> Mask | None:
+    """Return what a mask encloses: where the way to the border of the array is barred.
+
+    Parameters
+    ----------
+    mask
+        Of 2 or 3 axes.
+    connectivity
+        See `fill_holes`.
+    most
+        Voxels of the largest hole that counts.
+
+    Returns
+    -------
+    Mask or None
+        ``None`` where there is no hole.
+    """
+    if mask.size < _LARGE:
+        return _small_holes(mask, connectivity, most)
+    outside = components((~mask).view(np.uint8), connectivity)
+    closed = outside.sizes <= most
+    runs = outside.runs
+    plane, row, column = runs.places()
+    planes, rows, columns = runs.shape
+    at_border = (column == 0) | (column + runs.length == columns)
+    at_border |= (plane == 0) | (plane == planes - 1)
+    if mask.ndim == 3:
+        at_border |= (row == 0) | (row == rows - 1)
+    closed[outside.number[at_border]] = False
+    if not closed.any():
+        return None
+    found = np.zeros(mask.shape, np.bool_)
+    fill_runs(found.reshape(-1), outside.runs, outside.runs_of(closed), True)
+    return found
+
+
+def _small_holes(mask: Mask, connectivity: int | None, most: float) -> Mask | None:
+    outside, count = ndimage.label(~mask, structure_of(mask.ndim, connectivity))
+    if count < 2 and not (count and min(mask.shape) > 2):
+        return None
+    closed = np.bincount(outside.reshape(-1)) <= most
+    closed[0] = False
+    for axis in range(mask.ndim):
+        faces = np.moveaxis(outside, axis, 0)
+        closed[faces[0]] = closed[faces[-1]] = False
+    return np.asarray(closed[outside]) if closed.any() else None
+
+
+def smaller(
+    found: Components,
+    min_size: float,
+    voxel_size: float = 1.0,
+    values: Iterable[int] | None = None,
+) -> Mask:
+    """Return which components are smaller than a size; see `remove_small`."""
+    # A voxel's share is not exact in binary: a size that is just reached stays.
+    small: Mask = found.sizes * voxel_size < min_size * (1 - 1e-9)
+    return small if values is None else small & np.isin(found.values, list(values))
+
+
+def not_largest(found: Components, values: Iterable[int] | None = None) -> Mask:
+    """Return which components are not the largest of their label; see `keep_largest`."""
+    rest = np.ones(len(found.sizes), np.bool_)
+    if len(rest):
+        order = np.lexsort((found.sizes, found.values))
+        label, size = found.values[order], found.sizes[order]
+        last = np.append(label[1:] != label[:-1], True)
+        rest[order[last]] = False
+        # Of several as large, the one that MONAI keeps: usually the last.
+        equal = (label[1:] == label[:-1]) & (size[1:] == size[:-1]) & last[1:]
+        for value in label[1:][equal]:
+            own = np.flatnonzero(found.values == value)
+            rest[own] = True
+            rest[own[np.argsort(np.concatenate([[0], found.sizes[own]]))[-1] - 1]] = False
+    return rest if values is None else rest & np.isin(found.values, list(values))
+
+
+def _without(labels: Labels, found: Components, remove: Mask) -> Labels:
+    """Return labels with 0 where some components are."""
+    result = np.array(labels, order="C")
+    fill_runs(result.reshape(-1), found.runs, found.runs_of(remove), 0)
+    return result
 
 
 def structure_of(ndim: int, connectivity: int | None) -> Mask:

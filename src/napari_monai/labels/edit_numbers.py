@@ -13,8 +13,8 @@ from ..errors import EditError
 from ..events import BlockDone, Edited, Event, Started
 from ..settings import Settings
 from ..volume import ArrayLike
-from .boxes import Box, overlap, shape_of, slabs
-from .edits import Draft, Scene, by_slabs, check_numbers
+from .boxes import Box, overlap, slabs
+from .edits import Draft, Scene, apart, by_slabs, check_numbers
 from .settings_numbers import Merge, Relabel, Renumber
 
 Labels = npt.NDArray[Any]
@@ -22,8 +22,6 @@ Numbers = npt.NDArray[np.int64]
 
 # Highest number for which a table with a place for each number pays.
 _TABLE = 1 << 22
-# What working on a box of its own costs beside its voxels, in voxels.
-_PER_BOX = 1 << 16
 
 
 def delete(scene: Scene, settings: Settings) -> Iterator[Event]:
@@ -66,9 +64,7 @@ def relabel(scene: Scene, settings: Relabel) -> Iterator[Event]:
 def renumber(scene: Scene, settings: Renumber) -> Iterator[Event]:
     """Give labels numbers without gaps; those of locked and other labels are left to them."""
     if scene.region is not None:
-        raise EditError(
-            "Renumber: a label has one number, inside the region and outside: clear it."
-        )
+        raise EditError("Renumber: labels go on outside the region: work without one.")
     counted = census(scene.labels)
     chosen = ~np.isin(counted.values, sorted(scene.locked))
     if scene.selected:
@@ -97,10 +93,9 @@ def renamed(scene: Scene, mapping: Mapping[int, int], title: str) -> Iterator[Ev
     mapping = {old: new for old, new in mapping.items() if old != new}
     check_numbers(scene, *({min(mapping.values()), max(mapping.values())} if mapping else ()))
     boxes = {v: box for v in mapping if (box := scene.located.get(v)) is not None}
-    around = scene.located.around(boxes)
-    apart = sum(_size(box) + _PER_BOX for box in boxes.values())
-    if around is not None and apart < _size(around):
+    if apart(boxes.values()):
         return _one_by_one(scene, mapping, boxes, title)
+    around = scene.located.around(boxes)
     lookup = Lookup(mapping)
     nowhere = tuple(slice(0, 0) for _ in scene.shape)
     return by_slabs(scene, lambda crop, _: lookup(crop), title=title, box=around or nowhere)
@@ -119,10 +114,6 @@ def _one_by_one(
             draft.write(np.where(old == value, mapping[value], draft.read(shared)), shared)
         yield BlockDone(done, len(boxes))
     yield Edited(draft.edit(title, scene.notes()))
-
-
-def _size(box: Box) -> int:
-    return int(np.prod(shape_of(box), dtype=object))
 
 
 class Lookup:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from ..errors import EditError
 from ..events import BlockDone, Busy, Edited, Event, Started
-from .boxes import Box, Boxes, grown, moved, overlap, shape_of, slabs, tight, within
+from .boxes import Box, Boxes, grown, moved, overlap, shape_of, size_of, slabs, tight, union, within
 from .changes import Change, Edit
 from .scene import Region, Scene
 
@@ -33,6 +33,8 @@ Mask = npt.NDArray[np.bool_]
 _TILES = {2: (512, 512), 3: (32, 128, 128)}
 # Bytes of tiles kept that were read from an array that is not in memory.
 _CACHE = 256 << 20
+# What working on a box of its own costs beside its voxels, in voxels.
+_PER_BOX = 1 << 16
 
 
 def allowed(scene: Scene, before: Labels, after: Labels, box: Box) -> Mask:
@@ -274,6 +276,16 @@ def by_slabs(
         changes += changes_in(scene, crop[inner], new[inner], part)
         yield BlockDone(done, len(parts))
     yield Edited(Edit(title, tuple(changes), (*scene.notes(), *notes)))
+
+
+def apart(boxes: Iterable[Box]) -> bool:
+    """Whether working on boxes one by one is quicker than on all that lies around them."""
+    around: Box | None = None
+    voxels = 0
+    for box in boxes:
+        around = box if around is None else union(around, box)
+        voxels += size_of(box) + _PER_BOX
+    return around is not None and voxels < size_of(around)
 
 
 def changes_in(scene: Scene, before: Labels, after: Labels, box: Box) -> Iterator[Change]:
