@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 from skimage.draw import line as line_pixels
-from skimage.morphology import reconstruction
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from .components import structure_of
@@ -65,6 +65,7 @@ def split_touching(
         distance = _inside(coarse, grid)
         parts = _basins(distance, coarse, _peaks(distance, coarse, depth))
         parts = _refined(parts, distance, mask, step)
+        parts = _apart(parts, mask)
     if min_size > 0:
         parts = _without_small(parts, mask, spacing, min_size)
     return numbered(parts)
@@ -78,14 +79,16 @@ def split_at_seeds(mask: Mask, seeds: npt.ArrayLike, *, spacing: Spacing, fine: 
     """
     points = _on(mask, np.atleast_2d(np.asarray(seeds, float)), spacing)
     step = _coarsening(mask.size, spacing, fine)
-    if any(s > 1 for s in step) and _apart(points, step):
-        coarse = _coarser(mask, step)
-        grid = [s * k for s, k in zip(spacing, step, strict=True)]
-        distance = _inside(coarse, grid)
-        parts = _basins(distance, coarse, _marked(coarse, points // step))
-        parts = _refined(parts, distance, mask, step)
+    coarse = _coarser(mask, step)
+    if all(s == 1 for s in step) or not coarse[tuple((points // step).T)].all():
+        distance = _inside(mask, spacing)
+        bodies, markers = _climbed(distance, points)
+        parts = _basins(distance, mask, markers)
     else:
-        parts = _basins(_inside(mask, spacing), mask, _marked(mask, points))
+        distance = _inside(coarse, [s * k for s, k in zip(spacing, step, strict=True)])
+        bodies, markers = _climbed(distance, points // step)
+        parts = _refined(_basins(distance, coarse, markers), distance, mask, step)
+    parts = _shared(parts, points, bodies, spacing)
     parts[mask & (parts == 0)] = 1
     return parts
 
@@ -177,16 +180,18 @@ def _inside(mask: Mask, spacing: Spacing) -> Distance:
 def _peaks(distance: Distance, mask: Mask, depth: float) -> Parts:
     """Return a marker for each peak that rises by ``depth`` above its highest pass."""
     touching = structure_of(mask.ndim, None)
-    # Flat pieces keep their own marker: no more is taken off than what is left after all.
-    lowered = np.where(mask, np.maximum(distance - np.float32(max(depth, 1e-3)), 0), 0)
+    lowered = np.maximum(distance - np.float32(max(depth, 1e-3)), 0)
     filled = reconstruction(lowered, distance)  # type: ignore[no-untyped-call]
-    high = mask & (distance - filled >= max(depth, 1e-3) * (1 - 1e-4))
-    pieces, count = ndimage.label(mask, touching)
-    tops, n_tops = ndimage.label(high, touching)
-    seeded = np.zeros(count + 1, np.bool_)
-    seeded[pieces[high]] = True
-    flat = mask & ~seeded[pieces]
-    return np.where(flat, pieces + n_tops, tops).astype(np.int32)
+    # Peaks that nothing parts at that depth share a plateau.
+    tops, count = ndimage.label(
+        local_maxima(filled, footprint=touching) & (filled > 0),  # type: ignore[no-untyped-call]
+        touching,
+    )
+    pieces, n_pieces = ndimage.label(mask, touching)
+    peaked = np.zeros(n_pieces + 1, np.bool_)
+    peaked[pieces[tops > 0]] = True
+    flat = mask & ~peaked[pieces]
+    return np.where(flat, pieces + count, tops).astype(np.int32)
 
 
 def _basins(distance: Distance, mask: Mask, markers: Parts) -> Parts:
@@ -219,6 +224,21 @@ def _refined(coarse: Parts, distance: Distance, mask: Mask, step: Sequence[int])
         rest = mask[outer] & (parts[outer] == 0)
         pieces, _ = ndimage.label(rest, structure_of(mask.ndim, None))
         parts[outer][rest] = pieces[rest] + parts.max()
+    return parts
+
+
+def _apart(parts: Parts, mask: Mask) -> Parts:
+    """Return parts with those that lie in several pieces of the object numbered piece by piece.
+
+    Pieces closer than a block are one to the coarse grid.
+    """
+    pieces, count = ndimage.label(mask, structure_of(mask.ndim, None))
+    if count < 2:
+        return parts
+    inside = np.flatnonzero(mask)
+    both = pieces.ravel()[inside].astype(np.int64) * (int(parts.max()) + 1) + parts.ravel()[inside]
+    parts = np.zeros_like(parts)
+    parts.ravel()[inside] = np.unique(both, return_inverse=True)[1] + 1
     return parts
 
 
@@ -275,16 +295,50 @@ def _on(mask: Mask, points: npt.NDArray[np.float64], spacing: Spacing) -> npt.ND
     return np.asarray(result, np.int64)
 
 
-def _apart(points: npt.NDArray[np.int64], step: Sequence[int]) -> bool:
-    """Return whether seeds are in blocks of their own."""
-    return len(np.unique(points // step, axis=0)) == len(points)
+def _climbed(
+    distance: Distance, points: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], Parts]:
+    """Return which body each seed is in, counted from 1, and markers of the bodies.
+
+    A marker is the way from the seed up to where its body is thickest: from near the border a
+    flood would come too late, when others are through the neck. Seeds whose ways meet share one.
+    """
+    padded = np.pad(distance, 1)
+    offsets = np.indices((3,) * distance.ndim).reshape(distance.ndim, -1).T - 1
+    markers = np.zeros(distance.shape, np.int32)
+    bodies = np.zeros(len(points), np.int64)
+    for k, point in enumerate(points):
+        path = [tuple(point.tolist())]
+        while not markers[path[-1]]:
+            around = np.asarray(path[-1]) + offsets
+            depths = padded[tuple((around + 1).T)]
+            best = int(depths.argmax())
+            if depths[best] <= distance[path[-1]]:
+                break
+            path.append(tuple(around[best].tolist()))
+        bodies[k] = markers[path[-1]] or bodies.max() + 1
+        markers[tuple(np.transpose(path))] = bodies[k]
+    return bodies, markers
 
 
-def _marked(mask: Mask, points: npt.NDArray[np.int64]) -> Parts:
-    markers = np.zeros(mask.shape, np.int32)
-    for number, point in enumerate(points, start=1):
-        markers[tuple(point)] = number
-    return markers
+def _shared(
+    parts: Parts,
+    points: npt.NDArray[np.int64],
+    bodies: npt.NDArray[np.int64],
+    spacing: Spacing,
+) -> Parts:
+    """Return the parts of seeds, from those of bodies: of several seeds in one the nearest."""
+    result = np.zeros_like(parts)
+    for body in np.unique(bodies):
+        seeds = np.flatnonzero(bodies == body)
+        inside = parts == body
+        if len(seeds) == 1:
+            result[inside] = seeds[0] + 1
+            continue
+        places = np.argwhere(inside)
+        away = [(((places - points[k]) * np.asarray(spacing)) ** 2).sum(1) for k in seeds]
+        result[inside] = seeds[np.argmin(away, axis=0)] + 1
+    return result
 
 
 def _draw(drawn: Mask, line: npt.NDArray[np.float64]) -> None:
