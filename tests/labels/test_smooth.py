@@ -13,7 +13,8 @@ from scipy import ndimage
 from napari_monai.errors import EditError
 from napari_monai.labels.smooth import blurred, margin, smooth
 
-from .pictures import labels, picture, spacings
+from .pictures import labels, spacings
+from .scenes import picture
 
 SIGMAS = st.sampled_from([0.0, 0.4, 1.0, 2.5])
 CASES = labels(highest=3).flatmap(lambda a: st.tuples(st.just(a), spacings(a.ndim), SIGMAS))
