@@ -73,9 +73,10 @@ def threshold(scene: Scene, settings: Threshold) -> Iterator[Event]:
             clear=settings.clear,
         )
 
-    limits = [f"from {lower:g}"] * (lower is not None) + [f"to {upper:g}"] * (upper is not None)
+    limits = "" if lower is None else f" from {lower:g}"
+    limits += "" if upper is None else f" to {upper:g}"
     where = words(scene, settings.extent)
-    title = f"Threshold {' '.join(limits)} into {scene.named((into,))}{where}"
+    title = f"Threshold{limits} into {scene.named((into,))}{where}"
     return by_slabs(part, change, title=title)
 
 
@@ -111,7 +112,7 @@ def _copied(
         )
         draft.write(new, box)
         yield BlockDone(done, len(targets))
-    notes = []
+    notes = list(scene.notes())
     if len(targets) < settings.slices:
         notes.append(f"{len(targets)} of {settings.slices} slices: the volume ends there.")
     where = f"the {settings.to} slice" if len(targets) == 1 else f"{len(targets)} slices"
