@@ -58,6 +58,16 @@ def full_scenes(draw):
 
 
 @pytest.mark.parametrize("row", ROWS_SHAPE, ids=lambda row: row.name)
+def test_rows_say_what_a_form_and_a_command_line_need(row):
+    kind = row.settings_type()
+    assert kind.from_json(kind().to_json()) == kind()
+    assert row.help.endswith(".")
+    for item in kind.options():
+        assert item.help.endswith(".")
+        assert item.default is None or isinstance(item.default, item.type)
+
+
+@pytest.mark.parametrize("row", ROWS_SHAPE, ids=lambda row: row.name)
 @settings(max_examples=25)
 @given(scene=full_scenes(), data=st.data())
 def test_locks_and_region_hold_whatever_is_asked_for(row, scene, data):

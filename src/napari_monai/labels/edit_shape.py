@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,25 +28,22 @@ def smooth(scene: Scene, settings: Smooth) -> Iterator[Event]:
     """Smooth the borders of labels, each keeping its volume; those that touch at once."""
     part = limited(scene, settings.extent)
     wide = margin(settings.sigma, part.spacing)
+    title = f"Smooth {scene.named()}{words(scene, settings.extent)}"
+    return _smoothed(part, settings.sigma, wide, title)
+
+
+def _smoothed(part: Scene, sigma: float, wide: tuple[int, ...], title: str) -> Iterator[Event]:
     values = part.targets() if any(wide) else ()
     boxes = {v: grown(b, wide, part.shape) for v in values if (b := part.located.get(v))}
     groups = [g for g in clusters(boxes, part.shape) if overlap(g[1], part.box) is not None]
     draft, done, total = Draft(part), 0, 2 * sum(len(members) for members, _ in groups)
     yield Started(total, "steps")
     for members, box in groups:
-        steps = smoothing(
-            draft.read(box), sigma=settings.sigma, spacing=part.spacing, values=members
-        )
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                draft.write(end.value, box)
-                break
-            done += 1
-            yield BlockDone(done, total)
-    title = f"Smooth {scene.named()}{words(scene, settings.extent)}"
-    yield Edited(draft.edit(title, (*part.notes(), *_too_short(wide, settings.sigma, scene))))
+        steps = smoothing(draft.read(box), sigma=sigma, spacing=part.spacing, values=members)
+        new = yield from _told(steps, itertools.count(done + 1), total)
+        draft.write(new, box)
+        done += 2 * len(members)
+    yield Edited(draft.edit(title, part.notes()))
 
 
 def erode(scene: Scene, settings: Erode) -> Iterator[Event]:
@@ -147,13 +145,7 @@ def _expand_all(
     yield Started(1, "volumes")
     crop = np.asarray(scene.labels[box := _seen(scene)])
     steps = spreading(crop, distance=None, spacing=scene.spacing, values=values)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result = end.value
-            break
-        yield Busy()
+    result = yield from _told(steps)
     draft = Draft(scene)
     draft.write(parted(result, crop, spacing=scene.spacing) if settings.gap else result, box)
     yield BlockDone(1, 1)
@@ -191,6 +183,19 @@ def clusters(
         members.append(value)
         groups[mark] = (members, union(box, boxes[value]))
     return [(tuple(members), box) for members, box in groups.values()]
+
+
+def _told(
+    steps: Generator[None, None, Labels], count: Iterator[int] | None = None, total: int = 0
+) -> Generator[Event, None, Labels]:
+    """Yield an event for each step of some work, numbered if asked for; return its result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Labels = end.value
+            return result
+        yield Busy() if count is None else BlockDone(next(count), total)
 
 
 def _too_short(wide: Iterable[int], distance: float, scene: Scene) -> list[str]:

@@ -64,8 +64,8 @@ def smooth(
     spacing
         Size of a voxel along each axis; infinity keeps the slices across that axis apart.
     values
-        The labels that are smoothed together; ``None`` is all. Others stay, and the border
-        with them does not move: beyond it, as beyond the border of the image, nothing is known.
+        The labels that are smoothed together; ``None`` is all. Others stay, and count as neither
+        label nor background: a border with them is not rounded off.
 
     Raises
     ------
