@@ -1,14 +1,10 @@
-"""Labels that are written out, and ones that hypothesis makes up."""
+"""Labels and sizes of voxels that hypothesis makes up."""
 
 from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-
-
-def picture(text):
-    return np.array([[int(c) for c in row] for row in text.split()], np.uint8)
 
 
 def labels(*, highest=2, max_side=8):

@@ -14,7 +14,7 @@ from napari_monai.labels.combine import combine
 from napari_monai.labels.slices import copied
 from napari_monai.labels.threshold import otsu, threshold, within_range
 
-from .pictures import picture
+from .scenes import picture
 
 LINES = arrays.arrays(np.uint8, (12,), elements=st.integers(0, 3))
 

@@ -12,7 +12,7 @@ from skimage.measure import points_in_poly
 from napari_monai.errors import EditError
 from napari_monai.labels.lasso import canvas, inside_polygon
 
-from .pictures import picture
+from .scenes import picture
 
 
 def test_literal():

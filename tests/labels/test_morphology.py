@@ -15,7 +15,8 @@ from napari_monai.labels.distance import dilated, reach
 from napari_monai.labels.morphology import closing, dilate, erode, opening
 from napari_monai.labels.nearest import spread
 
-from .pictures import labels, picture, spacings
+from .pictures import labels, spacings
+from .scenes import picture
 
 DISTANCES = st.sampled_from([0.0, 0.3, 0.9, 1.0, 1.5, 2.0, 3.3])
 CASES = labels(max_side=6).flatmap(lambda a: st.tuples(st.just(a), spacings(a.ndim), DISTANCES))
@@ -68,7 +69,9 @@ def _ball(distance, spacing):
         pytest.param(opening, "0111 0111 0000 0100", {}, "0111 0011 0000 0000", id="open-cut"),
         pytest.param(opening, "111 111 000", {"distance": 1}, "111 111 000", id="open-at-border"),
         pytest.param(closing, "1101011 1111111", {}, "1111111 1111111", id="close-to-the-border"),
-        pytest.param(closing, "00000 11111 00000", {"distance": 9}, "00000 11111 00000", id="unglued"),
+        pytest.param(
+            closing, "00000 11111 00000", {"distance": 9}, "00000 11111 00000", id="unglued"
+        ),
         pytest.param(closing, "101", {"distance": 1}, "111", id="close"),
         pytest.param(closing, "121", {"distance": 1}, "121", id="close-over-nothing"),
         pytest.param(closing, "1020102", {"values": [2], "distance": 2}, "1022122", id="past"),

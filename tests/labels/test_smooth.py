@@ -13,7 +13,8 @@ from scipy import ndimage
 from napari_monai.errors import EditError
 from napari_monai.labels.smooth import blurred, margin, smooth
 
-from .pictures import labels, picture, spacings
+from .pictures import labels, spacings
+from .scenes import picture
 
 SIGMAS = st.sampled_from([0.0, 0.4, 1.0, 2.5])
 CASES = labels(highest=3).flatmap(lambda a: st.tuples(st.just(a), spacings(a.ndim), SIGMAS))
@@ -45,6 +46,12 @@ def test_blur_is_that_of_scipy(case):
         pytest.param("00000 00000 11111", {}, "00000 00000 11111", id="straight"),
         pytest.param("00000 00100 11011 11111", {}, "00000 00000 11111 11111", id="step"),
         pytest.param("11122 11122", {"sigma": 2}, "11122 11122", id="interface"),
+        pytest.param(
+            "11111 11111 22222 00000",
+            {"values": [1]},
+            "11111 11111 22222 00000",
+            id="beside-others",
+        ),
         pytest.param("000 020 000", {"values": [1]}, "000 020 000", id="not-asked-for"),
         pytest.param("010 000", {"sigma": 0}, "010 000", id="nothing"),
         pytest.param("000 000", {}, "000 000", id="empty"),

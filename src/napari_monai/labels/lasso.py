@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -93,9 +92,9 @@ def _filled(shape: tuple[int, ...], polygon: Points, view: Points) -> Mask:
     """
     step = view[:, -1]
     length = float(np.linalg.norm(step))
-    # Along the rows as seen, and across them; rows that one looks along are points, for which any
-    # direction will do.
-    along = step / length if length > 1e-12 * np.abs(view).max() else np.array([1.0, 0.0])
+    if length < 1e-12 * np.abs(view).max():  # one looks along the rows: each is a point
+        step, length = np.array([1.0, 0.0]), 0.0
+    along = step / (length or 1.0)
     frame = np.stack([along, [-along[1], along[0]]])
     rows = np.indices(shape[:-1]).reshape(len(shape) - 1, -1).T @ view[:, :-1].T @ frame.T
     first, across = rows[:, 0], rows[:, 1]
@@ -107,13 +106,11 @@ def _filled(shape: tuple[int, ...], polygon: Points, view: Points) -> Mask:
         # Half open, so that a vertex on the line of a row counts once, or twice, or not at all,
         # and a row never leaves the polygon without having entered it.
         crossed = np.flatnonzero((v <= across) != (v_next <= across))
-        at = u + (across[crossed] - v) * ((u_next - u) / (v_next - v)) if len(crossed) else across[:0]
-        gap = at - first[crossed]
-        if length > 1e-12 * np.abs(view).max():
-            before = np.clip(np.ceil(gap / length), 0, n).astype(np.intp)
-        else:
-            before = np.where(gap > 0, n, 0)
-        turns[crossed, before] ^= True
+        if not len(crossed):
+            continue
+        gap = u + (across[crossed] - v) * ((u_next - u) / (v_next - v)) - first[crossed]
+        before = np.ceil(gap / length) if length else np.where(gap > 0, n, 0)
+        turns[crossed, np.clip(before, 0, n).astype(np.intp)] ^= True
     # A voxel is inside where an odd number of edges is crossed behind it.
     behind = np.logical_xor.accumulate(turns[:, :0:-1], axis=1)[:, ::-1]
     return behind.reshape(shape)

@@ -119,9 +119,7 @@ def dilate(
     return result
 
 
-def _less(
-    labels: Labels, values: Iterable[int] | None, keep: Callable[[Mask], Mask]
-) -> Labels:
+def _less(labels: Labels, values: Iterable[int] | None, keep: Callable[[Mask], Mask]) -> Labels:
     """Return labels with the part of each that ``keep`` says of its mask."""
     result = labels.copy()
     for value, box in places(labels, values):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,27 +49,69 @@ def spread(
     over
         Whether they grow over labels that are not among them, and not over background alone.
     """
+    return drained(spreading(labels, distance=distance, spacing=spacing, values=values, over=over))
+
+
+def spreading(
+    labels: Labels,
+    *,
+    distance: float | None,
+    spacing: Sequence[float],
+    values: Iterable[int] | None = None,
+    over: bool = False,
+) -> Generator[None, None, Labels]:
+    """Do the work of `spread` in steps of one plane, returning what it returns."""
     if distance is not None:
-        return _spread(labels, distance, spacing, values, over)
+        return (yield from _spreading(labels, distance, spacing, values, over))
     # Most gaps are small: try short distances first. What is nearest within one stays nearest.
-    sides = [n * s for n, s in zip(labels.shape, spacing, strict=True) if not math.isinf(s)]
-    most = math.hypot(*sides)
-    tried = 16 * min((s for s in spacing if not math.isinf(s)), default=1.0)
+    finite = [(n, s) for n, s in zip(labels.shape, spacing, strict=True) if not math.isinf(s)]
+    most = math.hypot(*(n * s for n, s in finite))
+    tried = 16 * min((s for _, s in finite), default=1.0)
     while tried < most:
-        result = _spread(labels, tried, spacing, values, over)
+        result = yield from _spreading(labels, tried, spacing, values, over)
         if not over and result.all():
             return result
         tried *= 4
-    return _spread(labels, most, spacing, values, over)
+    return (yield from _spreading(labels, most, spacing, values, over))
 
 
-def _spread(
+def drained(steps: Generator[None, None, Labels]) -> Labels:
+    """Do all steps of some work and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: Labels = done.value
+            return result
+
+
+def parted(labels: Labels, before: Labels, *, spacing: Sequence[float]) -> Labels:
+    """Return labels that have grown, with a line of background between those that meet.
+
+    Of two neighbours that share a face and differ, one voxel that was background before becomes
+    so again: of the higher number, if both were. Slices with an infinite spacing do not touch.
+    """
+    result = labels.copy()
+    new = before == 0
+    for axis, size in enumerate(spacing):
+        if math.isinf(size):
+            continue
+        one = (slice(None),) * axis + (slice(-1),)
+        two = (slice(None),) * axis + (slice(1, None),)
+        meet = (labels[one] != labels[two]) & (labels[one] != 0) & (labels[two] != 0)
+        higher = labels[one] > labels[two]
+        result[one][meet & new[one] & (higher | ~new[two])] = 0
+        result[two][meet & new[two] & (~higher | ~new[one])] = 0
+    return result
+
+
+def _spreading(
     labels: Labels,
     distance: float,
     spacing: Sequence[float],
     values: Iterable[int] | None,
     over: bool,
-) -> Labels:
+) -> Generator[None, None, Labels]:
     result = labels.copy()
     numbers = np.unique(labels)
     chosen = numbers[numbers != 0]
@@ -89,17 +131,15 @@ def _spread(
         ahead = z + len(steps[0])
         window.append(_flat(planes[ahead], chosen, steps) if ahead < len(planes) else None)
         keys = _least(window, steps[0])
-        if keys is None:
-            continue
-        near = keys >> _PLACE_BITS <= limit
-        near &= ~np.isin(plane, chosen) if over else plane == 0
-        plane[near] = chosen[keys[near] & ((1 << _PLACE_BITS) - 1)]
+        if keys is not None:
+            near = keys >> _PLACE_BITS <= limit
+            near &= ~np.isin(plane, chosen) if over else plane == 0
+            plane[near] = chosen[keys[near] & ((1 << _PLACE_BITS) - 1)]
+        yield
     return result
 
 
-def _steps(
-    distance: float, spacing: tuple[float, ...], shape: tuple[int, ...]
-) -> list[list[int]]:
+def _steps(distance: float, spacing: tuple[float, ...], shape: tuple[int, ...]) -> list[list[int]]:
     """Return what 1, 2, ... voxels along each axis add to a key, up to the distance."""
     wide = reach(distance, spacing)
     unit = _unit(distance, spacing)

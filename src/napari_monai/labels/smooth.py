@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ..errors import EditError
 from .boxes import Box
 from .morphology import places
+from .nearest import drained
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -63,21 +64,15 @@ def smooth(
     spacing
         Size of a voxel along each axis; infinity keeps the slices across that axis apart.
     values
-        The labels that are smoothed together; ``None`` is all. Others stay, and the border
-        with them does not move: beyond it, as beyond the border of the image, nothing is known.
+        The labels that are smoothed together; ``None`` is all. Others stay, and count as neither
+        label nor background: a border with them is not rounded off.
 
     Raises
     ------
     EditError
         If sigma is negative or a spacing not above 0.
     """
-    steps = smoothing(labels, sigma=sigma, spacing=spacing, values=values)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            result: Labels = done.value
-            return result
+    return drained(smoothing(labels, sigma=sigma, spacing=spacing, values=values))
 
 
 def smoothing(
@@ -102,7 +97,8 @@ def smoothing(
         mask = labels[box] == value
         share = _share(mask, free[box], sigmas)
         rest[box] -= share
-        score = share + np.float32(1 - 2 * _threshold(share, free[box], np.count_nonzero(mask)))
+        limit = _threshold(share, free[box], int(np.count_nonzero(mask)))
+        score: Field = np.add(share, 1 - 2 * limit, dtype=np.float32)
         wins = score > best[box]
         best[box][wins] = score[wins]
         result[box][wins & free[box]] = value
@@ -176,10 +172,7 @@ def blurred(mask: Mask, sigmas: Sequence[float]) -> Field:
         matrix = _gaussian(n, sigma)
         before = math.prod(result.shape[:axis])
         stack = result.reshape(before, n, -1)
-        if stack.shape[-1] == 1:
-            product = stack[..., 0] @ matrix.T
-        else:
-            product = np.matmul(matrix, stack)
+        product = stack[..., 0] @ matrix.T if stack.shape[-1] == 1 else np.matmul(matrix, stack)
         result = product.reshape(mask.shape)
     return result
 

@@ -29,14 +29,19 @@ def within_range(
     EditError
         If the lower limit is above the upper one.
     """
-    if lower is not None and upper is not None and lower > upper:
-        raise EditError(f"The range from {lower:g} to {upper:g} is empty: exchange its ends.")
+    check_range(lower, upper)
     inside: Mask = ~np.isnan(image) if image.dtype.kind == "f" else np.ones(image.shape, np.bool_)
     if lower is not None:
         inside &= image >= lower
     if upper is not None:
         inside &= image <= upper
     return inside
+
+
+def check_range(lower: float | None, upper: float | None) -> None:
+    """Raise EditError if the lower limit is above the upper one."""
+    if lower is not None and upper is not None and lower > upper:
+        raise EditError(f"The range from {lower:g} to {upper:g} is empty: exchange its ends.")
 
 
 def threshold(
@@ -95,6 +100,7 @@ def otsu(image: ArrayLike) -> float:
         sample = sample[np.isfinite(sample)]
     if not sample.size or sample.min() == sample.max():
         raise EditError("The image has no contrast to find a threshold in: give the lower limit.")
-    if sample.dtype.kind in "iub":
-        return float(threshold_otsu(sample.astype(np.int64))) + 1
-    return float(np.nextafter(threshold_otsu(sample), np.asarray(np.inf, sample.dtype)))
+    whole = sample.dtype.kind in "iub"
+    limit = threshold_otsu(sample.astype(np.int64) if whole else sample)  # type: ignore[no-untyped-call]
+    # Above it is bright: the next number that an image of this type can hold.
+    return float(limit + 1 if whole else np.nextafter(limit, np.asarray(np.inf, sample.dtype)))
