@@ -100,7 +100,7 @@ def outlined(layer: Shapes | None, session: EditSession, *, through: bool = Fals
     flat = np.zeros(shape, np.bool_)
     for line in lines_of(layer, session):
         if len(line) >= 3:
-            flat |= polygon2mask(shape, line[:, axes])
+            flat |= polygon2mask(shape, line[:, axes])  # type: ignore[no-untyped-call]
     part = tight(flat)
     if part is None:
         return None
@@ -112,14 +112,6 @@ def outlined(layer: Shapes | None, session: EditSession, *, through: bool = Fals
     box = (*part[:axis], span, *part[axis:])
     lengths = [s.stop - s.start for s in box]
     return Region(box, np.broadcast_to(np.expand_dims(flat, axis), lengths).copy())
-
-
-def slice_region(session: EditSession) -> Region | None:
-    """Return the slice that is seen; everything of a picture, ``None`` in 3-D."""
-    if session.ndim == 3 and session.plane is None:
-        return None
-    box = session.seen_box
-    return Region(box, np.ones([s.stop - s.start for s in box], np.bool_))
 
 
 def labelled_region(layer: Labels | None, session: EditSession) -> Region | None:

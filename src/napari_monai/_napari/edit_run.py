@@ -63,19 +63,21 @@ class EditRun(QObject):
         self._edit, self._time = None, session.time
         title = operation(name).title
         try:
+            if math.prod(session.shape) <= _SMALL:
+                _ = session.boxes  # worked out now, for all tools to come
             scene = session.scene(**changes)
             steps = run(name, scene, settings)
-            started = self._at_once(steps) if _is_small(scene) else None
+            edit, started = _at_once(steps) if _is_small(scene) else (None, None)
         except NapariMonaiError as error:
             self._fail(str(error))
         except Exception as error:
             report(error)
             self._fail(f"{title} failed: {error}")
         else:
-            if self._edit is None:
+            if edit is None:
                 self._go_on(title, started, steps)
             else:
-                self._finish(self._edit)
+                self._finish(edit)
 
     def cancel(self) -> None:
         """Stop what is under way; nothing of it stays."""
@@ -94,19 +96,6 @@ class EditRun(QObject):
             self._session.known_boxes.found(event.ticket, event.boxes)
 
     # -- one operation ------------------------------------------------------------------------
-
-    def _at_once(self, steps: Iterator[Event]) -> Started | None:
-        """Go through the steps for as long as a person does not notice."""
-        started, end = None, time.monotonic() + _PATIENCE
-        for event in steps:
-            if isinstance(event, Edited):
-                self._edit = event.edit
-                return None
-            if isinstance(event, Started):
-                started = event
-            if time.monotonic() > end:
-                break
-        return started
 
     def _go_on(self, title: str, started: Started | None, steps: Iterator[Event]) -> None:
         self._job = Job(_rest(started, steps), title, self)
@@ -167,6 +156,19 @@ class Located(Event):
     boxes: Boxes
 
 
+def _at_once(steps: Iterator[Event]) -> tuple[Edit | None, Started | None]:
+    """Go through the steps for as long as a person does not notice."""
+    started, end = None, time.monotonic() + _PATIENCE
+    for event in steps:
+        if isinstance(event, Edited):
+            return event.edit, started
+        if isinstance(event, Started):
+            started = event
+        if time.monotonic() > end:
+            break
+    return None, started
+
+
 def _located(search: Callable[[], tuple[object, Boxes]]) -> Steps:
     yield Located(*search())
 
@@ -185,4 +187,4 @@ def _is_small(scene: Scene) -> bool:
     around = scene.boxes.around(scene.selected) if scene.selected else None
     if around is not None:
         voxels = min(voxels, math.prod(s.stop - s.start for s in around))
-    return voxels <= _SMALL
+    return bool(voxels <= _SMALL)

@@ -11,8 +11,8 @@ from napari.utils.colormaps import label_colormap
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..errors import VolumeError
-from ..labels.boxes import Box, Boxes, whole
-from ..labels.scene import Scene
+from ..labels.boxes import Box, Boxes, shape_of, whole
+from ..labels.scene import Region, Scene
 from ..settings import Settings
 from ..volume import LabelClass
 from .edit_arrays import KnownBoxes, image_at, labels_at
@@ -174,6 +174,14 @@ class EditSession(QObject):
             return box
         axis, at = self.plane
         return (*box[:axis], slice(at, at + 1), *box[axis + 1 :])
+
+    @property
+    def slice_region(self) -> Region | None:
+        """The slice that is seen, or the whole picture; ``None`` in 3-D."""
+        if self.ndim == 3 and self.plane is None:
+            return None
+        box = self.seen_box
+        return Region(box, np.ones(shape_of(box), np.bool_))
 
     def crop(self, box: Box, *, time: int | None = None) -> npt.NDArray[Any]:
         """Return the labels in a box, at a time point, or at the one that is seen."""

@@ -37,7 +37,7 @@ class Values:
     def __init__(self, change: Any, side: str, leading: int) -> None:
         self._change, self._side, self._leading = change, side, leading
 
-    def __array__(self, dtype: npt.DTypeLike = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         values = np.asarray(getattr(self._change, self._side), dtype)
         return values[(None,) * self._leading]
 
@@ -97,12 +97,14 @@ class History:
     @property
     def done(self) -> Sequence[Any]:
         """The entries that can be undone, the oldest first."""
-        return self._layer._undo_history
+        entries: Sequence[Any] = self._layer._undo_history
+        return entries
 
     @property
     def undone(self) -> Sequence[Any]:
         """The entries that can be done again, the next one last."""
-        return self._layer._redo_history
+        entries: Sequence[Any] = self._layer._redo_history
+        return entries
 
     def moved(self) -> tuple[Box, ...]:
         """Return the boxes of what was undone or done again since it was last asked."""

@@ -104,7 +104,7 @@ class LayerBox(QComboBox):
         for emitter, slot in follow:
             emitter.connect(slot)
         # The viewer outlives this list, and must not call it when it is gone.
-        self.destroyed.connect(_disconnector(follow))
+        self.destroyed.connect(disconnector(follow))
         self._refill()
         self._follow()
         self.currentIndexChanged.connect(self._say)
@@ -198,7 +198,7 @@ class LayerBox(QComboBox):
 _waiting: set[Callable[[], None]] = set()
 
 
-def _disconnector(pairs: tuple[tuple[Any, Callable[..., None]], ...]) -> Callable[[], None]:
+def disconnector(pairs: tuple[tuple[Any, Callable[..., None]], ...]) -> Callable[[], None]:
     """Return a function that ends the connections, and does not keep what they join alive."""
     weak = [(weakref.ref(emitter), weakref.WeakMethod(slot)) for emitter, slot in pairs]
 

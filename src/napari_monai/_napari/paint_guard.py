@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ..labels.boxes import Box
 from .arrays import finest
-from .history import Box
 
 if TYPE_CHECKING:
     from .edit_session import EditSession

@@ -1,0 +1,85 @@
+"""The keys of Edit labels: which there are, and that they are there while the labels are edited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..labels.operations import OPERATIONS
+
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
+# None of these is one of the viewer's own on a labels layer.
+PICK, PICK_MORE = "Q", "Shift-Q"
+BEFORE, BEFORE_ALL = "C", "Shift-C"
+APPLY = "A"
+OTHERS = {
+    APPLY: "Apply the tool that is chosen",
+    PICK: "Select the label under the mouse, as a click does in pan/zoom mode",
+    PICK_MORE: "Select the label under the mouse too, or no longer, as Shift-click does",
+    BEFORE: "While it is held: the labels before the last edit",
+    BEFORE_ALL: "While it is held: the labels before all edits",
+    "Ctrl-Z": "Undo",
+    "Ctrl-Shift-Z": "Redo",
+}
+_TOOLS = {
+    "interpolate": "I",
+    "copy-next": "N",
+    "copy-previous": "Shift-N",
+    "fill-holes": "H",
+    "keep-largest": "K",
+    "remove-small": "Shift-K",
+    "smooth": "S",
+    "dilate": "D",
+    "erode": "Shift-D",
+    "grow": "G",
+    "split-distance": "T",
+    "split-line": "Shift-T",
+    "merge": "J",
+    "relabel": "R",
+    "delete": "Delete",
+}
+
+
+def tool_keys() -> dict[str, str]:
+    """Return the key of each operation that has one: its own, or one of these."""
+    taken = set(OTHERS)
+    found: dict[str, str] = {}
+    for row in OPERATIONS.values():
+        key = row.key or _TOOLS.get(row.name, "")
+        if key and key not in taken:
+            found[row.name] = key
+            taken.add(key)
+    return found
+
+
+def key_lines() -> str:
+    """Return all keys with what they do, a line each."""
+    tools = {key: OPERATIONS[name].title for name, key in tool_keys().items()}
+    return "\n".join(f"{key}: {what}" for key, what in (tools | OTHERS).items())
+
+
+class EditKeys:
+    """Keys on a labels layer, for as long as its labels are edited.
+
+    They work where the layer is the one that is active, and leave other layers theirs.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    slots
+        What each key does; a function that yields does the rest when the key is let go.
+    """
+
+    def __init__(self, layer: Labels, slots: Mapping[str, Callable[[Any], Any]]) -> None:
+        self._layer = layer
+        self._keys = tuple(slots)
+        for key, slot in slots.items():
+            layer.bind_key(key, slot, overwrite=True)
+
+    def close(self) -> None:
+        """Take the keys away."""
+        for key in self._keys:
+            self._layer.bind_key(key, None)
