@@ -407,7 +407,8 @@ def test_edited_in_its_file(tmp_path: Path, make_napari_viewer: Any, qtbot: Any)
     saver = autosave.start(viewer)
     stored = zarr.create_array(tmp_path / "a.zarr", shape=(8, 9), dtype=np.uint8)
     mapped = np.memmap(tmp_path / "a.raw", np.uint8, "w+", shape=(8, 9))
-    copied = np.memmap(tmp_path / "a.raw", np.uint8, "c", shape=(8, 9))
+    (tmp_path / "b.raw").write_bytes(bytes(72))
+    copied = np.memmap(tmp_path / "b.raw", np.uint8, "c", shape=(8, 9))
     layers = [viewer.add_labels(data) for data in (stored, mapped, copied)]
     for layer in layers:
         layer.paint((4, 4), 1)

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,6 +108,13 @@ def _states(layer: Labels) -> Iterable[State]:
     return [saver.states[layer] for saver in _savers if layer in saver.states]
 
 
+def _leave(states: dict[Labels, State]) -> None:
+    """Leave the autosaves of a window that is gone to whoever opens their images again."""
+    for state in states.values():
+        if state.path is not None:
+            autosaving.forget(state.path)
+
+
 @dataclass(eq=False)
 class State:
     """What is known of a labels layer: how often it has changed, and what of it was kept.
@@ -180,7 +188,8 @@ class Autosaver(QObject):
 
     def __init__(self, viewer: napari.viewer.Viewer, window: QWidget) -> None:
         super().__init__(window)
-        self.viewer = viewer
+        # What is still being written does not hold a window that is closed.
+        self._viewer = weakref.ref(viewer)
         self.states: dict[Labels, State] = {}
         # Of layers that were taken out, and may be put elsewhere in the list.
         self._gone: weakref.WeakKeyDictionary[Labels, dict[str, Any]]
@@ -194,11 +203,17 @@ class Autosaver(QObject):
         viewer.layers.events.inserted.connect(self._on_inserted)
         viewer.layers.events.removed.connect(self._on_removed)
         window.installEventFilter(self)
+        window.destroyed.connect(partial(_leave, self.states))
         _savers.add(self)
         for layer in viewer.layers:
             self._watch(layer)
         self._asking.look(viewer.layers, first=True)
         self._wind()
+
+    @property
+    def viewer(self) -> napari.viewer.Viewer | None:
+        """The viewer, as long as it is there."""
+        return self._viewer()
 
     @property
     def layers(self) -> tuple[Labels, ...]:
@@ -291,7 +306,7 @@ class Autosaver(QObject):
 
     def _release(self, state: State) -> None:
         """Leave the autosave of a layer that is gone to whoever opens its image again."""
-        if state.path is not None and state.layer not in self.viewer.layers:
+        if state.path is not None and state.layer not in self.states:
             autosaving.forget(state.path)
 
     def _task(self, state: State) -> _Task | None:
@@ -303,7 +318,7 @@ class Autosaver(QObject):
             self._say_once(state, f"{layer.name} is edited in its own file: no autosave is needed.")
             return None
         try:
-            kept = kept_of(layer, self.viewer.layers)
+            kept = kept_of(layer, () if self.viewer is None else self.viewer.layers)
         except VolumeError as error:
             self._say_once(state, f"{layer.name} is not autosaved: {error}")
             return None

@@ -11,8 +11,11 @@ import numpy as np
 from napari.layers import Labels, Layer
 
 from .. import autosaving
+from ..errors import NapariMonaiError, ReadError
+from ..io.files import one_line
 from ..volume import LabelVolume
 from .arrays import finest
+from .edit_session import LOCKED
 from .label_colours import class_look
 from .layers import described, labels_layer, placement_of
 from .placement import KEY, Placement, frames_of
@@ -104,6 +107,7 @@ def kept_of(layer: Labels, among: Iterable[Layer]) -> Kept:
         labels = described(layer, place, blank)
     else:
         labels, view = described(layer, place, place.how.inverse().apply(blank)), {"as": "grid"}
+    view["locked"] = [int(number) for number in layer.metadata.get(LOCKED, ())]
     files = dict.fromkeys([place.volume.source, *_files(layer, there)])
     return Kept(layer.data, labels, place, tuple(f for f in files if f is not None), view)
 
@@ -142,7 +146,19 @@ def restored(autosave: autosaving.Autosave, among: Iterable[Layer]) -> Layer:
 
     Raises ReadError where the file is damaged.
     """
-    labels, there = autosave.labels(), list(among)
+    try:
+        layer = _layer(autosave, list(among))
+        if locked := [int(number) for number in autosave.view.get("locked", ())]:
+            layer.metadata[LOCKED] = locked
+    except (KeyError, TypeError, ValueError) as error:  # of a note that someone has edited
+        if isinstance(error, NapariMonaiError):
+            raise
+        raise ReadError(f"{autosave.path} is damaged: {one_line(error)}. Delete it.") from error
+    return layer
+
+
+def _layer(autosave: autosaving.Autosave, there: list[Layer]) -> Layer:
+    labels = autosave.labels()
     shown_as = autosave.view.get("as")
     for host in _hosts(autosave, there):
         volume = host.volume

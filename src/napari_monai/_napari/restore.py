@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info, show_warning
@@ -58,7 +59,8 @@ class Asking(QObject):
         parent: QWidget,
     ) -> None:
         super().__init__(parent)
-        self._viewer, self._adopt, self._window = viewer, adopt, parent
+        # Weakly, for the sake of a thread that looks still when the window is closed.
+        self._viewer, self._adopt = weakref.ref(viewer), adopt
         self._looked: set[Path | None] = set()
         self._asked: set[Path] = set()
         self._waiting: set[Path | None] = set()
@@ -95,24 +97,26 @@ class Asking(QObject):
         new = [a for path, a in autosaves.items() if path not in self._asked]
         self._asked |= autosaves.keys()
         if new:
-            self.dialog = RestoreDialog(new, self._restore, self._window)
+            self.dialog = RestoreDialog(new, self._restore, cast("QWidget", self.parent()))
             self.dialog.show()
 
     def _restore(self, autosaves: Sequence[Autosave]) -> None:
-        job = Job(_read(autosaves, list(self._viewer.layers)), "Restoring labels", self._window)
+        viewer, window = self._viewer(), cast("QWidget", self.parent())
+        layers = [] if viewer is None else list(viewer.layers)
+        job = Job(_read(autosaves, layers), "Restoring labels", window)
         job.happened.connect(self._on_restored)
         job.start()
 
     def _on_restored(self, event: Event) -> None:
         if isinstance(event, Said) and event.level == "info":
             show_info(event.message)
-        elif isinstance(event, Restored):
+        elif isinstance(event, Restored) and (viewer := self._viewer()) is not None:
             autosave = event.autosave
-            for layer in self._viewer.layers:
+            for layer in viewer.layers:
                 file = source_of(layer) if layer.name == autosave.name else None
                 if isinstance(layer, Labels) and file is not None and autosave.rank(file) == 0:
                     layer.visible = False  # an earlier state of the same labels
-            self._viewer.add_layer(event.layer)
+            viewer.add_layer(event.layer)
             self._adopt(event.layer, autosave.path)
 
 
