@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from ..errors import VolumeWarning, WriteError
 from ..volume import LabelClass
@@ -30,6 +31,8 @@ UNREAD = ".unread"
 _FORMAT, _VERSION = "napari-monai notes", 1
 # More bytes than this are no notes.
 _MOST = 2**26
+# How many of the nearest objects a note is tried with.
+_NEAR = 8
 
 T = TypeVar("T")
 
@@ -149,25 +152,25 @@ def followed(notes: Notes, table: Table) -> Notes:
     reach = table.axes[:, 0] / 2 + np.linalg.norm(spacing) / 2
     places = table.centroid * spacing
 
-    def away(note: Note, rows: Any) -> Any:
-        return np.linalg.norm(places[rows] - np.array(note.centroid) * spacing, axis=-1)
-
     kept: dict[int, Note] = {}
     lost: list[Note] = []
     for number, note in notes.objects.items():
-        row = table.row(number)
-        fits = note.centroid is not None and len(note.centroid) == table.ndim
-        if row is not None and (not fits or away(note, row) <= reach[row]):
+        row, at = table.row(number), note.centroid
+        fits = at is not None and len(at) == table.ndim
+        if row is not None and (
+            not fits or np.linalg.norm(places[row] - np.array(at) * spacing) <= reach[row]
+        ):
             kept[number] = _moved(note, table, row)
         elif fits:
             lost.append(note)
-    for note in lost:
-        distance = away(note, slice(None))
-        for row in np.argsort(distance)[:8].tolist():
-            number = int(table.label[row])
-            if number not in kept and distance[row] <= reach[row]:
-                kept[number] = _moved(note, table, row)
-                break
+    if lost and len(table):
+        wanted = np.array([note.centroid for note in lost]) * spacing
+        near = list(range(1, min(_NEAR, len(table)) + 1))
+        distances, rows = KDTree(places).query(wanted, near)
+        for note, away, found in zip(lost, distances, rows, strict=True):
+            free = (int(r) for r in found[away <= reach[found]] if int(table.label[r]) not in kept)
+            if (row := next(free, None)) is not None:
+                kept[int(table.label[row])] = _moved(note, table, row)
     return replace(notes, objects=dict(sorted(kept.items())))
 
 
