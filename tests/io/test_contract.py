@@ -209,6 +209,25 @@ class TestRoundTrips:
         image = io.read(tmp_path / f"image{extension}")
         assert isinstance(image, LabelVolume)  # the file says so itself
 
+    @pytest.mark.parametrize("kind", ["classes", "instances"])
+    @pytest.mark.parametrize("extension", [*CLASSES, ".tif", ".ome.tif", ".ome.zarr"])
+    def test_hidden_and_locked_classes(
+        self, tmp_path: Path, extension: str, kind: LabelKind
+    ) -> None:
+        classes = (
+            LabelClass(1, "liver", "#ff0080", visible=False),
+            LabelClass(2, "spleen", "#123456", locked=True),
+            LabelClass(3, "heart", "#00ff00", visible=False, locked=True),
+            LabelClass(5, "lung", "#00ffff"),
+        )
+        grid = Grid.from_spacing((4, 5, 7))
+        volume = LabelVolume(voxels(grid.shape, "u1", 3), grid, classes=classes, kind=kind)
+        path = tmp_path / f"labels{extension}"
+        io.write(path, volume)
+        found = io.read(path, labels=True)
+        assert isinstance(found, LabelVolume)
+        assert found.classes == classes
+
     @pytest.mark.parametrize("codes", ["RAS", "LPS", "PSR"])
     @pytest.mark.parametrize(
         "extension", [".tif", ".png", ".npy", ".nii.gz", ".nrrd", ".mha", ".npz"]

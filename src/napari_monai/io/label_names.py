@@ -8,6 +8,7 @@ instances nothing is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -17,6 +18,8 @@ NAMESPACE = "napari-monai/labels"
 # What a reader found of classes, in the meta of a volume, for when it is read as labels.
 KEY = "labels"
 CARET = 30
+# How classes are that are not seen, or not to be changed.
+STATES = ("hidden", "locked")
 
 Found = tuple[tuple[LabelClass, ...], LabelKind]
 
@@ -27,6 +30,7 @@ _MOST = 2**24
 def to_map(labels: LabelVolume) -> dict[str, Any]:
     """Return the metadata with which tifffile writes a map annotation."""
     values = {str(c.number): f"{c.colour or '-'} {c.name}" for c in labels.classes}
+    values |= {key: " ".join(map(str, numbers)) for key, numbers in states_of(labels).items()}
     return {"MapAnnotation": {"Namespace": NAMESPACE, "Value": {"kind": labels.kind, **values}}}
 
 
@@ -36,7 +40,9 @@ def from_ome(root: ElementTree.Element) -> Found | None:
         if note.get("Namespace") == NAMESPACE:
             said = {m.get("K", ""): m.text or "" for m in note.findall("{*}Value/{*}M")}
             kind: LabelKind = "instances" if said.pop("kind", "") == "instances" else "classes"
-            return _classes({n: tuple(text.partition(" ")[::2]) for n, text in said.items()}), kind
+            states = {key: said.pop(key, "").split() for key in STATES}
+            classes = _classes({n: tuple(text.partition(" ")[::2]) for n, text in said.items()})
+            return with_states(classes, states), kind
     return None
 
 
@@ -80,6 +86,27 @@ def from_caret(content: bytes) -> Found | None:
         said[label.get("Key", "")] = (colour, (label.text or "").strip())
     classes = _classes(said)
     return (classes, "classes") if classes else None
+
+
+def states_of(labels: LabelVolume) -> dict[str, list[int]]:
+    """Return the numbers of classes that are hidden, and locked; no key where there is none."""
+    numbers = {
+        "hidden": [c.number for c in labels.classes if not c.visible],
+        "locked": [c.number for c in labels.classes if c.locked],
+    }
+    return {key: some for key, some in numbers.items() if some}
+
+
+def with_states(classes: Sequence[LabelClass], said: Mapping[str, Any]) -> tuple[LabelClass, ...]:
+    """Return classes hidden and locked as `states_of` said; nonsense is left out."""
+    hidden, locked = (
+        {str(n) for n in numbers} if isinstance(numbers := said.get(key), list) else set()
+        for key in STATES
+    )
+    return tuple(
+        replace(c, visible=str(c.number) not in hidden, locked=str(c.number) in locked)
+        for c in classes
+    )
 
 
 def _classes(said: Mapping[str, Sequence[str]]) -> tuple[LabelClass, ...]:

@@ -22,6 +22,7 @@ from ..volume import LabelClass, LabelVolume, Volume
 from .convert import as_labels
 from .formats import ALL, stem_of
 from .header_space import grid_of
+from .label_names import STATES, with_states
 from .raw import Encoding, Where, load, numbered, sibling
 
 Array = npt.NDArray[Any]
@@ -275,6 +276,7 @@ def _with_classes(volume: Volume, header: _Header) -> Volume:
     for number, said in sorted(_numbered_fields(header, CLASS).items()):
         colour, _, name = said.partition(" ")
         classes.append(LabelClass(number, name, colour if colour.startswith("#") else None))
+    states = {key: header.fields.get(state_field(key), "").split() for key in STATES}
     labels = as_labels(volume)
     return LabelVolume(
         labels.data,
@@ -284,9 +286,14 @@ def _with_classes(volume: Volume, header: _Header) -> Volume:
         source=labels.source,
         time_step=labels.time_step,
         meta=labels.meta,
-        classes=classes,
+        classes=with_states(classes, states),
         kind="instances" if kind == "instances" else "classes",
     )
+
+
+def state_field(key: str) -> str:
+    """Return the field for the numbers of classes that are hidden, or locked."""
+    return f"Label{key.title()}"
 
 
 def write(path: Path, volume: Volume) -> None:

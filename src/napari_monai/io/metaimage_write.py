@@ -19,7 +19,18 @@ from ..grid import Grid, millimetres
 from ..volume import LabelVolume, Volume
 from .convert import displayed
 from .formats import extension_of, stem_of
-from .metaimage import CHANNEL, CLASS, COLOUR, KIND, META_KEY, NO_PATIENT, TYPES, Stored
+from .label_names import states_of
+from .metaimage import (
+    CHANNEL,
+    CLASS,
+    COLOUR,
+    KIND,
+    META_KEY,
+    NO_PATIENT,
+    TYPES,
+    Stored,
+    state_field,
+)  # fmt: skip
 from .raw import stored_bytes, stored_type
 
 _NAMES = {code: name for name, code in reversed(TYPES.items()) if "LONG" not in name} | {
@@ -176,6 +187,8 @@ def _names(volume: Volume) -> dict[str, str]:
         fields[KIND] = volume.kind
         for one in volume.classes:
             fields[f"{CLASS}{one.number}"] = f"{one.colour or '-'} {_plain(one.name)}"
+        for key, numbers in states_of(volume).items():
+            fields[state_field(key)] = " ".join(map(str, numbers))
     return fields
 
 

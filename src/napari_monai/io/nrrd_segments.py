@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from ..errors import ReadError, VolumeWarning
 from ..volume import LabelClass, LabelVolume, Volume
+from .label_names import with_states
 
 Array = npt.NDArray[Any]
 
@@ -60,9 +61,9 @@ def as_segmentation(volume: Volume, pairs: Mapping[str, str], said: Mapping[str,
     parts.update(data=array, leading=volume.leading.replace("c", ""), channel_names=(), rgb=False)
     classes = tuple(LabelClass(s.number, s.name, s.colour) for s in segments)
     if said.get("kind") == "instances":
-        objects = tuple(LabelClass(int(n), str(name), c) for n, name, c in said["classes"])
-        return LabelVolume(**parts, classes=objects, kind="instances")
-    return LabelVolume(**parts, classes=classes)
+        classes = tuple(LabelClass(int(n), str(name), c) for n, name, c in said["classes"])
+        parts["kind"] = "instances"
+    return LabelVolume(**parts, classes=with_states(classes, said))
 
 
 def _segments(volume: Volume, pairs: Mapping[str, str]) -> list[_Segment]:

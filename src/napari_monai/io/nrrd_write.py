@@ -16,6 +16,7 @@ from ..volume import LabelVolume, Volume
 from . import nrrd_segments
 from .convert import displayed, narrowed
 from .formats import extension_of
+from .label_names import states_of
 from .nrrd import KEY
 from .nrrd_header import TYPES, escaped
 from .raw import stored_bytes, stored_type
@@ -153,6 +154,8 @@ def _said(volume: Volume, keys: dict[str, str]) -> dict[str, Any]:
         said["anatomical"] = False
     if "c" in volume.leading and not volume.rgb:
         said["channel_names"] = list(volume.channel_names)
+    if isinstance(volume, LabelVolume):
+        said |= states_of(volume)
     if isinstance(volume, LabelVolume) and volume.kind == "instances":
         said["kind"] = "instances"
         said["classes"] = [(c.number, c.name, c.colour) for c in volume.classes]

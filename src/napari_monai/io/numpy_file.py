@@ -11,6 +11,7 @@ import math
 import zipfile
 import zlib
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
@@ -129,9 +130,14 @@ def _described(path: Path, data: Array, said: dict[str, Any]) -> Volume:
         "time_step": said["time_step"],
     }
     if "classes" in said:
-        classes = tuple(LabelClass(c["number"], c["name"], c["colour"]) for c in said["classes"])
+        classes = tuple(_class(c) for c in said["classes"])
         return LabelVolume(**common, classes=classes, kind=said["kind"])
     return Volume(**common, channel_names=tuple(said["channel_names"]), rgb=said["rgb"])
+
+
+def _class(said: dict[str, Any]) -> LabelClass:
+    visible, locked = said.get("visible") is not False, said.get("locked") is True
+    return LabelClass(said["number"], said["name"], said["colour"], visible, locked)
 
 
 def write(path: Path, volume: Volume) -> None:
@@ -201,6 +207,5 @@ def _description(volume: Volume) -> dict[str, Any]:
         "time_step": volume.time_step,
     }
     if isinstance(volume, LabelVolume):
-        classes = [{"number": c.number, "name": c.name, "colour": c.colour} for c in volume.classes]
-        return {**said, "kind": volume.kind, "classes": classes}
+        return {**said, "kind": volume.kind, "classes": [asdict(c) for c in volume.classes]}
     return {**said, "channel_names": list(volume.channel_names), "rgb": volume.rgb}

@@ -23,6 +23,7 @@ from ..volume import LabelClass, LabelVolume, Volume
 from .convert import as_labels
 from .files import LAZY_FROM, memory_budget
 from .formats import ALL, stem_of
+from .label_names import with_states
 from .lazy import LazyArray
 
 META_KEY = "ome_zarr"
@@ -300,7 +301,7 @@ def _labelled(volume: Volume, group: zarr.Group) -> LabelVolume:
         classes = tuple(LabelClass(int(n), str(name), c) for n, name, c in ours["classes"])
     plain = as_labels(volume)
     parts = {f.name: getattr(plain, f.name) for f in fields(Volume)}
-    return LabelVolume(**parts, classes=classes, kind=kind)  # type: ignore[arg-type]
+    return LabelVolume(**parts, classes=with_states(classes, ours), kind=kind)  # type: ignore[arg-type]
 
 
 def write(path: Path, volume: Volume) -> None:

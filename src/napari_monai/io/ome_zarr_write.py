@@ -19,6 +19,7 @@ import zarr
 from ..errors import FormatError, WriteError
 from ..volume import LabelClass, LabelVolume, Volume
 from .convert import displayed
+from .label_names import states_of
 from .ome_zarr import OURS, metadata_of
 
 _UNITS = {"m": "meter", "cm": "centimeter", "mm": "millimeter", "µm": "micrometer",
@@ -188,6 +189,7 @@ def _describe(
     if inside:
         label["source"] = {"image": "../../"}
     ours: dict[str, Any] = {"anatomical": labels.grid.anatomical, "kind": labels.kind}
+    ours |= states_of(labels)
     if labels.kind == "classes":
         ours["uncoloured"] = [c.number for c in labels.classes if not c.colour]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,9 @@ from .table import Floats, Ints
 
 # More numbers than this are objects, of which a slice says nothing.
 _CLASSES = 256
-# By how much the area of a class has to stand out from the slices beside it.
-_JUMP = 0.25
+# By how much the area of a class has to stand out from those of the slices beside it: a share, and
+# more than a rim of about half a pixel, which is 2 pixels for every pixel of the side of a square.
+_JUMP, _RIM = 0.25, 2.0
 
 
 def odd_slices(
@@ -31,7 +33,7 @@ def odd_slices(
     """Return the slices of a volume on which a class is missing, or jumps in size.
 
     A class is missing where it is on a slice before and on one after. It jumps where its area is
-    a quarter or more off that of the slices beside it, and more than elsewhere in the class.
+    a quarter or more above or below those of both slices beside it.
     Of labels in 2-D, and of more than 256 of them, there is nothing to say.
 
     Parameters
@@ -106,23 +108,19 @@ def _gaps(profile: _Profile, row: int, name: str, where: Ints) -> Iterator[Findi
 
 
 def _jumps(profile: _Profile, row: int, name: str, where: Ints) -> Iterator[Finding]:
-    if len(where) < 5:
-        return
     area = profile.area[row]
     inner = where[1:-1]
     inner = inner[(area[inner - 1] > 0) & (area[inner + 1] > 0)]
-    beside = (area[inner - 1] + area[inner + 1]) / 2
-    off = np.zeros(len(area))
-    off[inner] = np.abs(area[inner] - beside) / np.maximum(area[inner], beside)
-    usual = float(np.median(off[inner])) if len(inner) else 0.0
-    for plane, expected in zip(inner.tolist(), beside.tolist(), strict=True):
-        share = float(off[plane])
-        if share < max(_JUMP, 4 * usual) or share < off[plane - 1 : plane + 2].max():
-            continue
-        ratio = float(area[plane]) / expected
-        text = times(ratio) if ratio > 1 else f"{percent(ratio)} of"
-        reason = f"area of {name} {text} that on the slices beside it"
-        yield Finding("slice", plane, share, reason, profile.at(row, plane, plane))
+    for plane in inner.tolist():
+        here, beside = area[plane], area[[plane - 1, plane + 1]]
+        # An organ that grows or tapers off lies between the two.
+        low, high = sorted((here, min(max(here, beside.min()), beside.max())))
+        share = 1 - low / high
+        if share >= _JUMP and high - low > _RIM * math.sqrt(high):
+            ratio = float(here / beside.mean())
+            text = times(ratio) if ratio > 1 else f"{percent(ratio)} of"
+            reason = f"area of {name} {text} that on the slices beside it"
+            yield Finding("slice", plane, float(share), reason, profile.at(row, plane, plane))
 
 
 def uncertain_slices(
