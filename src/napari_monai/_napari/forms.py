@@ -52,6 +52,7 @@ class Field:
             self.widget = _choice(option)
         elif option.type is bool:
             self.widget = _make(CheckBox, option, value=option.default)
+            self.widget.native.setText("")  # the label of its row says what it is
         elif option.type in (int, float):
             self.widget = _number(option)
         else:
