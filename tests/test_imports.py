@@ -45,6 +45,10 @@ def test_package_loads_nothing_heavy() -> None:
         "assert not any(name.startswith('scipy') for name in sys.modules)",
         "from napari_monai.networks import NETWORKS",
         "from napari_monai.io import FORMATS",
+        "import sys, napari_monai; napari_monai.edit_labels; "
+        "from napari_monai.labels.operations import OPERATIONS; "
+        "[row.settings_type() for row in OPERATIONS.values()]; "
+        "assert not {'numpy', 'scipy'} & set(sys.modules)",
         "import napari_monai.events, napari_monai.preprocess",
     ],
 )

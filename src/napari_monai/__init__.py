@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .io import write as write
     from .io.contents import contents as contents
     from .joining import join_channels as join_channels
+    from .labels.operations import edit_labels as edit_labels
     from .models import Model as Model
     from .models import export_model as export_model
     from .models import import_model as import_model
@@ -42,6 +43,7 @@ _PUBLIC = {
     "TrainingSettings": "settings",
     "Volume": "volume",
     "contents": "io.contents",
+    "edit_labels": "labels.operations",
     "evaluate": "evaluation",
     "export_model": "models",
     "fine_tune": "training",

@@ -38,6 +38,9 @@ COMMANDS = (
     Command("segment", ".segment", "Segment images with a model."),
     Command("train", ".train", "Train a model on images and labels, or fine-tune one."),
     Command("evaluate", ".evaluate", "Score labels against the truth."),
+    Command(
+        "labels", ".labels", "Correct labels: fill holes, remove small parts, merge, and more."
+    ),
     Command("convert", ".convert", "Write an image or labels in another format."),
     Command("models", ".models", "List the models, or show what one is."),
     Command("info", ".info", "Say what is installed and what is missing, or what is in a file."),

@@ -215,27 +215,28 @@ def _pairs(
         start = (runs.start[first:end] - before * plane).astype(np.int32)
         stop = (runs.stop[first:end] - before * plane).astype(np.int32)
         following = _following(stop, (high - before) * plane)
-        # Beyond the last run nothing begins.
-        start = np.append(start, np.int32(np.iinfo(np.int32).max))
         own, ends = start.take(inner - first), stop.take(inner - first)
+        # Beyond the last run nothing begins.
+        values = np.append(runs.value[first:end], runs.value[:1])
+        start = np.append(start, np.int32(np.iinfo(np.int32).max))
         row = own // width
         for back, across in offsets:
             wider = connectivity - abs(back) - abs(across)
             if wider < 0:
                 continue
-            y = row % height + across
-            there = (y >= 0) & (y < height) & (row + back * height >= 0)
-            some = np.flatnonzero(there)
             shift = back * height + across
-            line = (row.take(some) + shift) * width
-            left = own.take(some) + shift * width
-            right = ends.take(some) + (shift * width - 1)
+            left, right = own + shift * width, ends + (shift * width - 1)
             if wider:
-                left = np.maximum(left - 1, line)
-                right = np.minimum(right + 1, line + (width - 1))
-            yield from _equal(
-                runs.value[first:end], start, first, inner.take(some), following.take(left), right
-            )
+                line = (row + shift) * width
+                left, right = np.maximum(left - 1, line), np.minimum(right + 1, line + (width - 1))
+            # Where there is no such row nothing is found.
+            outside = left < 0
+            if across:
+                y = row % height + across
+                outside |= (y < 0) | (y >= height)
+            left[outside], right[outside] = 0, -1
+            for one, other in _equal(values, start, inner - first, following.take(left), right):
+                yield one + first, other + first
 
 
 def _following(stop: Ids, size: int) -> Ids:
@@ -245,17 +246,13 @@ def _following(stop: Ids, size: int) -> Ids:
 
 
 def _equal(
-    values: Labels, start: Ids, first: int, runs: Ids, other: Ids, right: Ids
+    values: Labels, start: Ids, runs: Ids, other: Ids, right: Ids
 ) -> Iterator[tuple[Ids, Ids]]:
-    """Yield each run with those of its label from ``other`` on that begin up to ``right``.
-
-    ``other`` is counted from ``first``, as are the values and starts.
-    """
-    while True:
-        more = np.flatnonzero(start.take(other) <= right)
-        if not len(more):
-            return
-        runs, other, right = runs.take(more), other.take(more), right.take(more)
-        same = np.flatnonzero(values.take(runs - first) == values.take(other))
-        yield runs.take(same), other.take(same) + first
+    """Yield each run with those of its label from ``other`` on that begin up to ``right``."""
+    mine = values.take(runs)
+    while len(runs):
+        same = np.flatnonzero((values.take(other) == mine) & (start.take(other) <= right))
+        yield runs.take(same), other.take(same)
         other = other + 1
+        more = np.flatnonzero(start.take(other, mode="clip") <= right)
+        runs, other, right, mine = (x.take(more) for x in (runs, other, right, mine))

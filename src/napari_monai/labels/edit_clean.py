@@ -160,8 +160,9 @@ def _in_one_pass(
         first, last = np.searchsorted(remove, (before, before + len(runs)))
         if first < last:
             where = moved(part, window.box)
-            old = np.asarray(scene.labels[where])
-            new = np.array(old, order="C")
+            # Runs go along the last axis, whatever order the array lies in.
+            old = np.ascontiguousarray(scene.labels[where])
+            new = old.copy()
             fill_runs(new.reshape(-1), runs, remove[first:last] - before, 0)
             changes += changes_in(scene, old, new, where)
         yield BlockDone(done_, len(parts))

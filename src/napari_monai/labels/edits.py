@@ -8,8 +8,9 @@ applies. It never writes into the labels of the scene, so closing it leaves no t
 from __future__ import annotations
 
 import itertools
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from ..errors import EditError
 from ..events import BlockDone, Busy, Edited, Event, Started
 from .boxes import Box, Boxes, grown, moved, overlap, shape_of, size_of, slabs, tight, union, within
 from .changes import Change, Edit
+from .packing import Packed
 from .scene import Region, Scene
 
 __all__ = [
@@ -31,7 +33,7 @@ Mask = npt.NDArray[np.bool_]
 
 # Sides of the tiles that a draft keeps and that large changes are cut into.
 _TILES = {2: (512, 512), 3: (32, 128, 128)}
-# Bytes of tiles kept that were read from an array that is not in memory.
+# Bytes of tiles that a draft keeps as they are, and of those read of an array on disk.
 _CACHE = 256 << 20
 # What working on a box of its own costs beside its voxels, in voxels.
 _PER_BOX = 1 << 16
@@ -95,14 +97,16 @@ def _change(before: Labels, after: Labels, mask: Mask, box: Box) -> Change | Non
 class Draft:
     """The labels of a scene with what is changed so far, which the scene itself never sees.
 
-    Reading gives what was written before; what changes is kept in tiles, whatever the size of
-    the array.
+    Reading gives what was written before. What changes is kept in tiles, as runs of equal voxels
+    when there are many, so that an array larger than memory can be worked on.
     """
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._sides = _tile_sides(scene)
-        self._tiles: dict[tuple[int, ...], Labels] = {}
+        # Changed ones: those changed last as they are, the others packed.
+        self._tiles: OrderedDict[tuple[int, ...], Labels] = OrderedDict()
+        self._packed: dict[tuple[int, ...], Packed] = {}
         self._stored = not isinstance(scene.labels, np.ndarray)
         self._read: OrderedDict[tuple[int, ...], Labels] = OrderedDict()
 
@@ -112,7 +116,7 @@ class Draft:
         if self._stored:
             crop = np.empty(shape_of(box), self._scene.dtype)
         for index, tile, shared in self._over(box):
-            known = self._tiles.get(index)
+            known = self._changed(index)
             if known is None and self._stored:
                 known = self._original(index, tile)
             if known is not None:
@@ -144,10 +148,12 @@ class Draft:
     def edit(self, title: str, notes: Iterable[str] = ()) -> Edit:
         """Return all that was written as one edit."""
         changes = []
-        for index in sorted(self._tiles):
-            tile = self._tile(index)
-            before, after = np.asarray(self._scene.labels[tile]), self._tiles[index]
-            change = _change(before, after, np.asarray(before != after), tile)
+        for index in sorted({*self._tiles, *self._packed}):
+            tile, after = self._tile(index), self._changed(index)
+            before = np.asarray(self._scene.labels[tile])
+            change = None
+            if after is not None:
+                change = _change(before, after, np.asarray(before != after), tile)
             if change is not None:
                 changes.append(change)
         return Edit(title, tuple(changes), tuple(notes))
@@ -173,16 +179,32 @@ class Draft:
         known = self._read.get(index)
         if known is None:
             known = self._read[index] = np.asarray(self._scene.labels[tile])
-            while len(self._read) > 1 and sum(t.nbytes for t in self._read.values()) > _CACHE:
+            while len(self._read) > 1 and self._held(self._read) > _CACHE:
                 self._read.popitem(last=False)
         self._read.move_to_end(index)
         return known
 
+    def _changed(self, index: tuple[int, ...]) -> Labels | None:
+        """Return a tile as it has become; ``None`` for one in which nothing has changed."""
+        if index in self._packed:
+            return np.asarray(self._packed[index])
+        return self._tiles.get(index)
+
     def _changeable(self, index: tuple[int, ...], tile: Box) -> Labels:
+        """Return a tile to be changed in place."""
         if index not in self._tiles:
-            self._tiles[index] = np.array(self._scene.labels[tile])
+            packed = self._packed.pop(index, None)
+            self._tiles[index] = np.array(self._scene.labels[tile] if packed is None else packed)
             self._read.pop(index, None)
+            while len(self._tiles) > 1 and self._held(self._tiles) > _CACHE:
+                other, voxels = self._tiles.popitem(last=False)
+                self._packed[other] = Packed(voxels)
+        self._tiles.move_to_end(index)
         return self._tiles[index]
+
+    def _held(self, tiles: Mapping[tuple[int, ...], Labels]) -> int:
+        """Return the most bytes that tiles take."""
+        return len(tiles) * math.prod(self._sides) * self._scene.dtype.itemsize
 
 
 def _tile_sides(scene: Scene) -> tuple[int, ...]:

@@ -5,11 +5,8 @@ The table is light: what an operation needs is imported when it runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
 
 from ..errors import EditError, did_you_mean
 from ..settings import Settings
@@ -20,7 +17,11 @@ from .rows_numbers import ROWS_NUMBERS
 from .rows_shape import ROWS_SHAPE
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from ..events import Event
+    from .changes import Edit
     from .scene import Region, Scene
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -62,6 +63,22 @@ def run(name: str, scene: Scene, settings: Settings | None = None) -> Iterator[E
     if missing:
         raise EditError(f"{row.title}: {' '.join(missing)}")
     return row.load()(scene, settings)
+
+
+def run_on(
+    name: str,
+    scene: Scene,
+    settings: Settings | None = None,
+    *,
+    watch: Callable[[Iterator[Event]], Iterator[Event]] = iter,
+) -> Edit:
+    """Run an operation to its end and return its edit; ``watch`` passes the events on."""
+    from ..events import Edited
+
+    for event in watch(run(name, scene, settings)):
+        if isinstance(event, Edited):
+            return event.edit
+    raise AssertionError(f"{name} ended without an edit")
 
 
 def edit_labels(
@@ -115,7 +132,8 @@ def edit_labels(
     SettingsError
         For a setting that is unknown or out of its range.
     """
-    from ..events import Edited
+    import numpy as np
+
     from .scene import Region, Scene
 
     if region is not None and not isinstance(region, Region):
@@ -134,8 +152,7 @@ def edit_labels(
         lines=tuple(np.asarray(line, np.float64) for line in lines),
         plane=plane,
     )
+    edit = run_on(name, scene, operation(name).settings_type().from_json(settings))
     result = labels.copy()
-    for event in run(name, scene, operation(name).settings_type().from_json(settings)):
-        if isinstance(event, Edited):
-            event.edit.apply(result)
+    edit.apply(result)
     return result

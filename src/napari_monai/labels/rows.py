@@ -55,6 +55,8 @@ class Operation:
         ``"module:name"`` of the class of its settings; none when left out.
     needs
         What of a scene has to be there.
+    takes
+        What of a scene it looks at where that is there.
     key
         Key in the viewer; none when left out.
     """
@@ -66,7 +68,13 @@ class Operation:
     help: str
     settings: str = ""
     needs: tuple[Need, ...] = ()
+    takes: tuple[Need, ...] = ()
     key: str = ""
+
+    @property
+    def uses(self) -> tuple[Need, ...]:
+        """What of a scene it looks at, needed or not."""
+        return (*self.needs, *self.takes)
 
     def load(self) -> Function:
         """Return the function, imported now."""

@@ -14,6 +14,7 @@ ROWS_CLEAN = (
         group="Clean",
         function=f"{_FUNCTIONS}:fill_holes",
         settings=f"{_SETTINGS}:FillHoles",
+        takes=("plane",),
         help="Add to each label the background that it encloses.",
     ),
     Operation(
