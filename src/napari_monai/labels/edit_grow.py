@@ -37,8 +37,11 @@ def grow(scene: Scene, settings: Grow) -> Iterator[Event]:
 
     def free(box: Box) -> Mask:
         labels = np.asarray(scene.labels[box])
-        may = in_range(np.asarray(image[box]), low, high) & ((labels == 0) | (labels == value))
-        return may if scene.region is None else may & scene.region.inside(box)
+        may = in_range(np.asarray(image[box]), low, high)
+        may &= (labels == 0) | (labels == value)
+        if scene.region is not None:
+            may &= scene.region.inside(box)
+        return may
 
     draft = Draft(scene)
     steps = flooding(

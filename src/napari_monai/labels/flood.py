@@ -53,7 +53,7 @@ def flood(
 
     def free(box: Box) -> Mask:
         inside = in_range(image[box], low, high)
-        return inside if allowed is None else inside & allowed[box]
+        return inside if allowed is None else np.logical_and(inside, allowed[box])
 
     result = np.zeros(image.shape, np.bool_)
     for box, mask in flooding(free, seeds, image.shape, spacing=spacing, distance=distance,
@@ -111,7 +111,7 @@ def seed_voxels(seeds: Seeds, box: Box) -> npt.NDArray[np.int64]:
     inside = ((voxels >= low) & (voxels < high)).all(1)
     if not inside.any():
         raise EditError("No point lies where labels may grow: put one on what is to be segmented.")
-    return voxels[inside]
+    return np.asarray(voxels[inside])
 
 
 def in_range(image: npt.NDArray[Any], low: float, high: float) -> Mask:
@@ -169,7 +169,7 @@ def _ball(
                 ((np.arange(s.start, s.stop) - p) * step) ** 2
                 for s, p, step in zip(box, point, spacing, strict=True)
             ]
-            mask |= sum(np.ix_(*away)) <= square  # type: ignore[operator]
+            mask |= sum(np.ix_(*away)) <= square
         return mask
 
     return near

@@ -219,8 +219,9 @@ class _Shape:
             depth = self._distance(start)
             there, next_ = (np.count_nonzero(self.mask[i]) for i in (start, start - way * length))
             # Round tips lose as much area with every slice: how far it would last, or half a gap.
-            lasts = length * there / (next_ - there) if next_ > there else length
-            lasts = min(lasts, length / 2)
+            lasts = length / 2
+            if next_ > there:
+                lasts = min(lasts, length * there / (next_ - there))
             for k in range(1, math.ceil(lasts)):
                 index = start + way * k
                 if 0 <= index < len(self.mask):

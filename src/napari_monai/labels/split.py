@@ -149,7 +149,7 @@ def numbered(parts: Parts) -> Parts:
     found = np.flatnonzero(first < flat.size)
     numbers = np.zeros(len(first), np.int32)
     numbers[found[np.argsort(first[found])]] = np.arange(1, len(found) + 1)
-    return numbers[parts]
+    return np.asarray(numbers[parts])
 
 
 def _coarsening(
@@ -200,7 +200,7 @@ def _peaks(distance: Distance, mask: Mask, depth: float) -> Parts:
     peaked = np.zeros(n_pieces + 1, np.bool_)
     peaked[pieces[tops > 0]] = True
     flat = mask & ~peaked[pieces]
-    return np.where(flat, pieces + count, tops).astype(np.int32)
+    return np.asarray(np.where(flat, pieces + count, tops), np.int32)
 
 
 def _basins(distance: Distance, mask: Mask, markers: Parts) -> Parts:
