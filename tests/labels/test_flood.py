@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from skimage.segmentation import flood as flood_fill
 
-from napari_monai.errors import VolumeError
+from napari_monai.errors import EditError
 from napari_monai.labels.flood import flood, flooding
 
 IMAGES = arrays.arrays(
@@ -32,7 +32,9 @@ def _picture(text):
             "1100 1100 0011", (0, 0), {"connectivity": None}, "1100 1100 0011", id="corners"
         ),
         pytest.param("1111111", (0, 3), {"distance": 2.0}, "0111110", id="near"),
-        pytest.param("11111 11111 11111", (1, 2), {"distance": 1.0}, "00100 01110 00100", id="ball"),
+        pytest.param(
+            "11111 11111 11111", (1, 2), {"distance": 1.0}, "00100 01110 00100", id="ball"
+        ),
         pytest.param("000 010", (0, 0), {}, "000 000", id="seed-out-of-range"),
         pytest.param("12321", (0, 2), {"high": 3}, "11111", id="range-is-inclusive"),
         pytest.param("12321", (0, 2), {"low": 2, "high": 3}, "01110", id="lower-end"),
@@ -104,7 +106,7 @@ def test_a_long_way_through_a_large_image_is_found_and_little_is_read():
 def test_seeds_outside_are_left_out_and_some_must_be_inside():
     image = np.ones((3, 3))
     assert flood(image, [(-5, 0), (1.4, 0.6)], low=1, high=1, spacing=(1, 1)).all()
-    with pytest.raises(VolumeError, match="No seed lies in the image"):
+    with pytest.raises(EditError, match="No point lies"):
         flood(image, [(-1, 0), (3, 3)], low=1, high=1, spacing=(1, 1))
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from napari_monai.errors import VolumeError
+from napari_monai.errors import EditError
 from napari_monai.labels.interpolate import gaps, interpolate, signed_distance
 
 SPACING = (3.0, 1.0, 1.5)
@@ -169,7 +169,7 @@ def test_ends_close_within_half_a_gap():
 
 
 def test_flat_labels_are_refused():
-    with pytest.raises(VolumeError, match="3-D"):
+    with pytest.raises(EditError, match="3-D"):
         interpolate(np.zeros((4, 4), np.uint8), spacing=(1, 1))
 
 

@@ -69,7 +69,9 @@ def test_small_parts_stay_with_a_neighbour():
     assert parts.max() == 2
     assert parts[20, 60] == parts[20, 44]
     small, _ = _balls((9, 9), (1, 1), ((4, 4), 2))
-    np.testing.assert_array_equal(split_touching(small, spacing=(1, 1), depth=1, min_size=99), small)
+    np.testing.assert_array_equal(
+        split_touching(small, spacing=(1, 1), depth=1, min_size=99), small
+    )
 
 
 @given(MASKS, st.sampled_from([0.5, 1.0, 2.0]), st.sampled_from([4, 10**9]))

@@ -14,7 +14,9 @@ from napari_monai.labels.walker import Progress, random_walker, walking
 def _noisy(shape, seed=0, noise=0.5):
     """Return a bright ball in noise, and where it is."""
     random = np.random.default_rng(seed)
-    away = np.stack(np.indices(shape)) - np.reshape([n // 2 for n in shape], (-1, *[1] * len(shape)))
+    away = np.stack(np.indices(shape)) - np.reshape(
+        [n // 2 for n in shape], (-1, *[1] * len(shape))
+    )
     inside = np.linalg.norm(away, axis=0) < min(shape) / 3
     return inside + random.normal(0, noise, shape), inside
 

@@ -75,7 +75,9 @@ def _nearest(
     if not len(ones) or not len(others):
         return []
     here = {int(i): (_centroid(first == i, spacing), _radius(first == i, spacing)) for i in ones}
-    there = {int(j): (_centroid(second == j, spacing), _radius(second == j, spacing)) for j in others}
+    there = {
+        int(j): (_centroid(second == j, spacing), _radius(second == j, spacing)) for j in others
+    }
     found = []
     for i, (centre, radius) in here.items():
         for j, (other, size) in there.items():

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..errors import VolumeError
+from ..errors import EditError
+from .boxes import Box, overlap, whole
 from .components import structure_of
 
 Mask = npt.NDArray[np.bool_]
-Box = tuple[slice, ...]
 Seeds = npt.ArrayLike
 
 FIRST = 24  # voxels around the seeds that are looked at first
@@ -53,7 +53,7 @@ def flood(
 
     def free(box: Box) -> Mask:
         inside = in_range(image[box], low, high)
-        return inside if allowed is None else inside & allowed[box]
+        return inside if allowed is None else np.logical_and(inside, allowed[box])
 
     result = np.zeros(image.shape, np.bool_)
     for box, mask in flooding(free, seeds, image.shape, spacing=spacing, distance=distance,
@@ -71,15 +71,18 @@ def flooding(
     spacing: Sequence[float],
     distance: float = 0.0,
     connectivity: int | None = 1,
+    limit: Box | None = None,
 ) -> Iterator[tuple[Box, Mask | None]]:
     """Yield boxes that are looked at, each larger than the one before; the last with the region.
 
-    ``free`` says where in a box the region may grow. Only what the region reaches, and about as
-    much around it, is ever read; see `flood` for the rest.
+    ``free`` says where in a box the region may grow, ``limit`` is a box that it never leaves.
+    Only what the region reaches, and about as much around it, is ever read; see `flood` for the
+    rest.
     """
-    points = seed_voxels(seeds, shape)
+    full = whole(shape) if limit is None else limit
+    points = seed_voxels(seeds, full)
     around = _ball(points, distance, spacing) if distance > 0 else None
-    limit = _limit(points, distance, spacing, shape)
+    limit = _limit(points, distance, spacing, full)
     box = tuple(
         slice(max(full.start, int(p.min()) - FIRST), min(full.stop, int(p.max()) + FIRST + 1))
         for full, p in zip(limit, points.T, strict=True)
@@ -97,17 +100,18 @@ def flooding(
         box = larger
 
 
-def seed_voxels(seeds: Seeds, shape: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return the voxels that points lie in; those outside of the image are left out.
+def seed_voxels(seeds: Seeds, box: Box) -> npt.NDArray[np.int64]:
+    """Return the voxels that points lie in; those outside of a box are left out.
 
-    Raises VolumeError where none is left.
+    Raises EditError where none is left.
     """
     points = np.atleast_2d(np.asarray(seeds, float))
     voxels = np.floor(points + 0.5).astype(np.int64)
-    inside = ((voxels >= 0) & (voxels < np.asarray(shape))).all(1)
+    low, high = np.transpose([(s.start, s.stop) for s in box])
+    inside = ((voxels >= low) & (voxels < high)).all(1)
     if not inside.any():
-        raise VolumeError("No seed lies in the image. Put a point on what is to be segmented.")
-    return voxels[inside]
+        raise EditError("No point lies where labels may grow: put one on what is to be segmented.")
+    return np.asarray(voxels[inside])
 
 
 def in_range(image: npt.NDArray[Any], low: float, high: float) -> Mask:
@@ -138,16 +142,18 @@ def _enlarged(box: Box, mask: Mask, limit: Box) -> Box:
 
 
 def _limit(
-    points: npt.NDArray[np.int64], distance: float, spacing: Sequence[float], shape: Sequence[int]
+    points: npt.NDArray[np.int64], distance: float, spacing: Sequence[float], full: Box
 ) -> Box:
     """Return the box that a region of this reach lies in."""
     if distance <= 0:
-        return tuple(slice(0, n) for n in shape)
+        return full
     reach = [int(distance / s + 1e-9) for s in spacing]
-    return tuple(
-        slice(max(0, int(p.min()) - r), min(n, int(p.max()) + r + 1))
-        for p, r, n in zip(points.T, reach, shape, strict=True)
+    near = tuple(
+        slice(int(p.min()) - r, int(p.max()) + r + 1) for p, r in zip(points.T, reach, strict=True)
     )
+    shared = overlap(near, full)
+    assert shared is not None  # the seeds lie in both
+    return shared
 
 
 def _ball(
@@ -163,7 +169,7 @@ def _ball(
                 ((np.arange(s.start, s.stop) - p) * step) ** 2
                 for s, p, step in zip(box, point, spacing, strict=True)
             ]
-            mask |= sum(np.ix_(*away)) <= square  # type: ignore[operator]
+            mask |= sum(np.ix_(*away)) <= square
         return mask
 
     return near

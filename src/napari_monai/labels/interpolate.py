@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from ..errors import VolumeError
+from ..errors import EditError
+from .boxes import Box, moved, tight
 from .counterparts import Group, counterparts
 
 Labels = npt.NDArray[Any]
@@ -33,11 +34,16 @@ FAR = 1e4  # what stands for a border that is nowhere, in pixels
 
 @dataclass(frozen=True, eq=False)
 class Filled:
-    """A slice of one label that was filled in: where it is, and how deep inside each pixel lies."""
+    """A slice of one label that was filled in.
+
+    ``box`` is where in the slice, ``depth`` how many pixels inside of the label each one there
+    lies: the label is where it is positive.
+    """
 
     index: int
     value: int
-    depth: Distance  # in pixels, of the shape of a slice; the label is where it is positive
+    box: Box
+    depth: npt.NDArray[np.float16]
 
 
 def interpolate(
@@ -77,7 +83,7 @@ def interpolate(
 
     Raises
     ------
-    VolumeError
+    EditError
         For labels that are not 3-D.
     """
     slices = filled_slices(
@@ -97,7 +103,7 @@ def filled_slices(
 ) -> Iterator[Filled]:
     """Yield every slice that `interpolate` fills, label by label; compare `placed`."""
     if labels.ndim != 3:
-        raise VolumeError(f"Only 3-D labels have slices between, not {labels.ndim}-D ones.")
+        raise EditError(f"Only 3-D labels have slices between, not {labels.ndim}-D ones.")
     stack = np.moveaxis(labels, axis, 0)
     plane = np.asarray([s for a, s in enumerate(spacing) if a != axis % 3], float)
     step = float(spacing[axis])
@@ -109,27 +115,41 @@ def filled_slices(
         box = _plane_box(mask.any(0))
         shape = _Shape(mask[(slice(None), *box)], painted, plane, step)
         for index, depth in shape.between(largest_gap, ends=ends):
-            whole = np.full(stack.shape[1:], -FAR, np.float32)
-            whole[box] = depth / plane.min()
-            yield Filled(index, int(value), whole)
+            pixels = depth / plane.min()
+            part = tight(pixels > -HAIR)
+            if part is not None:
+                near = pixels[part].clip(-1, 999).astype(np.float16)
+                yield Filled(index, int(value), moved(part, box), near)
 
 
-def placed(labels: Labels, slices: Sequence[Filled], *, axis: int = 0, over: bool = False) -> Labels:
+def placed(
+    labels: Labels, slices: Sequence[Filled], *, axis: int = 0, over: bool = False
+) -> Labels:
     """Return labels with the filled slices put in; see `interpolate` for what goes before what."""
     result = labels.copy()
-    stack, before = np.moveaxis(result, axis, 0), np.moveaxis(labels, axis, 0)
+    stack = np.moveaxis(result, axis, 0)
     by_index: dict[int, list[Filled]] = {}
     for item in slices:
         by_index.setdefault(item.index, []).append(item)
     for index, items in by_index.items():
-        depths = np.stack([item.depth for item in items])
-        numbers = np.asarray([item.value for item in items], labels.dtype)
-        inside = depths.max(0) > 0
-        if len(items) > 1:  # what two labels that touch have both left by a hair's breadth
-            inside |= np.partition(depths, -2, axis=0)[-2] > -HAIR
-        free = inside & (over | (before[index] == 0))
-        stack[index][free] = numbers[depths.argmax(0)][free]
+        stack[index] = slice_with(stack[index], items, over=over)
     return result
+
+
+def slice_with(pixels: Labels, items: Sequence[Filled], *, over: bool = False) -> Labels:
+    """Return a slice of labels with what is filled in there."""
+    shape = pixels.shape
+    best, second = np.full((2, *shape), -1, np.float16)
+    value = np.zeros(shape, pixels.dtype)
+    for item in items:
+        depth, next_ = best[item.box], second[item.box]
+        wins = item.depth > depth
+        next_[...] = np.where(wins, depth, np.maximum(next_, item.depth))
+        depth[wins] = item.depth[wins]
+        value[item.box][wins] = item.value
+    # Two labels that touch may both leave out what is a hair's breadth outside of them.
+    inside = (best > 0) | (second > -HAIR)
+    return np.where(inside & (over | (pixels == 0)), value, pixels)
 
 
 def gaps(painted: Sequence[int], largest_gap: int) -> list[tuple[int, int]]:
@@ -199,8 +219,9 @@ class _Shape:
             depth = self._distance(start)
             there, next_ = (np.count_nonzero(self.mask[i]) for i in (start, start - way * length))
             # Round tips lose as much area with every slice: how far it would last, or half a gap.
-            lasts = length * there / (next_ - there) if next_ > there else length
-            lasts = min(lasts, length / 2)
+            lasts = length / 2
+            if next_ > there:
+                lasts = min(lasts, length * there / (next_ - there))
             for k in range(1, math.ceil(lasts)):
                 index = start + way * k
                 if 0 <= index < len(self.mask):

@@ -9,9 +9,9 @@ Large objects are split on a coarser grid, and at full resolution where the cuts
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +71,9 @@ def split_touching(
     return numbered(parts)
 
 
-def split_at_seeds(mask: Mask, seeds: npt.ArrayLike, *, spacing: Spacing, fine: int = FINE) -> Parts:
+def split_at_seeds(
+    mask: Mask, seeds: npt.ArrayLike, *, spacing: Spacing, fine: int = FINE
+) -> Parts:
     """Return the parts of an object around seeds, cut where it is narrow between them.
 
     ``seeds`` are voxels, shape (n, ndim), in the order in which the parts are numbered; those
@@ -110,11 +112,7 @@ def split_by_lines(mask: Mask, lines: Sequence[npt.ArrayLike], *, axis: int | No
     -------
     0 outside, 1 for the largest part and for what no line touches, 2 to n for the others.
     """
-    plane = [a for a in range(mask.ndim) if a != axis]
-    drawn = np.zeros([mask.shape[a] for a in plane], np.bool_)
-    for line in lines:
-        _draw(drawn, np.asarray(line, float)[:, plane])
-    sheet = drawn if axis is None else np.expand_dims(drawn, axis)
+    sheet = drawn_through(mask.shape, lines, axis=axis)
     cut = mask & sheet
     # A line of pixels that touch at corners keeps apart what shares faces.
     faces = structure_of(mask.ndim, 1)
@@ -131,6 +129,17 @@ def split_by_lines(mask: Mask, lines: Sequence[npt.ArrayLike], *, axis: int | No
     return _taken_in(parts, cut, faces)
 
 
+def drawn_through(
+    shape: Sequence[int], lines: Sequence[npt.ArrayLike], *, axis: int | None = None
+) -> Mask:
+    """Return the voxels of drawn lines, as they go straight through a volume along an axis."""
+    plane = [a for a in range(len(shape)) if a != axis]
+    drawn = np.zeros([shape[a] for a in plane], np.bool_)
+    for line in lines:
+        _draw(drawn, np.asarray(line, float)[:, plane])
+    return np.broadcast_to(drawn if axis is None else np.expand_dims(drawn, axis), shape)
+
+
 def numbered(parts: Parts) -> Parts:
     """Return parts numbered 1 to n by the place of their first voxel."""
     flat = parts.ravel()
@@ -140,7 +149,7 @@ def numbered(parts: Parts) -> Parts:
     found = np.flatnonzero(first < flat.size)
     numbers = np.zeros(len(first), np.int32)
     numbers[found[np.argsort(first[found])]] = np.arange(1, len(found) + 1)
-    return numbers[parts]
+    return np.asarray(numbers[parts])
 
 
 def _coarsening(
@@ -191,7 +200,7 @@ def _peaks(distance: Distance, mask: Mask, depth: float) -> Parts:
     peaked = np.zeros(n_pieces + 1, np.bool_)
     peaked[pieces[tops > 0]] = True
     flat = mask & ~peaked[pieces]
-    return np.where(flat, pieces + count, tops).astype(np.int32)
+    return np.asarray(np.where(flat, pieces + count, tops), np.int32)
 
 
 def _basins(distance: Distance, mask: Mask, markers: Parts) -> Parts:
@@ -344,7 +353,7 @@ def _shared(
 def _draw(drawn: Mask, line: npt.NDArray[np.float64]) -> None:
     """Draw a line into a picture, as pixels that touch at corners at least."""
     vertices = np.floor(line + 0.5).astype(np.int64)
-    for a, b in zip(vertices[:-1], vertices[1:], strict=True):
+    for a, b in itertools.pairwise(vertices):
         rows, columns = line_pixels(*a, *b)  # type: ignore[no-untyped-call]
         inside = (rows >= 0) & (rows < drawn.shape[0])
         inside &= (columns >= 0) & (columns < drawn.shape[1])
@@ -363,10 +372,3 @@ def _taken_in(parts: Parts, cut: Mask, faces: Mask) -> Parts:
         parts[new] = around[new]
         left &= ~new
     return parts
-
-
-def separate(labels: npt.NDArray[Any], parts: Parts, value: int, numbers: Sequence[int]) -> None:
-    """Put parts into labels: part 1 keeps ``value``, the others get ``numbers`` in their order."""
-    table = np.asarray([0, value, *numbers], labels.dtype)
-    inside = parts > 0
-    labels[inside] = table[parts[inside]]

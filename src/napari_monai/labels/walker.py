@@ -111,15 +111,16 @@ def probability(
     ``fixed`` counts at ``seeds`` alone. A large image is solved at half the resolution first.
     """
     start = np.full(image.shape, 0.5, np.float32)
-    if image.size > COARSE:
-        # The finest axes first, so that voxels become about as long as they are wide.
-        factors = [
-            2 if step < 2 * min(spacing) and n > 3 else 1
-            for step, n in zip(spacing, image.shape, strict=True)
-        ]
+    # The finest axes first, so that voxels become about as long as they are wide.
+    factors = [
+        2 if step < 2 * min(spacing) and n > 3 else 1
+        for step, n in zip(spacing, image.shape, strict=True)
+    ]
+    if image.size > COARSE and max(factors) > 1:
         hit = _pooled(seeds, factors)
         known = hit > 0
-        mean = _pooled(np.where(seeds, fixed, 0), factors) / np.maximum(hit, 1e-6)
+        sum_ = _pooled(np.where(seeds, fixed, 0), factors)
+        mean = np.asarray(sum_ / np.maximum(hit, 1e-6), np.float32)
         grid = [step * f for step, f in zip(spacing, factors, strict=True)]
         may = ~known & (_pooled(free, factors) > 0)
         for item in probability(_pooled(image, factors), mean, known, may, grid, contrast):
@@ -186,7 +187,7 @@ def _pooled(values: npt.NDArray[Any], factors: Sequence[int]) -> Field:
         n = result.shape[axis]
         first = result.take(range(0, n, 2), axis)
         second = result.take([min(i, n - 1) for i in range(1, n + 1, 2)], axis)
-        result = (first + second) / 2
+        result = np.asarray((first + second) / 2, np.float32)
     return result
 
 
@@ -219,8 +220,8 @@ def _solve(
     energy = _dot(residual, z)
     # What a field of zeros would be off by.
     off = _flow(conductances, diagonal, np.where(free, np.float32(0), fixed), free)
-    goal = TOLERANCE**2 * _dot(off, inverse * off)
     first = energy
+    goal = TOLERANCE**2 * max(_dot(off, inverse * off), first)
     for _ in range(STEPS):
         if energy <= goal or energy == 0:
             break
