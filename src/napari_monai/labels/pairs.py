@@ -113,7 +113,8 @@ def numbered_like(labels: ArrayLike, known: ArrayLike, *, least: float = 0.5) ->
         return np.where(array == 0, 0, number[at]).astype(kind)
     table = np.zeros(int(mine[-1]) + 1, kind)
     table[mine] = number
-    return table[array]
+    result: Labels = table[array]
+    return result
 
 
 def _counted(one: Runs, other: Runs, first: int) -> tuple[npt.NDArray[Any], ...]:
