@@ -14,9 +14,10 @@ from ..errors import EditError, VolumeError
 from ..events import BlockDone, Edited, Event, Started
 from ..volume import ArrayLike
 from .boxes import Box, shape_of
+from .connected import numbers as numbers_of
 from .edits import Draft, Edit
 from .pairs import both, paired
-from .runs import Runs, components
+from .runs import Runs
 from .scene import Scene
 from .sums import reduced
 from .table import Floats, Ints
@@ -157,7 +158,8 @@ def differences(
         raise VolumeError(f"Uncertainty of {uncertainty.shape} is not of labels {labels.shape}.")
     wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
     runs, old, new, doubt = _gathered(labels, proposed, wanted, uncertainty)
-    region, count = components(runs, connectivity=connectivity or ndim)
+    region = numbers_of(runs, connectivity=connectivity or ndim).astype(np.int64)
+    count = int(region.max(initial=-1)) + 1
     order = np.argsort(region, kind="stable")
     ends = np.searchsorted(region[order], np.arange(count + 1))
     voxels = np.bincount(region, runs.length, minlength=count).astype(np.int64)
