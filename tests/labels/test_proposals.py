@@ -243,6 +243,10 @@ class TestPairs:
         found = numbered_like(next(arrays), np.array([known], np.int32))
         assert found.tolist() == [result]
 
+    def test_a_mask_is_one_object(self):
+        mask = np.array([[True, False]])
+        assert numbered_like(mask, np.array([[7, 0]])).tolist() == [[7, 0]]
+
     def test_an_object_has_one_partner(self):
         with pytest.raises(VolumeError, match=r"0\.3"):
             numbered_like(LABELS, LABELS, least=0.3)

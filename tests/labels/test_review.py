@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -73,6 +74,13 @@ class TestObjects:
     def test_of_few_the_pieces_alone(self):
         labels = np.array([[1, 0, 1, 0, 2, 2, 2, 2, 2, 2]])
         assert _told(odd_objects(measure(labels, spacing=(1, 1)))) == [("object 1", "in 2 pieces")]
+
+    def test_classes_have_sizes_of_their_own(self):
+        labels = _squares()
+        labels[3:9, 3:8] = 1
+        table = measure(labels, spacing=(1, 1))
+        assert odd_objects(table)[0].key == "object 1"
+        assert odd_objects(table, kind="classes") == ()
 
     def test_volumes_are_called_so(self):
         labels = np.stack([np.zeros_like(_squares()), _squares(), np.zeros_like(_squares())])
@@ -168,6 +176,21 @@ class TestSlices:
         found = odd_slices(_tube(areas), names={3: "liver"})
         assert _told(found) == told
         assert all(f.at[0] == f.number for f in found)
+
+    def test_a_fault_in_organs_is_all_that_is_found(self, shared_data):
+        organs = np.asarray(nib.load(shared_data / "ct" / "organs.nii.gz").dataobj)
+        organs = np.ascontiguousarray(organs.T).astype(np.uint8)
+        assert odd_slices(organs) == ()
+        faulty = organs.copy()
+        where = np.flatnonzero((organs == 5).any(axis=(1, 2)))
+        middle = int(where[len(where) // 2])
+        faulty[middle][organs[middle] == 5] = 0
+        rows, columns = np.nonzero(organs[middle + 9] == 5)
+        half = len(rows) // 2
+        faulty[middle + 9, rows[:half], columns[:half]] = 0
+        found = odd_slices(faulty, names={5: "liver"})
+        assert [f.number for f in found] == [middle, middle + 9]
+        assert all(f.reason.startswith(("liver is missing", "area of liver")) for f in found)
 
     def test_several_classes_and_slabs(self, monkeypatch):
         monkeypatch.setattr(runs, "PART", 1)

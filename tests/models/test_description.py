@@ -73,6 +73,15 @@ def test_round_trip_through_text(told):
     assert ModelDescription.from_text(text) == told
 
 
+def test_classes_are_hidden_and_locked_only_where_that_is_said():
+    plain = LabelClass(1, "bright")
+    locked = replace(plain, locked=True, visible=False)
+    assert description().to_json()["labels"][0].keys() == {"number", "name", "colour"}
+    told = description(labels=(locked,))
+    assert told.to_json()["labels"][0]["locked"] is True
+    assert ModelDescription.from_json(told.to_json()).labels == (locked,)
+
+
 def test_json_begins_with_the_format_and_keeps_the_order_of_the_card():
     keys = list(FULL.to_json())
     assert keys[:4] == ["format", "format_version", "name", "title"]

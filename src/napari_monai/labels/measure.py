@@ -15,7 +15,8 @@ from ..errors import VolumeError
 from ..events import BlockDone, Event, Measured, Started
 from ..volume import ArrayLike
 from .boxes import Box, union, whole
-from .runs import Runs, components, joined, parts, rows_of, runs_of, touching
+from .connected import numbers, part_of
+from .runs import Runs, joined, parts, rows_of, runs_of
 from .sums import Sums, added, sums_of
 from .table import Floats, Ints, Table
 from .table import joined as joined_tables
@@ -181,21 +182,21 @@ class _Gathered:
         self._last = None
 
     def _connect(self, runs: Runs) -> None:
-        piece, count = components(runs, connectivity=3)
-        label = np.empty(count, np.int64)
-        label[piece] = runs.value
+        piece = numbers(runs, connectivity=3).astype(np.int64) + self._count
+        label = np.empty(int(piece.max(initial=self._count - 1)) + 1 - self._count, np.int64)
+        label[piece - self._count] = runs.value
         self._labels.append(label)
-        piece = piece + self._count
-        self._count += count
-        size = runs.shape[1] * runs.shape[2]
+        self._count += len(label)
         if self._last is not None:
             before, pieces = self._last
-            first = np.searchsorted(runs.start, size)
-            a, b = touching(before, _plane(runs, slice(0, first), 0), connectivity=3)
-            self._edges.append((pieces[a], piece[:first][b]))
-        away = (runs.shape[0] - 1) * size
-        last = np.searchsorted(runs.start, away)
-        self._last = _plane(runs, slice(last, None), away), piece[last:]
+            after, _ = part_of(runs, 0, 1)
+            group = numbers(_over(before, after), connectivity=3)
+            both = np.concatenate([pieces, piece[: len(after)]])
+            _, first = np.unique(group, return_index=True)
+            self._edges.append((both[first][group], both))
+        planes = runs.shape[0]
+        last, earlier = part_of(runs, planes - 1, planes)
+        self._last = last, piece[earlier:]
 
     def components(self) -> tuple[Ints, Ints]:
         """Return the label of each component of the whole, by label, and how many each has."""
@@ -209,11 +210,15 @@ class _Gathered:
         return np.unique(of, return_counts=True)
 
 
-def _plane(runs: Runs, which: slice, away: int) -> Runs:
-    """Return the runs of one plane, counted from its own first voxel."""
-    _, rows, columns = runs.shape
-    start, stop = runs.start[which] - away, runs.stop[which] - away
-    return Runs(start, stop, runs.value[which], (1, rows, columns))
+def _over(before: Runs, after: Runs) -> Runs:
+    """Return the runs of one plane and of the next one together."""
+    size = before.shape[1] * before.shape[2]
+    return Runs(
+        np.concatenate([before.start, after.start + size]),
+        np.concatenate([before.stop, after.stop + size]),
+        np.concatenate([before.value, after.value]),
+        (2, *before.shape[1:]),
+    )
 
 
 @dataclass(frozen=True, eq=False)

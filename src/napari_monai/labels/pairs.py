@@ -49,7 +49,7 @@ def shared(one: ArrayLike, other: ArrayLike) -> Shared:
         none = np.zeros(0, np.int64)
         return Shared(none, none, none, np.zeros((0, len(one.shape))))
     mine, theirs, voxels, sums = (np.concatenate(column) for column in zip(*found, strict=True))
-    pair, at = _pairs(mine, theirs)
+    pair, at = paired(mine, theirs)
     count = np.bincount(at, voxels, minlength=len(pair))
     total = np.stack([np.bincount(at, s, minlength=len(pair)) for s in sums.T], axis=-1)
     axes = [0, 2] if len(one.shape) == 2 else [0, 1, 2]
@@ -103,20 +103,23 @@ def numbered_like(labels: ArrayLike, known: ArrayLike, *, least: float = 0.5) ->
     first = int(theirs.max(initial=0)) + 1
     number[new] = np.arange(first, first + np.count_nonzero(new))
     array = np.asarray(labels[...])
+    array = array.view(np.uint8) if array.dtype == np.bool_ else array
     wanted = np.promote_types(np.min_scalar_type(int(number.max(initial=0))), np.uint8)
     kind = array.dtype if np.can_cast(wanted, array.dtype) else wanted
-    result = np.zeros(array.shape, kind)
     if not len(mine):
-        return result
-    for part in parts(array):
-        at = np.searchsorted(mine, array[part])
-        result[part] = np.where(array[part] == 0, 0, number.take(at, mode="clip"))
+        return np.zeros(array.shape, kind)
+    if mine[-1] > 8 * array.size + 2**16:  # too large for a table of all numbers
+        at = np.searchsorted(mine, array).clip(max=len(mine) - 1)
+        return np.where(array == 0, 0, number[at]).astype(kind)
+    table = np.zeros(int(mine[-1]) + 1, kind)
+    table[mine] = number
+    result: Labels = table[array]
     return result
 
 
 def _counted(one: Runs, other: Runs, first: int) -> tuple[npt.NDArray[Any], ...]:
     """Return both labels, voxels and sums of plane, row and column of the pairs of a slab."""
-    pair, at = _pairs(one.value.astype(np.int64), other.value.astype(np.int64))
+    pair, at = paired(one.value.astype(np.int64), other.value.astype(np.int64))
     plane, row, column = one.places()
     length = one.length
     places = (plane + first, row, column + (length - 1) / 2)
@@ -125,8 +128,8 @@ def _counted(one: Runs, other: Runs, first: int) -> tuple[npt.NDArray[Any], ...]
     return pair[:, 0], pair[:, 1], voxels, np.stack(sums, axis=-1)
 
 
-def _pairs(a: Ints, b: Ints) -> tuple[Ints, Ints]:
-    """Return the different pairs, shape (n, 2), and which one each pair is."""
+def paired(a: Ints, b: Ints) -> tuple[Ints, Ints]:
+    """Return the different pairs of numbers, shape (n, 2), and which one each pair is."""
     first, at = numbered(a)
     second, there = numbered(b)
     code, which = numbered(at * len(second) + there)

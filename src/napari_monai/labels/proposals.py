@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,9 +14,10 @@ from ..errors import EditError, VolumeError
 from ..events import BlockDone, Edited, Event, Started
 from ..volume import ArrayLike
 from .boxes import Box, shape_of
+from .connected import numbers as numbers_of
 from .edits import Draft, Edit
-from .pairs import both
-from .runs import Runs, components, numbered
+from .pairs import both, paired
+from .runs import Runs
 from .scene import Scene
 from .sums import reduced
 from .table import Floats, Ints
@@ -71,16 +73,20 @@ class Proposals:
         """How many voxels differ."""
         return sum(one.voxels for one in self.regions)
 
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        return {one.number: row for row, one in enumerate(self.regions)}
+
     def only(self, numbers: Collection[int] | None) -> tuple[Proposal, ...]:
         """Return some of them, ``None`` for all, or raise EditError if one is not open."""
         if numbers is None:
             return self.regions
-        wanted = frozenset(numbers)
-        found = tuple(one for one in self.regions if one.number in wanted)
-        if len(found) < len(wanted):
-            lacking = min(wanted - {one.number for one in found})
-            raise EditError(f"Proposal {lacking} is not open: choose one of the {len(self)} left.")
-        return found
+        lacking = [n for n in numbers if n not in self._rows]
+        if lacking:
+            raise EditError(
+                f"Proposal {lacking[0]} is not open: choose one of the {len(self)} left."
+            )
+        return tuple(self.regions[row] for row in sorted({self._rows[n] for n in numbers}))
 
     def ordered(self, by: Order = "size") -> tuple[Proposal, ...]:
         """Return them with the largest or the least certain one first, or by their first voxel."""
@@ -92,7 +98,8 @@ class Proposals:
 
     def without(self, numbers: Collection[int]) -> Self:
         """Return those that are left when some are decided on, rejected ones too."""
-        return replace(self, regions=tuple(r for r in self.regions if r.number not in numbers))
+        decided = frozenset(numbers)
+        return replace(self, regions=tuple(r for r in self.regions if r.number not in decided))
 
     def mask(self, number: int) -> Mask:
         """Return which voxels of its box a region has."""
@@ -151,20 +158,29 @@ def differences(
         raise VolumeError(f"Uncertainty of {uncertainty.shape} is not of labels {labels.shape}.")
     wanted = None if values is None else np.unique(np.fromiter(values, np.int64))
     runs, old, new, doubt = _gathered(labels, proposed, wanted, uncertainty)
-    region, count = components(runs, connectivity=connectivity or ndim)
+    region = numbers_of(runs, connectivity=connectivity or ndim).astype(np.int64)
+    count = int(region.max(initial=-1)) + 1
     order = np.argsort(region, kind="stable")
     ends = np.searchsorted(region[order], np.arange(count + 1))
-    found = _described(runs, region, count, float(np.prod(spacing)), ndim)
-    first = order[ends[:-1]]
-    voxels = np.array([one.voxels for one in found])
-    unsure = np.bincount(region, doubt, minlength=count) / np.maximum(voxels, 1)
-    befores, afters = old[first].tolist(), new[first].tolist()
-    regions = tuple(
-        replace(one, old=a, new=b, uncertainty=None if uncertainty is None else float(u))
-        for one, a, b, u in zip(found, befores, afters, unsure, strict=True)
-        # A voxel's share is not exact in binary: a size that is just reached counts.
-        if one.volume >= min_volume * (1 - 1e-9)
+    voxels = np.bincount(region, runs.length, minlength=count).astype(np.int64)
+    volume = voxels * float(np.prod(spacing))
+    # A voxel's share is not exact in binary: a size that is just reached counts.
+    large = np.flatnonzero(volume >= min_volume * (1 - 1e-9))
+    axes = [0, 2] if ndim == 2 else [0, 1, 2]
+    start, stop, near = (ends[large][:, axes].tolist() for ends in _places(runs, region, voxels))
+    first = order[ends[large]]
+    unsure = np.bincount(region, doubt, minlength=count)[large] / voxels[large]
+    columns = (
+        (large + 1).tolist(),
+        [tuple(map(slice, a, b)) for a, b in zip(start, stop, strict=True)],
+        voxels[large].tolist(),
+        volume[large].tolist(),
+        old[first].tolist(),
+        new[first].tolist(),
+        map(tuple, near),
+        [None] * len(large) if uncertainty is None else unsure.tolist(),
     )
+    regions = tuple(Proposal(*row) for row in zip(*columns, strict=True))
     return Proposals(regions, runs.take(order), ends, tuple(labels.shape))
 
 
@@ -195,37 +211,29 @@ def _gathered(
     if not found:
         found = [tuple(np.zeros(0, np.int64) for _ in range(5))]
     start, stop, old, new, doubt = (np.concatenate(c) for c in zip(*found, strict=True))
-    (_, before), (known, after) = numbered(old), numbered(new)
-    return Runs(start, stop, before * len(known) + after + 1, shape), old, new, doubt
+    _, pair = paired(old, new)
+    return Runs(start, stop, pair + 1, shape), old, new, doubt
 
 
-def _described(runs: Runs, region: Ints, count: int, voxel: float, ndim: int) -> list[Proposal]:
-    """Return the regions without their labels."""
-    length = runs.length
-    voxels = np.bincount(region, length, minlength=count).astype(np.int64)
+def _places(runs: Runs, region: Ints, voxels: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return first and last places of regions, and the voxel of each nearest to its centre."""
+    count, length = len(voxels), runs.length
     plane, row, column = runs.places()
     start, stop, near = (np.empty((count, 3), np.int64) for _ in range(3))
     away = np.zeros(len(runs))
-    middle = column + (length - 1) / 2
     places = [plane, row, column]
-    for axis, (place, centres) in enumerate(zip(places, (plane, row, middle), strict=True)):
-        centre = (np.bincount(region, centres * length, minlength=count) / voxels)[region]
+    for axis, place in enumerate((plane, row, column)):
         start[:, axis] = reduced(np.minimum, place, region, count)
         stop[:, axis] = reduced(np.maximum, place + (length if axis == 2 else 1), region, count)
+        middle = place + (length - 1) / 2 if axis == 2 else place
+        centre = (np.bincount(region, middle * length, minlength=count) / voxels)[region]
         if axis == 2:
             places[2] = np.clip(np.rint(centre).astype(np.int64), column, column + length - 1)
         away += (places[axis] - centre) ** 2
-    nearest = away == reduced(np.minimum, away, region, count)[region]
+    nearest = np.flatnonzero(away == reduced(np.minimum, away, region, count)[region])
     for axis in range(3):
         near[region[nearest], axis] = places[axis][nearest]
-    axes = [0, 2] if ndim == 2 else [0, 1, 2]
-    ends = zip(start[:, axes].tolist(), stop[:, axes].tolist(), strict=True)
-    boxes = (tuple(slice(*pair) for pair in zip(a, b, strict=True)) for a, b in ends)
-    rows = zip(boxes, voxels.tolist(), near[:, axes].tolist(), strict=True)
-    return [
-        Proposal(number, box, size, size * voxel, 0, 0, tuple(at))
-        for number, (box, size, at) in enumerate(rows, start=1)
-    ]
+    return start, stop, near
 
 
 def accept(

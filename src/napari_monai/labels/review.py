@@ -34,13 +34,18 @@ __all__ = [
 _SIZES, _SHAPES = 0.1, 0.03
 
 
-def odd_objects(table: Table, *, limit: float = 3.5, fewest: int = 8) -> tuple[Finding, ...]:
+def odd_objects(
+    table: Table, *, kind: LabelKind = "instances", limit: float = 3.5, fewest: int = 8
+) -> tuple[Finding, ...]:
     """Return the objects of odd size or shape, and those of several pieces.
 
     Parameters
     ----------
     table
         Measurements of all objects.
+    kind
+        ``"instances"``: objects of a kind. ``"classes"``: organs, say, whose sizes and shapes have
+        nothing to do with each other, so that only pieces are looked at.
     limit
         From which modified z score on a size or a roundness is odd: the distance from the median
         over 1.4826 times the median absolute deviation (Iglewicz and Hoaglin, 1993). An object
@@ -49,7 +54,7 @@ def odd_objects(table: Table, *, limit: float = 3.5, fewest: int = 8) -> tuple[F
         Of fewer objects than these, what is usual is not known, and only pieces are looked at.
     """
     found: list[Finding] = []
-    if len(table) >= fewest:
+    if kind == "instances" and len(table) >= fewest:
         found += _odd_sizes(table, limit)
         found += _odd_shapes(table, limit)
     for row in np.flatnonzero(table.components > 1).tolist():

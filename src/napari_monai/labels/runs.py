@@ -1,4 +1,4 @@
-"""Runs: stretches of one label along the last axis, far fewer than voxels, and their components.
+"""Runs: stretches of one label along the last axis, far fewer than voxels.
 
 An array of labels is looked at as rows: shape (planes, rows, columns). One of two axes has a row
 a plane; `rows_of` makes it so.
@@ -129,35 +129,6 @@ def numbered(values: npt.NDArray[Any]) -> tuple[Ints, Ints]:
     return np.flatnonzero(there), place[values]
 
 
-# -- components -----------------------------------------------------------------------------------
-
-
-def components(runs: Runs, *, connectivity: int) -> tuple[Ints, int]:
-    """Return for each run which component of its label it is of, numbered from 0, and how many.
-
-    ``connectivity`` is how many axes neighbours may differ in, see
-    `napari_monai.labels.components.keep_largest`. They are numbered by their first voxels.
-    """
-    parent = np.arange(len(runs))
-    for step in _steps(connectivity):
-        rest = np.flatnonzero(parent == np.arange(len(runs)))
-        first, count = _before(runs, rest, step)
-        _adopt(parent, runs, rest, first, count)
-    while not np.array_equal(above := parent[parent], parent):
-        parent = above
-    # Most components hang together by now: only where a label has several is more to be asked.
-    value, place = numbered(runs.value)
-    several = np.bincount(place[parent == np.arange(len(runs))], minlength=len(value)) > 1
-    asked = np.flatnonzero(several[place])
-    edges = [_pairs(runs, asked, step) for step in _steps(connectivity)] if len(asked) else []
-    parts, roots = numbered(parent)
-    if not edges:
-        return roots, len(parts)
-    a, b = (roots[np.concatenate(side)] for side in zip(*edges, strict=True))
-    which, whole = joined(a, b, len(parts))
-    return which[roots], whole
-
-
 def joined(a: Ints, b: Ints, n: int) -> tuple[Ints, int]:
     """Return the groups that n things fall into when a[i] belongs with b[i], and how many.
 
@@ -169,64 +140,3 @@ def joined(a: Ints, b: Ints, n: int) -> tuple[Ints, int]:
     order = np.empty(count, np.int64)
     order[np.argsort(first)] = np.arange(count)
     return order[which], int(count)
-
-
-def touching(before: Runs, after: Runs, *, connectivity: int) -> tuple[Ints, Ints]:
-    """Return which runs of one plane touch which of the next one, of the same label.
-
-    Both have a single plane. The pairs are places in ``before`` and in ``after``.
-    """
-    size = before.shape[1] * before.shape[2]
-    both = Runs(
-        np.concatenate([before.start, after.start + size]),
-        np.concatenate([before.stop, after.stop + size]),
-        np.concatenate([before.value, after.value]),
-        (2, *before.shape[1:]),
-    )
-    asked = np.arange(len(before), len(both))
-    pairs = [_pairs(both, asked, step) for step in _steps(connectivity) if step[0]]
-    a, b = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return b, a - len(before)
-
-
-def _steps(connectivity: int) -> Iterator[tuple[int, int, int]]:
-    """Yield the rows before one that are its neighbours: planes, rows, and columns' overhang."""
-    for planes, rows in ((0, -1), (-1, 0), (-1, -1), (-1, 1)):
-        away = abs(planes) + abs(rows)
-        if away <= connectivity:
-            yield planes, rows, int(away < connectivity)
-
-
-def _before(runs: Runs, asked: Ints, step: tuple[int, int, int]) -> tuple[Ints, Ints]:
-    """Return the first of the runs that each asked one touches in a row before it; how many."""
-    planes, rows, over = step
-    _, height, width = runs.shape
-    row = runs.start[asked] // width
-    there = row + planes * height + rows
-    inside = (there >= 0) & ((row % height + rows >= 0) & (row % height + rows < height))
-    shift = (there - row) * width
-    low = np.maximum(runs.start[asked] + shift - over, there * width)
-    high = np.minimum(runs.stop[asked] + shift + over, (there + 1) * width)
-    first = np.searchsorted(runs.stop, low, "right")
-    count = np.searchsorted(runs.start, high, "left") - first
-    return first, np.where(inside, np.maximum(count, 0), 0)
-
-
-def _adopt(parent: Ints, runs: Runs, asked: Ints, first: Ints, count: Ints) -> None:
-    """Set the parent of runs to one of the same label that they touch, if there is one."""
-    for nth in range(int(count.max(initial=0))):
-        left = np.flatnonzero(count > nth)
-        child, other = asked[left], first[left] + nth
-        same = runs.value[child] == runs.value[other]
-        parent[child[same]] = other[same]
-        count[left[same]] = 0
-
-
-def _pairs(runs: Runs, asked: Ints, step: tuple[int, int, int]) -> tuple[Ints, Ints]:
-    """Return each asked run with every one of its label that it touches in a row before it."""
-    first, count = _before(runs, asked, step)
-    child = np.repeat(asked, count)
-    ends = np.cumsum(count)
-    other = np.arange(len(child)) + np.repeat(first - (ends - count), count)
-    same = runs.value[child] == runs.value[other]
-    return child[same], other[same]
