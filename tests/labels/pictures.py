@@ -7,15 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 
-def labels(*, highest=2, max_side=8):
-    """Return a strategy for small labels, 2-D and 3-D, with more background than labels."""
-    return arrays.arrays(
-        np.uint8,
-        st.one_of(
-            arrays.array_shapes(min_dims=2, max_dims=2, max_side=max_side), st.just((3, 4, 5))
-        ),
-        elements=st.sampled_from([0, 0, 0, *range(1, highest + 1)]),
-    )
+def labels(*, highest=2, max_side=8, ndim=None):
+    """Return a strategy for small labels, 2-D or 3-D, with more background than labels."""
+    flat = arrays.array_shapes(min_dims=2, max_dims=2, max_side=max_side)
+    shapes = {2: flat, 3: st.just((3, 4, 5)), None: st.one_of(flat, st.just((3, 4, 5)))}
+    elements = st.sampled_from([0, 0, 0, *range(1, highest + 1)])
+    return arrays.arrays(np.uint8, shapes[ndim], elements=elements)
 
 
 def spacings(ndim):

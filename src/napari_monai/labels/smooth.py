@@ -23,6 +23,8 @@ Field = npt.NDArray[np.float32]
 
 # Where a Gaussian is cut off, in standard deviations.
 _TRUNCATE = 4.0
+# The share of background that is more than what rounding leaves of none.
+_LEAST = 1e-4
 
 
 def margin(sigma: float, spacing: Sequence[float]) -> tuple[int, ...]:
@@ -98,7 +100,8 @@ def smoothing(
         share = _share(mask, free[box], sigmas)
         rest[box] -= share
         limit = _threshold(share, free[box], int(np.count_nonzero(mask)))
-        score: Field = np.add(share, 1 - 2 * limit, dtype=np.float32)
+        # Beside background alone it wins from the limit on; without background it never loses.
+        score: Field = np.multiply(share, (1 - limit) / limit, dtype=np.float32)
         wins = score > best[box]
         best[box][wins] = score[wins]
         result[box][wins & free[box]] = value
@@ -123,10 +126,10 @@ def _threshold(share: Field, free: Mask, count: int) -> float:
     shares = share[free]
     at = len(shares) - count
     if not at:
-        return 0.0
+        return 0.5
     part = np.partition(shares, (at - 1, at))
     # Half-way to the next one, so that rounding decides nothing.
-    return float(part[at] + part[at - 1]) / 2
+    return min(max(float(part[at] + part[at - 1]) / 2, 1e-4), 1 - 1e-4)
 
 
 def _settle(
@@ -145,7 +148,9 @@ def _settle(
     if not more:
         return
     lead = _share(mask, free[box], sigmas) - rest[box]
-    voxels = np.flatnonzero((now == 0) & free[box] if more > 0 else now == value)
+    # Not from within other labels, where there is none beside it.
+    beside = (rest[box] > _LEAST) & ((now == 0) & free[box] if more > 0 else now == value)
+    voxels = np.flatnonzero(beside)
     count = min(abs(more), len(voxels))
     if not count:
         return
