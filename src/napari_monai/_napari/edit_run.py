@@ -16,6 +16,7 @@ from ..events import Edited, Event, Started
 from ..labels.boxes import Boxes
 from ..labels.operations import operation, run
 from ..settings import Settings
+from . import autosave
 from .jobs import Job, Outcome, Steps, report
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ class EditRun(QObject):
     # -- one operation ------------------------------------------------------------------------
 
     def _go_on(self, title: str, started: Started | None, steps: Iterator[Event]) -> None:
+        autosave.before_run(self._session.viewer)
         self._job = Job(_rest(started, steps), title, self)
         self._job.happened.connect(self._on_event)
         self._job.progressed.connect(self.progressed)

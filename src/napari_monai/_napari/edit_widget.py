@@ -9,7 +9,6 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
     QTabWidget,
@@ -18,9 +17,10 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import NapariMonaiError
+from . import autosave
 from .edit_arrays import image_at
-from .edit_inputs import EditInputs
-from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_lines, tool_keys
+from .edit_inputs import ALL, SELECTED, EditInputs
+from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_table, tool_keys
 from .edit_preview import PREVIEWED, Preview
 from .edit_session import EditSession, why_not
 from .edit_tools import EditTools
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     import napari
 
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
-SELECTED, ALL = "Selected labels", "All labels"
 # What is said in place of all names where many are selected.
 _FEW = 4
 
@@ -57,6 +56,7 @@ class EditWidget(JobWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
+        autosave.start(napari_viewer)
         self._keys: EditKeys | None = None
         self._lines: tuple[Any, ...] = ()  # drawn on the canvas, for the tool that is chosen
         self.layer = LayerChoice(napari_viewer, Labels, nothing="Open labels first", parent=self)
@@ -64,9 +64,6 @@ class EditWidget(JobWidget):
             napari_viewer, Image, nothing="No image", none="None", fits=self._has_the_voxels
         )
         self.picked = line()
-        self.work_on = QComboBox()
-        self.work_on.addItems([SELECTED, ALL])
-        self.work_on.setToolTip("Which labels the tool works on")
         self.tools = EditTools(tool_keys())
         self.inputs = EditInputs(napari_viewer, lambda: self.session)
         self.preview_box = QCheckBox("Preview on this slice")
@@ -93,7 +90,6 @@ class EditWidget(JobWidget):
         self.tools.changed.connect(self._update)
         self.inputs.changed.connect(self._soon.start)
         self.inputs.lasso_wanted.connect(self._start_lasso)
-        self.work_on.currentTextChanged.connect(self._update)
         self.preview_box.toggled.connect(self._update)
         active = napari_viewer.layers.selection.active
         self.layer.choose(active)
@@ -108,14 +104,11 @@ class EditWidget(JobWidget):
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 6, 0, 0)
         inside.setSpacing(6)
-        work = _form()
-        work.addRow("Work on", self.work_on)
         inside.addWidget(self.tools)
-        inside.addLayout(work)
         inside.addWidget(self.inputs)
         inside.addWidget(self.preview_box)
         keys = line()
-        keys.setText(key_lines())
+        keys.setText(key_table())
         parts: tuple[tuple[str, QWidget], ...] = (("Painting", self.painting), ("Keys", keys))
         for title, part in parts:
             folded = Folded(title)
@@ -178,6 +171,7 @@ class EditWidget(JobWidget):
         runs.progressed.connect(self._on_progress)
         runs.ended.connect(self._on_run_ended)
         session.changed.connect(self._on_changed)
+        session.stepped.connect(self._say)
         session.selected_changed.connect(self._update)
         session.classes_changed.connect(self._update)
         session.closed.connect(self._on_closed)
@@ -187,6 +181,11 @@ class EditWidget(JobWidget):
         if self._keys is not None:
             self._keys.close()
         self._keys, self.session = None, None
+        for at in range(self.tabs.count() - 1, 0, -1):
+            panel = self.tabs.widget(at)
+            self.tabs.removeTab(at)
+            if panel is not None:
+                panel.deleteLater()
         self.painting.follow(None, None)
         self.progress.hide()
 
@@ -210,8 +209,8 @@ class EditWidget(JobWidget):
             APPLY: lambda _layer: self.apply(),
             PICK: lambda _layer: self.picker.pick(),
             PICK_MORE: lambda _layer: self.picker.pick(more=True),
-            BEFORE: lambda _layer: self._while_held(all_edits=False),
-            BEFORE_ALL: lambda _layer: self._while_held(all_edits=True),
+            BEFORE: self._slot_of_before(all_edits=False),
+            BEFORE_ALL: self._slot_of_before(all_edits=True),
         }
 
     def _tool_slot(self, name: str) -> Any:
@@ -221,17 +220,21 @@ class EditWidget(JobWidget):
 
         return slot
 
-    def _while_held(self, *, all_edits: bool) -> Generator[None, None, None]:
-        self._show_before(all_edits=all_edits)
-        yield
-        self._show_after()
+    def _slot_of_before(self, *, all_edits: bool) -> Any:
+        def held(_layer: Any) -> Generator[None, None, None]:
+            self._show_before(all_edits=all_edits)
+            yield
+            self._show_after()
+
+        return held
 
     # -- the tool -----------------------------------------------------------------------------
 
     def _tool_chosen(self) -> None:
         row = self.tools.operation
         self._lines = ()
-        mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
+        cuts = row.group == "Split" and row.name != "lasso"
+        mode = "add_path" if cuts else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
         self._update()
@@ -241,13 +244,13 @@ class EditWidget(JobWidget):
         found = self.inputs.changes(session)
         if self._lines:
             found["lines"] = self._lines
-        if self.work_on.currentText() == ALL:
+        if self.inputs.work_on.currentText() == ALL:
             found["selected"] = ()
         return found
 
     def _missing(self, session: EditSession) -> str:
         """Return what has to be done first; empty where the tool can be applied."""
-        if self.work_on.currentText() == SELECTED and not session.selected:
+        if self.inputs.work_on.currentText() == SELECTED and not session.selected:
             return "Select labels: click on them in pan/zoom mode, or press Q over them."
         missing = self.inputs.missing(session)
         if missing:
