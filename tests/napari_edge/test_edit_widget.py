@@ -102,6 +102,9 @@ def edit(
         viewer.add_image(np.asarray(array[...]) * 10.0, name="ct", **settings)
         layer = viewer.add_labels(array, name="organs", **settings)
         _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Edit labels")
+        if show:
+            QTest.qWait(200)  # until all has its place
+            viewer.fit_to_view()
         return viewer, layer, widget
 
     return make
@@ -151,6 +154,15 @@ def drag(viewer: Any, places: list[QPoint]) -> None:
         QTest.qWait(15)  # moves in quick succession are left out
 
 
+def move(viewer: Any, place: QPoint) -> None:
+    """Move the mouse over the canvas."""
+    canvas, none = viewer.window._qt_viewer.canvas.native, Qt.MouseButton.NoButton
+    at, there = QPointF(place), QPointF(canvas.mapToGlobal(place))
+    plain = Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(canvas, QMouseEvent(QEvent.Type.MouseMove, at, there, none, none, plain))
+    QTest.qWait(15)
+
+
 def test_click_select_key_edit_undo(edit: Any, qtbot: Any, start: np.ndarray) -> None:
     viewer, layer, widget = edit(show=True)
     widget.session.set_classes((LabelClass(3, "liver"), LabelClass(4, "spleen")))
@@ -179,8 +191,7 @@ def test_click_select_key_edit_undo(edit: Any, qtbot: Any, start: np.ndarray) ->
         press(qtbot, viewer, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
     np.testing.assert_array_equal(layer.data, deleted)
 
-    qtbot.mouseMove(viewer.window._qt_viewer.canvas.native, where(viewer, layer, (2, 20, 40)))
-    qtbot.wait(50)
+    move(viewer, where(viewer, layer, (2, 20, 40)))
     press(qtbot, viewer, Qt.Key.Key_Q)
     assert widget.session.selected == (5,)
 
