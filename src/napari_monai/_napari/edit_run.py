@@ -16,7 +16,6 @@ from ..events import Edited, Event, Started
 from ..labels.boxes import Boxes
 from ..labels.operations import operation, run
 from ..settings import Settings
-from . import autosave
 from .jobs import Job, Outcome, Steps, report
 
 if TYPE_CHECKING:
@@ -87,8 +86,10 @@ class EditRun(QObject):
 
     def locate(self) -> None:
         """Look where each label lies, beside the window, so that the first tool need not."""
-        if self._session.known_boxes.known is None:
-            job = Job(_located(self._session.known_boxes.search()), "Looking at the labels", self)
+        session = self._session
+        # A small array is looked at when the first tool is applied.
+        if session.known_boxes.known is None and math.prod(session.shape) > _SMALL:
+            job = Job(_located(session.known_boxes.search()), "Looking at the labels", self)
             job.happened.connect(self._on_located)
             job.start()
 
@@ -99,7 +100,6 @@ class EditRun(QObject):
     # -- one operation ------------------------------------------------------------------------
 
     def _go_on(self, title: str, started: Started | None, steps: Iterator[Event]) -> None:
-        autosave.before_run(self._session.viewer)
         self._job = Job(_rest(started, steps), title, self)
         self._job.happened.connect(self._on_event)
         self._job.progressed.connect(self.progressed)

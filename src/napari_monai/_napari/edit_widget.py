@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
@@ -11,13 +11,16 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QFormLayout,
     QHBoxLayout,
+    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from ..errors import NapariMonaiError
+from ..labels.boxes import Box
 from . import autosave
+from .classes_panel import ClassesPanel
 from .edit_arrays import image_at
 from .edit_inputs import ALL, SELECTED, EditInputs
 from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_table, tool_keys
@@ -28,6 +31,7 @@ from .forms import Folded
 from .ghost import BeforeAfter
 from .job_widget import JobWidget
 from .jobs import Outcome
+from .kept_notes import kept_notes
 from .layer_choice import LayerChoice
 from .paint_guard import PaintGuard
 from .painting_box import PaintingBox
@@ -38,6 +42,8 @@ from .scroll import Scroll
 if TYPE_CHECKING:
     import napari
 
+# The tabs beside the tools: each is made of a session.
+_PANELS = {"Classes": ClassesPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
 # What is said in place of all names where many are selected.
 _FEW = 4
@@ -109,6 +115,7 @@ class EditWidget(JobWidget):
         inside.addWidget(self.preview_box)
         keys = line()
         keys.setText(key_table())
+        keys.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         parts: tuple[tuple[str, QWidget], ...] = (("Painting", self.painting), ("Keys", keys))
         for title, part in parts:
             folded = Folded(title)
@@ -171,10 +178,13 @@ class EditWidget(JobWidget):
         runs.progressed.connect(self._on_progress)
         runs.ended.connect(self._on_run_ended)
         session.changed.connect(self._on_changed)
+        session.edited.connect(self._on_edited)
         session.stepped.connect(self._say)
         session.selected_changed.connect(self._update)
         session.classes_changed.connect(self._update)
         session.closed.connect(self._on_closed)
+        for title, panel in _PANELS.items():
+            self.tabs.addTab(panel(session), title)
         runs.locate()
 
     def _on_closed(self) -> None:
@@ -317,6 +327,7 @@ class EditWidget(JobWidget):
             self.session.runs.cancel()
 
     def _on_begun(self, title: str) -> None:
+        autosave.before_run(self._viewer)
         self._say(f"{title}…")
         self._show_progress()
         self._update()
@@ -330,6 +341,14 @@ class EditWidget(JobWidget):
 
     def _on_changed(self, _boxes: object) -> None:
         self._soon.start()
+
+    def _on_edited(self, boxes: Sequence[Box]) -> None:
+        """Note which slices of a volume were corrected."""
+        session = self.session
+        if session is not None and session.ndim == 3:
+            notes = kept_notes(session)
+            slices = {at for box in boxes for at in range(box[0].start, box[0].stop)}
+            notes.set(notes.notes.with_corrected(slices))
 
     # -- drawn on the canvas ------------------------------------------------------------------
 
