@@ -31,6 +31,7 @@ class Change:
 @dataclass(frozen=True, eq=False)
 class Edit:
     changes: tuple[Change, ...]
+    title: str = "Fill holes of liver"
 
 
 def painted(data: Any, value: int, *boxes: tuple[slice, ...]) -> Edit:
@@ -96,7 +97,10 @@ def test_what_is_seen_is_what_was_edited(start: np.ndarray) -> None:
     viewer.dims.current_step = (2, 0, 0)
     session.apply(painted(start, 0, box((1, 4), (2, 5), (2, 6))))
     assert not np.any(layer._slice.image.raw)
+    lines: list[str] = []
+    session.stepped.connect(lines.append)
     session.undo()
+    assert lines == ["Undone: Fill holes of liver."]
     np.testing.assert_array_equal(layer._slice.image.raw, start[2])
 
 
@@ -123,9 +127,12 @@ def test_brush_and_undo_are_said(start: np.ndarray) -> None:
     layer.data_setitem((np.array([1, 3]), np.array([0, 2]), np.array([4, 4])), 8)
     first, second = (box((0, 1), (4, 7), (4, 7)),), (box((1, 4), (0, 3), (4, 5)),)
     assert said == [first, second]
+    lines: list[str] = []
+    session.stepped.connect(lines.append)
     layer.undo()
     layer.undo()
     layer.redo()
+    assert lines == ["Undone: painting.", "Undone: painting.", "Redone: painting."]
     assert said[2:] == [second, first, first]
     viewer.dims.current_step = (3, 0, 0)
     assert len(said) == 5, "another slice changes nothing"

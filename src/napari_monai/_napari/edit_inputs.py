@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..labels.scene import Region
     from .edit_session import EditSession
 
+SELECTED, ALL = "Selected labels", "All labels"
 EVERYWHERE, SLICE, OUTLINES, THROUGH, INSIDE = (
     "Everywhere",
     "This slice",
@@ -37,7 +38,7 @@ _PLACES = {
 
 
 class EditInputs(QWidget):
-    """Where a tool may change labels, and the layers of points, shapes and labels it looks at.
+    """Which labels a tool works on, where it may change them, and the layers it looks at.
 
     Rows are there while they are needed.
 
@@ -59,6 +60,9 @@ class EditInputs(QWidget):
         self._session = session
         self._needs: frozenset[str] = frozenset()
         self._mode = "add_path"
+        self.work_on = QComboBox()
+        self.work_on.addItems([SELECTED, ALL])
+        self.work_on.setToolTip("Which labels the tool works on")
         self.where = QComboBox()
         self.where.addItems(list(_PLACES))
         self.where.setToolTip("Where labels may change")
@@ -74,6 +78,7 @@ class EditInputs(QWidget):
         self._rows.setContentsMargins(0, 0, 0, 0)
         self._rows.setVerticalSpacing(4)
         self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._rows.addRow("Work on", self.work_on)
         self._rows.addRow("Where", self.where)
         self._rows.addRow("Inside", self.inside)
         self._rows.addRow("Second labels", self.other)
@@ -81,6 +86,7 @@ class EditInputs(QWidget):
         self._rows.addRow("Points", self._points_row)
         self._shapes_row = _beside(self.shapes, self.lines_button)
         self._rows.addRow("Shapes", self._shapes_row)
+        self.work_on.currentTextChanged.connect(self._show_rows)
         self.where.currentTextChanged.connect(self._show_rows)
         for choice in (self.inside, self.other, self.points, self.shapes):
             choice.chosen.connect(self.changed)

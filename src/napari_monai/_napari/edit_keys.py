@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from ..labels.operations import OPERATIONS
@@ -16,17 +17,16 @@ BEFORE, BEFORE_ALL = "C", "Shift-C"
 APPLY = "A"
 OTHERS = {
     APPLY: "Apply the tool that is chosen",
-    PICK: "Select the label under the mouse, as a click does in pan/zoom mode",
-    PICK_MORE: "Select the label under the mouse too, or no longer, as Shift-click does",
-    BEFORE: "While it is held: the labels before the last edit",
-    BEFORE_ALL: "While it is held: the labels before all edits",
+    PICK: "Select the label under the mouse; in pan/zoom mode a click does",
+    PICK_MORE: "Select it too, or no longer; Shift-click does",
+    BEFORE: "Hold it: the labels before the last edit",
+    BEFORE_ALL: "Hold it: the labels before all edits",
     "Ctrl-Z": "Undo",
     "Ctrl-Shift-Z": "Redo",
 }
 _TOOLS = {
     "interpolate": "I",
-    "copy-next": "N",
-    "copy-previous": "Shift-N",
+    "copy-slice": "N",
     "fill-holes": "H",
     "keep-largest": "K",
     "remove-small": "Shift-K",
@@ -54,10 +54,15 @@ def tool_keys() -> dict[str, str]:
     return found
 
 
-def key_lines() -> str:
-    """Return all keys with what they do, a line each."""
+def key_table() -> str:
+    """Return all keys with what they do, as rich text."""
     tools = {key: OPERATIONS[name].title for name, key in tool_keys().items()}
-    return "\n".join(f"{key}: {what}" for key, what in (tools | OTHERS).items())
+    rows = (
+        f"<tr><td style='padding-right: 10px'><b>{key.replace('-', '+')}</b></td>"
+        f"<td>{escape(what)}</td></tr>"
+        for key, what in (tools | OTHERS).items()
+    )
+    return f"<table>{''.join(rows)}</table>"
 
 
 class EditKeys:

@@ -86,8 +86,10 @@ class EditRun(QObject):
 
     def locate(self) -> None:
         """Look where each label lies, beside the window, so that the first tool need not."""
-        if self._session.known_boxes.known is None:
-            job = Job(_located(self._session.known_boxes.search()), "Looking at the labels", self)
+        session = self._session
+        # A small array is looked at when the first tool is applied.
+        if session.known_boxes.known is None and math.prod(session.shape) > _SMALL:
+            job = Job(_located(session.known_boxes.search()), "Looking at the labels", self)
             job.happened.connect(self._on_located)
             job.start()
 

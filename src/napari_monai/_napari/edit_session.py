@@ -34,6 +34,11 @@ class AnyEdit(Protocol):
     """What can be applied: boxes of the spatial axes with the values before and after."""
 
     @property
+    def title(self) -> str:
+        """What is done."""
+        ...
+
+    @property
     def changes(self) -> Sequence[Any]:
         """Each with ``box``, ``before`` and ``after``."""
         ...
@@ -88,6 +93,8 @@ class EditSession(QObject):
     changed = Signal(object)  # tuple of boxes in which voxels may be other than before
     classes_changed = Signal()
     selected_changed = Signal()
+    edited = Signal(object)  # the same, where they were painted or edited, and not undone
+    stepped = Signal(str)  # a line on what was undone or redone
     closed = Signal()
 
     def __init__(
@@ -279,7 +286,7 @@ class EditSession(QObject):
         changes = [
             (
                 self._in_layer(change.box, time),
-                Values(change, "before", int(self.timed)),
+                Values(change, "before", int(self.timed), edit.title),
                 Values(change, "after", int(self.timed)),
             )
             for change in edit.changes
@@ -322,10 +329,16 @@ class EditSession(QObject):
 
     def _on_paint(self, event: Any) -> None:
         self._history.mark()
-        self._say(boxes_of(event.value))
+        boxes = boxes_of(event.value)
+        self._say(boxes)
+        if boxes:
+            self.edited.emit(tuple(box[int(self.timed) :] for box in boxes))
 
     def _on_drawn(self, _event: object = None) -> None:
-        self._say(self._history.moved())
+        boxes, line = self._history.moved()
+        self._say(boxes)
+        if line:
+            self.stepped.emit(line)
 
     def _on_replaced(self, _event: object = None) -> None:
         self._history.mark()

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFormLayout,
     QHBoxLayout,
+    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
 )
 
 from ..errors import NapariMonaiError
+from ..labels.boxes import Box
+from . import autosave
+from .classes_panel import ClassesPanel
 from .edit_arrays import image_at
-from .edit_inputs import EditInputs
-from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_lines, tool_keys
+from .edit_inputs import ALL, SELECTED, EditInputs
+from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_table, tool_keys
 from .edit_preview import PREVIEWED, Preview
 from .edit_session import EditSession, why_not
 from .edit_tools import EditTools
@@ -28,6 +31,7 @@ from .forms import Folded
 from .ghost import BeforeAfter
 from .job_widget import JobWidget
 from .jobs import Outcome
+from .kept_notes import kept_notes
 from .layer_choice import LayerChoice
 from .paint_guard import PaintGuard
 from .painting_box import PaintingBox
@@ -38,8 +42,9 @@ from .scroll import Scroll
 if TYPE_CHECKING:
     import napari
 
+# The tabs beside the tools: each is made of a session.
+_PANELS = {"Classes": ClassesPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
-SELECTED, ALL = "Selected labels", "All labels"
 # What is said in place of all names where many are selected.
 _FEW = 4
 
@@ -57,6 +62,7 @@ class EditWidget(JobWidget):
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
         super().__init__(napari_viewer)
+        autosave.start(napari_viewer)
         self._keys: EditKeys | None = None
         self._lines: tuple[Any, ...] = ()  # drawn on the canvas, for the tool that is chosen
         self.layer = LayerChoice(napari_viewer, Labels, nothing="Open labels first", parent=self)
@@ -64,9 +70,6 @@ class EditWidget(JobWidget):
             napari_viewer, Image, nothing="No image", none="None", fits=self._has_the_voxels
         )
         self.picked = line()
-        self.work_on = QComboBox()
-        self.work_on.addItems([SELECTED, ALL])
-        self.work_on.setToolTip("Which labels the tool works on")
         self.tools = EditTools(tool_keys())
         self.inputs = EditInputs(napari_viewer, lambda: self.session)
         self.preview_box = QCheckBox("Preview on this slice")
@@ -93,7 +96,6 @@ class EditWidget(JobWidget):
         self.tools.changed.connect(self._update)
         self.inputs.changed.connect(self._soon.start)
         self.inputs.lasso_wanted.connect(self._start_lasso)
-        self.work_on.currentTextChanged.connect(self._update)
         self.preview_box.toggled.connect(self._update)
         active = napari_viewer.layers.selection.active
         self.layer.choose(active)
@@ -108,14 +110,12 @@ class EditWidget(JobWidget):
         inside = QVBoxLayout(content)
         inside.setContentsMargins(0, 6, 0, 0)
         inside.setSpacing(6)
-        work = _form()
-        work.addRow("Work on", self.work_on)
         inside.addWidget(self.tools)
-        inside.addLayout(work)
         inside.addWidget(self.inputs)
         inside.addWidget(self.preview_box)
         keys = line()
-        keys.setText(key_lines())
+        keys.setText(key_table())
+        keys.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         parts: tuple[tuple[str, QWidget], ...] = (("Painting", self.painting), ("Keys", keys))
         for title, part in parts:
             folded = Folded(title)
@@ -178,15 +178,24 @@ class EditWidget(JobWidget):
         runs.progressed.connect(self._on_progress)
         runs.ended.connect(self._on_run_ended)
         session.changed.connect(self._on_changed)
+        session.edited.connect(self._on_edited)
+        session.stepped.connect(self._say)
         session.selected_changed.connect(self._update)
         session.classes_changed.connect(self._update)
         session.closed.connect(self._on_closed)
+        for title, panel in _PANELS.items():
+            self.tabs.addTab(panel(session), title)
         runs.locate()
 
     def _on_closed(self) -> None:
         if self._keys is not None:
             self._keys.close()
         self._keys, self.session = None, None
+        for at in range(self.tabs.count() - 1, 0, -1):
+            panel = self.tabs.widget(at)
+            self.tabs.removeTab(at)
+            if panel is not None:
+                panel.deleteLater()
         self.painting.follow(None, None)
         self.progress.hide()
 
@@ -210,8 +219,8 @@ class EditWidget(JobWidget):
             APPLY: lambda _layer: self.apply(),
             PICK: lambda _layer: self.picker.pick(),
             PICK_MORE: lambda _layer: self.picker.pick(more=True),
-            BEFORE: lambda _layer: self._while_held(all_edits=False),
-            BEFORE_ALL: lambda _layer: self._while_held(all_edits=True),
+            BEFORE: self._slot_of_before(all_edits=False),
+            BEFORE_ALL: self._slot_of_before(all_edits=True),
         }
 
     def _tool_slot(self, name: str) -> Any:
@@ -221,17 +230,21 @@ class EditWidget(JobWidget):
 
         return slot
 
-    def _while_held(self, *, all_edits: bool) -> Generator[None, None, None]:
-        self._show_before(all_edits=all_edits)
-        yield
-        self._show_after()
+    def _slot_of_before(self, *, all_edits: bool) -> Any:
+        def held(_layer: Any) -> Generator[None, None, None]:
+            self._show_before(all_edits=all_edits)
+            yield
+            self._show_after()
+
+        return held
 
     # -- the tool -----------------------------------------------------------------------------
 
     def _tool_chosen(self) -> None:
         row = self.tools.operation
         self._lines = ()
-        mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
+        cuts = row.group == "Split" and row.name != "lasso"
+        mode = "add_path" if cuts else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
         self._update()
@@ -241,13 +254,13 @@ class EditWidget(JobWidget):
         found = self.inputs.changes(session)
         if self._lines:
             found["lines"] = self._lines
-        if self.work_on.currentText() == ALL:
+        if self.inputs.work_on.currentText() == ALL:
             found["selected"] = ()
         return found
 
     def _missing(self, session: EditSession) -> str:
         """Return what has to be done first; empty where the tool can be applied."""
-        if self.work_on.currentText() == SELECTED and not session.selected:
+        if self.inputs.work_on.currentText() == SELECTED and not session.selected:
             return "Select labels: click on them in pan/zoom mode, or press Q over them."
         missing = self.inputs.missing(session)
         if missing:
@@ -314,6 +327,7 @@ class EditWidget(JobWidget):
             self.session.runs.cancel()
 
     def _on_begun(self, title: str) -> None:
+        autosave.before_run(self._viewer)
         self._say(f"{title}…")
         self._show_progress()
         self._update()
@@ -327,6 +341,14 @@ class EditWidget(JobWidget):
 
     def _on_changed(self, _boxes: object) -> None:
         self._soon.start()
+
+    def _on_edited(self, boxes: Sequence[Box]) -> None:
+        """Note which slices of a volume were corrected."""
+        session = self.session
+        if session is not None and session.ndim == 3:
+            notes = kept_notes(session)
+            slices = {at for box in boxes for at in range(box[0].start, box[0].stop)}
+            notes.set(notes.notes.with_corrected(slices))
 
     # -- drawn on the canvas ------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from .layers import MAP_OF
 if TYPE_CHECKING:
     from .edit_session import EditSession
 
-_LOOK = ("colormap", "opacity", "blending", "contour", "rendering", "iso_gradient_mode")
+_LOOK = ("colormap", "opacity", "blending", "rendering", "iso_gradient_mode")
 _PLACE = ("scale", "rotate", "shear", "affine", "units", "axis_labels")
 
 
@@ -89,13 +89,15 @@ class Ghost:
         start = np.array([*([self._session.time] * timed), *(s.start for s in box)], np.float64)
         matrix = np.linalg.inv(np.asarray(layer.affine.affine_matrix))
         place = matrix @ [*layer.data_to_world(start), 1.0]
-        return Labels(
+        ghost = Labels(
             np.ascontiguousarray(crop)[(None,) * timed],
             name=self._name,
             translate=place[:-1],
             metadata={MAP_OF: layer.unique_id},
-            **{name: getattr(layer, name) for name in (*_LOOK, *_PLACE) if hasattr(layer, name)},
+            **{name: getattr(layer, name) for name in (*_LOOK, *_PLACE)},
         )
+        ghost.contour = layer.contour
+        return ghost
 
     def _on_dims(self, event: Any) -> None:
         if self._labels is not None and event.type in ("current_step", "order", "ndisplay"):

@@ -32,10 +32,13 @@ class Values:
         Which of them.
     leading
         How many axes of length 1 come before its own: the time point.
+    title
+        What the change is part of.
     """
 
-    def __init__(self, change: Any, side: str, leading: int) -> None:
+    def __init__(self, change: Any, side: str, leading: int, title: str = "") -> None:
         self._change, self._side, self._leading = change, side, leading
+        self.title = title
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         values = np.asarray(getattr(self._change, self._side), dtype)
@@ -64,6 +67,11 @@ def record(layer: Labels, changes: Sequence[tuple[Box, Any, Any]]) -> None:
 def boxes_of(item: Sequence[Any]) -> tuple[Box, ...]:
     """Return the boxes, in the layer's own axes, that an entry of the history changes."""
     return tuple(box for box in map(_box_of, item) if box is not None)
+
+
+def _title_of(entry: Sequence[Any]) -> str:
+    before = None if hasattr(entry[0], "slice_key") else entry[0][1]
+    return before.title if isinstance(before, Values) else "painting"
 
 
 def _box_of(atom: Any) -> Box | None:
@@ -106,8 +114,8 @@ class History:
         entries: Sequence[Any] = self._layer._redo_history
         return entries
 
-    def moved(self) -> tuple[Box, ...]:
-        """Return the boxes of what was undone or done again since it was last asked."""
+    def moved(self) -> tuple[tuple[Box, ...], str]:
+        """Return the boxes of what was undone or redone since it was last asked, and a line."""
         steps, grown = len(self.undone) - self._redos, len(self.done) - self._undos
         self.mark()
         if steps > 0:
@@ -115,8 +123,10 @@ class History:
         elif steps < 0 and grown > 0:  # a stroke that has begun empties it too
             entries = list(self.done)[-grown:]
         else:
-            return ()
-        return tuple(box for entry in entries for box in boxes_of(entry))
+            return (), ""
+        titles = (_title_of(entry) for entry in entries[-1:])
+        line = f"{'Undone' if steps > 0 else 'Redone'}: {next(titles)}."
+        return tuple(box for entry in entries for box in boxes_of(entry)), line
 
 
 def past(layer: Labels, entries: Sequence[Sequence[Any]], box: Box) -> npt.NDArray[Any]:

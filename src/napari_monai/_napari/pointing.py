@@ -45,11 +45,11 @@ class Picker:
     def pick(self, *, more: bool = False) -> None:
         """Select the label under the mouse pointer."""
         viewer, layer = self._session.viewer, self._session.layer
+        shown, direction = list(viewer.dims.displayed), None
+        if len(shown) == 3:
+            direction = viewer.scene.camera.calculate_nd_view_direction(viewer.dims.ndim, shown)
         value = layer.get_value(
-            viewer.cursor.position,
-            view_direction=viewer.cursor._view_direction,
-            dims_displayed=list(viewer.dims.displayed),
-            world=True,
+            viewer.cursor.position, view_direction=direction, dims_displayed=shown, world=True
         )
         self._take(value, more)
 
