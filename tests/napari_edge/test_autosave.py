@@ -116,7 +116,7 @@ labels.brush_size = 4
 
 def paint():
     labels.selected_label = 3
-    labels.paint((4, 8, 9), 3)
+    labels.paint((4, 8, 6), 3)
     labels.paint((2, 3, 3), 1)
     np.save(work / "painted.npy", labels.data)
     autosave.start(viewer).keep_all()
@@ -198,7 +198,7 @@ def test_closed_with_unsaved_labels(image: Path, make_napari_viewer: Any, qtbot:
     viewer = make_napari_viewer()
     opened(viewer, image)
     layer = drawn(viewer)
-    layer.paint((4, 8, 9), 3)
+    layer.paint((4, 8, 6), 3)
     painted = np.array(layer.data)
     assert painted.any()
     viewer.close()
@@ -212,7 +212,7 @@ def test_a_layer_that_is_removed_is_kept(image: Path, make_napari_viewer: Any, q
     viewer = make_napari_viewer()
     opened(viewer, image)
     layer = drawn(viewer)
-    layer.paint((4, 8, 9), 3)
+    layer.paint((4, 8, 6), 3)
     viewer.layers.remove(layer)
     qtbot.waitUntil(lambda: len(autosaving.find(image).autosaves) == 1, timeout=20_000)
 
@@ -234,8 +234,8 @@ def one_edit(layer: Labels) -> Any:
 
 
 CHANGES = {
-    "painted": lambda layer: layer.paint((4, 8, 9), 3),
-    "filled": lambda layer: layer.fill((4, 8, 9), 1),
+    "painted": lambda layer: layer.paint((4, 8, 6), 3),
+    "filled": lambda layer: layer.fill((4, 8, 6), 1),
     "undone": lambda layer: layer.undo(),
     "redone": lambda layer: layer.redo(),
     "set in part": lambda layer: layer.data_setitem((np.array([0]),) * 3, 3),
@@ -277,7 +277,7 @@ def test_changed_while_it_is_copied(
     viewer = make_napari_viewer()
     opened(viewer, image)
     layer = drawn(viewer)
-    layer.paint((4, 8, 9), 3)
+    layer.paint((4, 8, 6), 3)
     copy, copies = autosave_layer.Kept.copy, []
 
     def slow(kept: Any) -> None:
@@ -405,7 +405,7 @@ def _layer(path: Path) -> Any:
 def test_a_live_one_is_not_asked_for(image: Path, make_napari_viewer: Any, qtbot: Any) -> None:
     first = make_napari_viewer()
     opened(first, image)
-    drawn(first).paint((4, 8, 9), 3)
+    drawn(first).paint((4, 8, 6), 3)
     assert settled(qtbot, first) is not None
     second = make_napari_viewer()
     opened(second, image)
@@ -438,7 +438,7 @@ def test_switched_off(image: Path, make_napari_viewer: Any, qtbot: Any) -> None:
     assert settings.minutes == 1
     viewer = make_napari_viewer()
     opened(viewer, image)
-    drawn(viewer).paint((4, 8, 9), 3)
+    drawn(viewer).paint((4, 8, 6), 3)
     settings.enabled = False
     try:
         autosave.before_run(viewer)
@@ -460,7 +460,7 @@ def test_every_minute(image: Path, make_napari_viewer: Any, qtbot: Any) -> None:
         saver = autosave.start(viewer)
         assert saver is not None
         layer = drawn(viewer)
-        layer.paint((4, 8, 9), 3)
+        layer.paint((4, 8, 6), 3)
         assert saver._timer.interval() == 6000
         saver._timer.timeout.emit()
         qtbot.waitUntil(lambda: saver.states[layer].path is not None, timeout=20_000)
@@ -475,7 +475,7 @@ def test_nothing_is_held(image: Path, make_napari_viewer: Any, qtbot: Any) -> No
     viewer = make_napari_viewer()
     opened(viewer, image)
     layer = drawn(viewer)
-    layer.paint((4, 8, 9), 3)
+    layer.paint((4, 8, 6), 3)
     settled(qtbot, viewer)
     viewer.layers.remove(layer)
     gone = weakref.ref(layer)

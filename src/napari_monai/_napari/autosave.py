@@ -7,6 +7,7 @@ again, so that what is kept is one moment of the labels.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 # Copies that are made anew because the labels changed meanwhile; then one is kept as it is.
 _TRIES = 4
+# Seconds after which labels are kept again before a run.
+_JUST_NOW = 5.0
 # Seconds between two looks at the settings while autosaving is switched off.
 _OFF = 60.0
 # What a layer sends when its labels, or the names of its classes, are others.
@@ -60,10 +63,13 @@ def start(viewer: napari.viewer.Viewer) -> Autosaver | None:
 
 
 def before_run(viewer: napari.viewer.Viewer) -> None:
-    """Keep all labels of a viewer that have changed: something long or risky begins."""
+    """Keep all labels of a viewer that have changed: something long or risky begins.
+
+    But for those that were kept a few seconds ago: tools may follow each other quickly.
+    """
     saver = start(viewer)
     if saver is not None and enabled():
-        saver.keep_all()
+        saver.keep_all(rested=_JUST_NOW)
 
 
 def touched(layer: Labels) -> None:
@@ -226,10 +232,13 @@ class Autosaver(QObject):
             self.keep_all()
         self._wind()
 
-    def keep_all(self) -> None:
-        """Keep all labels that have changed since they were saved or kept."""
+    def keep_all(self, *, rested: float = 0.0) -> None:
+        """Keep all labels that have changed since they were saved or kept.
+
+        But for those that were kept less than ``rested`` seconds ago.
+        """
         for state in self.states.values():
-            if state.is_due:
+            if state.is_due and time.monotonic() - state.kept_at >= rested:
                 self._keep(state)
 
     def _keep(self, state: State) -> None:
@@ -237,7 +246,7 @@ class Autosaver(QObject):
         if state.busy:
             state.again = True
         elif (task := self._task(state)) is not None:
-            state.busy = True
+            state.busy, state.kept_at = True, time.monotonic()
             self._thread.submit(self._copy, task)
 
     def _keep_last(self, state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ class State:
     """What is known of a labels layer: how often it has changed, and what of it was kept.
 
     ``changes`` counts; ``saved`` and ``kept`` say up to which count it was saved by the user, and
-    kept by us. ``path`` is where. ``again`` says that it is to be kept once more when what is
-    under way is done.
+    kept by us. ``path`` is where, and ``kept_at`` when, by a clock of its own. ``again`` says that
+    it is to be kept once more when what is under way is done.
     """
 
     layer: Labels
@@ -26,6 +27,7 @@ class State:
     saved: int = 0
     kept: int = 0
     path: Path | None = None
+    kept_at: float = -math.inf
     busy: bool = False
     again: bool = False
     said: set[str] = field(default_factory=set)
@@ -85,4 +87,4 @@ class Task:
 def _names(layer: Labels) -> list[list[Any]]:
     """Return the numbers and names of the classes that a layer names."""
     table = layer.features
-    return [table[column].tolist() for column in ("index", "name") if column in table]
+    return [table[column].tolist() for column in ("index", "name", "locked") if column in table]
