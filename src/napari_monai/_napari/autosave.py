@@ -7,11 +7,11 @@ again, so that what is kept is one moment of the labels.
 
 from __future__ import annotations
 
+import time
 import weakref
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,8 @@ from qtpy.QtWidgets import QWidget
 
 from .. import autosaving
 from ..errors import NapariMonaiError, VolumeError, WriteError
-from .autosave_layer import Kept, in_its_file, is_paintable, kept_of
+from .autosave_layer import in_its_file, is_paintable, kept_of
+from .autosave_state import State, Task
 from .restore import Asking
 from .results import KEY as RESULT
 from .results import checksum
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 # Copies that are made anew because the labels changed meanwhile; then one is kept as it is.
 _TRIES = 4
+# Seconds after which labels are kept again before a run.
+_JUST_NOW = 5.0
 # Seconds between two looks at the settings while autosaving is switched off.
 _OFF = 60.0
 # What a layer sends when its labels, or the names of its classes, are others.
@@ -60,10 +63,13 @@ def start(viewer: napari.viewer.Viewer) -> Autosaver | None:
 
 
 def before_run(viewer: napari.viewer.Viewer) -> None:
-    """Keep all labels of a viewer that have changed: something long or risky begins."""
+    """Keep all labels of a viewer that have changed: something long or risky begins.
+
+    But for those that were kept a few seconds ago: tools may follow each other quickly.
+    """
     saver = start(viewer)
     if saver is not None and enabled():
-        saver.keep_all()
+        saver.keep_all(rested=_JUST_NOW)
 
 
 def touched(layer: Labels) -> None:
@@ -113,63 +119,6 @@ def _leave(states: dict[Labels, State]) -> None:
     for state in states.values():
         if state.path is not None:
             autosaving.forget(state.path)
-
-
-@dataclass(eq=False)
-class State:
-    """What is known of a labels layer: how often it has changed, and what of it was kept.
-
-    ``changes`` counts; ``saved`` and ``kept`` say up to which count it was saved by the user, and
-    kept by us. ``path`` is where.
-    """
-
-    layer: Labels
-    changes: int = 0
-    saved: int = 0
-    kept: int = 0
-    path: Path | None = None
-    busy: bool = False
-    said: set[str] = field(default_factory=set)
-    _history: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._history = _history(self.layer)
-
-    @property
-    def past(self) -> dict[str, Any]:
-        """All that is known without the layer, which it does not keep alive."""
-        names = ("changes", "saved", "kept", "path")
-        return {name: getattr(self, name) for name in names}
-
-    def look(self) -> int:
-        """Return how often it has changed; steps back and forth in its history count too."""
-        history = _history(self.layer)
-        if history != self._history:
-            self._history = history
-            self.changes += 1
-        return self.changes
-
-    @property
-    def is_due(self) -> bool:
-        """Whether there is something to keep."""
-        return self.look() not in (self.saved, self.kept)
-
-
-def _history(layer: Labels) -> tuple[int, ...]:
-    steps = (getattr(layer, "_undo_history", ()), getattr(layer, "_redo_history", ()))
-    return tuple(n for each in steps for n in (len(each), id(each[-1]) if each else 0))
-
-
-@dataclass(eq=False)
-class _Task:
-    """Labels on their way to a file."""
-
-    state: State
-    changes: int
-    kept: Kept
-    tries: int = 0
-    where: Path | None = None
-    error: str = ""
 
 
 class Autosaver(QObject):
@@ -232,7 +181,7 @@ class Autosaver(QObject):
     def _on_change(self, event: Any) -> None:
         state = self.states.get(event.source)
         if state is not None:
-            state.changes += 1
+            state.hear(event)
 
     def _on_inserted(self, event: Any) -> None:
         self._watch(event.value)
@@ -283,16 +232,21 @@ class Autosaver(QObject):
             self.keep_all()
         self._wind()
 
-    def keep_all(self) -> None:
-        """Keep all labels that have changed since they were saved or kept."""
+    def keep_all(self, *, rested: float = 0.0) -> None:
+        """Keep all labels that have changed since they were saved or kept.
+
+        But for those that were kept less than ``rested`` seconds ago.
+        """
         for state in self.states.values():
-            if state.is_due:
+            if state.is_due and time.monotonic() - state.kept_at >= rested:
                 self._keep(state)
 
     def _keep(self, state: State) -> None:
-        """Begin to keep a layer, unless that is under way."""
-        if not state.busy and (task := self._task(state)) is not None:
-            state.busy = True
+        """Begin to keep a layer, or do so when what is under way is done."""
+        if state.busy:
+            state.again = True
+        elif (task := self._task(state)) is not None:
+            state.busy, state.kept_at = True, time.monotonic()
             self._thread.submit(self._copy, task)
 
     def _keep_last(self, state: State) -> None:
@@ -309,7 +263,7 @@ class Autosaver(QObject):
         if state.path is not None and state.layer not in self.states:
             autosaving.forget(state.path)
 
-    def _task(self, state: State) -> _Task | None:
+    def _task(self, state: State) -> Task | None:
         """Return what is to be kept of a layer; ``None``, and a line, where that cannot be."""
         layer = state.layer
         if not is_paintable(layer):
@@ -322,7 +276,7 @@ class Autosaver(QObject):
         except VolumeError as error:
             self._say_once(state, f"{layer.name} is not autosaved: {error}")
             return None
-        return _Task(state, state.look(), kept)
+        return Task(state, state.look(), kept)
 
     def _say_once(self, state: State, line: str) -> None:
         if line not in state.said:
@@ -331,12 +285,12 @@ class Autosaver(QObject):
 
     # -- in another thread --------------------------------------------------------------------
 
-    def _copy(self, task: _Task) -> None:
+    def _copy(self, task: Task) -> None:
         task.kept.copy()
         with suppress(RuntimeError):  # the window was closed just now
             self._copied.emit(task)
 
-    def _write(self, task: _Task) -> None:
+    def _write(self, task: Task) -> None:
         state, kept = task.state, task.kept
         mark = state.layer.metadata.get(RESULT)
         try:
@@ -352,7 +306,7 @@ class Autosaver(QObject):
 
     # -- in the thread of the window ----------------------------------------------------------
 
-    def _on_copied(self, task: _Task) -> None:
+    def _on_copied(self, task: Task) -> None:
         state = task.state
         if state.layer not in self.states:
             return  # it was kept when it was taken out
@@ -367,7 +321,7 @@ class Autosaver(QObject):
             task.changes -= 1  # of two moments: better than nothing, and soon to be kept again
             self._thread.submit(self._write, task)
 
-    def _on_written(self, task: _Task) -> None:
+    def _on_written(self, task: Task) -> None:
         state = task.state
         state.busy = False
         if task.error:
@@ -385,6 +339,10 @@ class Autosaver(QObject):
                     f"kept in {task.where.parent}.",
                 )
         self._drop_saved(state)
+        if state.again:
+            state.again = False
+            if state.is_due and state.layer in self.states:
+                self._keep(state)
 
     # -- the end ------------------------------------------------------------------------------
 

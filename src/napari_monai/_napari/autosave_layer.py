@@ -15,8 +15,7 @@ from ..errors import NapariMonaiError, ReadError
 from ..io.files import one_line
 from ..volume import LabelVolume
 from .arrays import finest
-from .edit_session import LOCKED
-from .label_colours import class_look
+from .label_colours import LOCKED, class_look
 from .layers import described, labels_layer, placement_of
 from .placement import KEY, Placement, frames_of
 

@@ -15,19 +15,17 @@ from ..labels.boxes import Box, Boxes, shape_of, whole
 from ..labels.scene import Region, Scene
 from ..settings import Settings
 from ..volume import LabelClass
+from . import autosave
 from .edit_arrays import KnownBoxes, image_at, labels_at
 from .edit_run import EditRun
 from .history import History, Values, boxes_of, past, record
-from .label_colours import class_look, classes_of
+from .label_colours import LOCKED, class_look, classes_of
 from .layers import placement_of
 from .seen import displayed_axes, slider_voxel
 
 if TYPE_CHECKING:
     import napari
     from napari.layers import Image, Labels
-
-# Where a layer keeps the numbers of single objects that are locked.
-LOCKED = "napari-monai locked"
 
 
 class AnyEdit(Protocol):
@@ -105,6 +103,7 @@ class EditSession(QObject):
         if reason is not None:
             raise VolumeError(reason)
         place = placement_of(layer, viewer.layers)
+        autosave.start(viewer)
         self.viewer = viewer
         self.layer = layer
         self.image = image
@@ -279,6 +278,7 @@ class EditSession(QObject):
 
         ``scene_changes`` are what `scene` takes: ``selected=(3, 5)``, ``region=...``.
         """
+        autosave.before_run(self.viewer)
         self.runs.start(name, settings, **scene_changes)
 
     def apply(self, edit: AnyEdit, *, time: int | None = None) -> None:

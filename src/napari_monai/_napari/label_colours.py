@@ -13,6 +13,9 @@ from ..volume import LabelClass
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+# Where the metadata of a layer keep the numbers of single objects that are locked.
+LOCKED = "napari-monai locked"
+
 # Of numbers that no class stands for: seen, so that a slip of the brush is.
 _NO_CLASS = "#808080"
 

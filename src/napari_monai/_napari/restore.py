@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Milliseconds in which layers that are opened together arrive.
 _TOGETHER = 300
+# Lines of a list that are shown.
+_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -157,10 +159,11 @@ class RestoreDialog(QMessageBox):
         self.setWindowTitle("Unsaved labels")
         self.setIcon(QMessageBox.Icon.Question)
         self.setTextFormat(Qt.TextFormat.PlainText)  # names are not to be markup
-        self.setText(
-            f"{'Labels were' if len(autosaves) == 1 else 'Several labels were'} not saved."
-        )
-        self.setInformativeText("\n".join(_line(a) for a in autosaves))
+        self.setText("Restore the labels that an earlier session did not save?")
+        lines = [f"• {_line(autosave)}" for autosave in autosaves]
+        if len(lines) > _LISTED:
+            lines[_LISTED - 1 :] = [f"• and {len(lines) - _LISTED + 1} more"]
+        self.setInformativeText("\n".join(lines))
         self.restore_button = self.addButton("Restore", QMessageBox.ButtonRole.AcceptRole)
         self.delete_button = self.addButton("Delete", QMessageBox.ButtonRole.DestructiveRole)
         self.later_button = self.addButton("Later", QMessageBox.ButtonRole.RejectRole)
