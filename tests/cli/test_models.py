@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.cli.bright import bright_model
+from tests.models.known import threshold_model
 from tests.models.web import Site, serving
 
 import napari_monai as nm
@@ -61,6 +62,30 @@ def test_list_for_an_image_says_what_fits_and_why_not(bright: Model, tmp_path, c
     assert main(["models", "list", "--for", str(tmp_path / "colour.tif"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [m["fits"]["why_not"] is None for m in found] == [True, False]
+
+
+@pytest.fixture
+def two(home: Path, tmp_path: Path) -> list[str]:
+    """Return the files of two channels, of which a model in the store takes the sum."""
+    threshold_model(home / "models" / "both", threshold=1.0, weights=(1, 1), name="both")
+    random = np.random.default_rng(0)
+    for name in ("a", "b"):
+        values = random.random((40, 40), np.float32)
+        nm.write(tmp_path / f"{name}.tif", nm.Volume(values, nm.Grid.from_spacing((40, 40))))
+    return [str(tmp_path / f"{name}.tif") for name in ("a", "b")]
+
+
+def test_several_images_are_the_channels_of_one(two, tmp_path, capsys):
+    fitting = {}
+    for images in (two, two[:1]):
+        assert main(["models", "list", "--json", "--for", *images]) == 0
+        found = {m["name"]: m["fits"] for m in json.loads(capsys.readouterr().out)}
+        fitting[len(images)] = found["both"]["why_not"]
+    assert fitting[2] is None
+    assert "2 channels" in fitting[1]
+    command = ["models", "compress", "both", str(tmp_path / "small"), "--method", "float16"]
+    assert main([*command, "--image", *two]) == 0
+    assert "of the voxels labelled as before" in capsys.readouterr().out
 
 
 def test_list_for_an_image_that_is_not_there(capsys):

@@ -355,12 +355,13 @@ def test_other_outputs_than_the_test_tensors_are_seen(tmp_path):
     assert "not as it should be, largest difference 1.0e-01" in line
 
 
-def test_an_ensemble_is_no_package(tmp_path):
+def test_of_an_ensemble_one_is_a_package(tmp_path):
     model = random_model(tmp_path / "m")
     weights = model.description.weights * 2
     both = replace(model, description=replace(model.description, weights=weights))
-    with pytest.raises(ModelError, match="2 networks"):
+    with pytest.raises(ModelError, match="2 networks: choose one by its fold"):
         bioimageio.export(both, tmp_path / "made.zip")
+    assert load_model(bioimageio.export(both, tmp_path / "made.zip", fold=1)).folds == 1
 
 
 @pytest.mark.parametrize(

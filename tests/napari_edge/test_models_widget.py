@@ -579,6 +579,46 @@ def test_exported(docked, qtbot, bright, tmp_path, monkeypatch) -> None:
     assert widget.status.text() == f"Wrote {written.name}."
 
 
+def test_one_network_of_several_is_exported(docked, qtbot, home, tmp_path, monkeypatch) -> None:
+    model = threshold_model(home / "models" / "folds", threshold=1.0, name="folds")
+    shutil.copyfile(model.folder / "weights.safetensors", model.folder / "other.safetensors")
+    file = model.folder / "model.json"
+    told = json.loads(file.read_text())
+    told["weights"] = [told["weights"][0], {**told["weights"][0], "path": "other.safetensors"}]
+    file.write_text(json.dumps(told))
+    monkeypatch.setattr(QFileDialog, "exec", lambda self: 1)
+    monkeypatch.setattr(QFileDialog, "selectedFiles", lambda self: [str(tmp_path / "n.onnx")])
+    _, widget = docked()
+    choose(qtbot, widget, "folds")
+    click(qtbot, widget.export_button)
+    dialog = asked(qtbot, widget, ExportDialog)
+    assert not dialog.fold.isEnabled()  # our own format has them all
+    assert [dialog.fold.itemText(i) for i in range(2)] == [
+        "0: weights.safetensors",
+        "1: other.safetensors",
+    ]
+    formats = [dialog.format.itemData(i).name for i in range(dialog.format.count())]
+    dialog.format.setCurrentIndex(formats.index("onnx"))
+    dialog.fold.setCurrentIndex(1)
+    click(qtbot, dialog.done_button)
+    at_rest(qtbot, widget)
+    assert messages("error") == []
+    assert (tmp_path / "n.onnx").is_file()
+
+
+def test_layers_on_one_grid_are_judged_as_channels(docked, qtbot, home) -> None:
+    threshold_model(home / "models" / "both", threshold=1.0, weights=(1, 1), name="both")
+    viewer, widget = docked(np.zeros((16, 20), np.float32))
+    choose(qtbot, widget, "both")
+    assert "open 1 more on its voxels" in widget.card.toPlainText()
+    viewer.add_image(np.zeros((16, 20), np.float32), name="second")
+    at_rest(qtbot, widget)
+    choose(qtbot, widget, "both")
+    assert "Fits “" in widget.card.toPlainText()
+    assert "second" in widget.card.toPlainText()
+    assert " + " in widget.card.toPlainText()
+
+
 # -- smaller models -------------------------------------------------------------------------------
 
 

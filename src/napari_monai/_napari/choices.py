@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 DECODING = ("threshold", "seed_threshold", "min_size")
 ONLY_OBJECTS = DECODING[1:]
 
-Sources = tuple[Volume, Volume]
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What models are looked for: a layer, its volume, and what may be further channels of it.
+
+    ``whole`` has all channels of the layer's file. ``parts`` are the layers that have one channel
+    on the voxels of the layer, itself among them.
+    """
+
+    layer: Image
+    volume: Volume
+    whole: Volume
+    parts: tuple[Image, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,12 +66,33 @@ def choices(
     Without a layer all fit that can run, as far as one can know. Where a model takes several
     channels and the image has one, those of ``beside`` that lie on its voxels are the others.
     """
-    if layer is None:
-        return choices_among(models, None)
-    sources = sources_of(layer)
-    parts = _on_the_voxels(layer, sources[0], beside)
-    found = [_joined(choice, layer, parts) for choice in choices_among(models, sources)]
+    return choices_for(models, None if layer is None else asked(layer, beside))
+
+
+def asked(layer: Image, beside: Iterable[Image] = ()) -> Asked:
+    """Return what models are looked for; see `choices`.
+
+    Raises VolumeError for a layer that no model can take.
+    """
+    volume = volume_of(layer)
+    parts = tuple(_on_the_voxels(layer, volume, beside))
+    return Asked(layer, volume, volume_of(layer, whole=True), parts)
+
+
+def choices_for(models: Iterable[Model], wanted: Asked | None) -> list[Choice]:
+    """Return the choices for what is asked for; may read a sample of its voxels."""
+    if wanted is None:
+        return [Choice(model, None, runs(model.description)) for model in models]
+    found = [_joined(_alone(model, wanted), wanted.layer, wanted.parts) for model in models]
     return sorted(found, key=lambda choice: rank(choice.model, choice.fit))
+
+
+def _alone(model: Model, wanted: Asked) -> Choice:
+    """Return the choice for a layer by itself."""
+    # All channels of the file, if the layer is one of several and the model takes them all.
+    takes = len(model.description.inputs.channels)
+    volume = wanted.whole if 1 < takes == wanted.whole.channels else wanted.volume
+    return Choice(model, volume, fits(model.description, volume))
 
 
 def joined_volume(layers: Sequence[Image], model: Model) -> Volume:
@@ -108,28 +141,6 @@ def _alike(other: Image, layer: Image) -> int:
     """Return how many letters the files, or the names, of two layers have in common at first."""
     one, two = (f"{volume_of(x).source or ''}{x.name}" for x in (other, layer))
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))))
-
-
-def sources_of(layer: Image) -> Sources:
-    """Return the volume of a layer, and the one with all channels of its file.
-
-    Raises VolumeError for a layer that no model can take.
-    """
-    return volume_of(layer), volume_of(layer, whole=True)
-
-
-def choices_among(models: Iterable[Model], sources: Sources | None) -> list[Choice]:
-    """Return the choices for the volumes of a layer; may read a sample of their voxels."""
-    if sources is None:
-        return [Choice(model, None, runs(model.description)) for model in models]
-    one, whole = sources
-    found = []
-    for model in models:
-        # All channels of the file, if the layer is one of several and the model takes them all.
-        inputs = model.description.inputs
-        volume = whole if 1 < len(inputs.channels) == whole.channels else one
-        found.append(Choice(model, volume, fits(model.description, volume)))
-    return sorted(found, key=lambda choice: rank(choice.model, choice.fit))
 
 
 def card_line(description: ModelDescription, fit: Fit | None = None) -> str:

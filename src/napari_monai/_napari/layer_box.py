@@ -125,6 +125,11 @@ class LayerBox(QComboBox):
         """All layers that are offered, in the order of the viewer."""
         return self._layers[::-1]
 
+    @property
+    def beside(self) -> list[Any]:
+        """What may be further channels of the first layer: those chosen with it, or else all."""
+        return self.layers if len(self.layers) > 1 else self.every
+
     def _refill(self, _event: object = None) -> None:
         before, listed = self.layers, self._names
         # Nobody wants to segment the probabilities that the last run left.

@@ -165,7 +165,7 @@ def _fit(entry: Entry, image: str) -> str:
         return f"<b>{words}</b>"
     if not image:
         return words
-    name = f"“{_text(image)}”"
+    name = f"“{_text(' + '.join(entry.joined) or image)}”"
     if entry.fit.why_not:
         return f"<b>Does not fit {name}.</b> {words}"
     return f"<b>Fits {name}</b>, with a note. {words}" if words else f"<b>Fits {name}.</b>"

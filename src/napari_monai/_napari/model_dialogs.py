@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
@@ -205,17 +206,26 @@ class DeleteDialog(QMessageBox):
 
 
 class ExportDialog(Questions):
-    """Asks for a format, and then for the file or folder to write."""
+    """Asks for a format, and then for the file or folder to write.
+
+    Of a model of several networks it asks which, for a format that holds one.
+    """
 
     def __init__(
-        self, model: Model, answered: Callable[[Path, str, bool], object], parent: QWidget
+        self,
+        model: Model,
+        answered: Callable[[Path, str, Mapping[str, Any]], object],
+        parent: QWidget,
     ) -> None:
-        self.format, self.half = QComboBox(), QCheckBox()
+        self.format, self.half, self.fold = QComboBox(), QCheckBox(), QComboBox()
         self.half.setText("Half the size: 16-bit weights")
         for known in FORMATS:
             if known.writes:
                 self.format.addItem(known.title, known)
-        fields = {"Format": self.format, "": self.half}
+        for fold, weights in enumerate(model.description.weights):
+            self.fold.addItem(f"{fold}: {weights.path}", fold)
+        several = {"Network": self.fold} if model.folds > 1 else {}
+        fields = {"Format": self.format, **several, "": self.half}
         super().__init__(f"Export {model.name}", "Export…", fields, parent)
         self._model, self._answered = model, answered
         self.accepted.connect(self._ask_where)
@@ -223,7 +233,9 @@ class ExportDialog(Questions):
         self._chosen()
 
     def _chosen(self) -> None:
-        self.half.setEnabled(self.format.currentData().name == "native")
+        native = self.format.currentData().name == "native"
+        self.half.setEnabled(native)
+        self.fold.setEnabled(not native)  # which holds all of them
 
     def _ask_where(self) -> None:
         known: ModelFormat = self.format.currentData()
@@ -234,8 +246,12 @@ class ExportDialog(Questions):
         dialog.selectFile(f"{self._model.name}{suffix}")
         if dialog.exec():
             path = Path(dialog.selectedFiles()[0])
-            half = self.half.isEnabled() and self.half.isChecked()
-            self._answered(path, known.name, half)
+            options: dict[str, Any] = {}
+            if self.half.isEnabled() and self.half.isChecked():
+                options["half"] = True
+            if self._model.folds > 1 and self.fold.isEnabled():
+                options["fold"] = self.fold.currentData()
+            self._answered(path, known.name, options)
 
 
 class SmallerDialog(Questions):

@@ -13,14 +13,14 @@ from ..models import Model, catalogue, shelf, user_folder
 from ..models.card import bytes_word, card_rows, is_allowed, trust_word
 from ..models.costs import Cost, cost, known_cost
 from ..models.fitting import Fit
-from .choices import Sources, choices_among
+from .choices import Asked, choices_for
 from .jobs import Steps
 from .smooth import load_torch
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model as the list shows it."""
+    """A model as the list shows it; ``joined`` names the layers that are its channels."""
 
     model: Model
     fit: Fit
@@ -30,6 +30,7 @@ class Entry:
     card: dict[str, str]
     preview: Path | None
     own: bool
+    joined: tuple[str, ...] = ()
 
     @property
     def runs(self) -> bool:
@@ -59,7 +60,7 @@ class Changed(Event):
     name: str
 
 
-def listing(sources: Sources | None) -> Listing:
+def listing(wanted: Asked | None) -> Listing:
     """Return the models of the store with how they fit an image."""
     found = catalogue()
     entries = [
@@ -72,8 +73,9 @@ def listing(sources: Sources | None) -> Listing:
             card_rows(choice.model),
             shelf.preview(choice.model),
             shelf.is_own(choice.model),
+            tuple(layer.name for layer in choice.layers),
         )
-        for choice in choices_among(found.models, sources)
+        for choice in choices_for(found.models, wanted)
     ]
     return Listing(entries, [str(problem) for problem in found.problems])
 
@@ -109,11 +111,11 @@ def export_steps(model: Model, target: Path, **options: Any) -> Steps:
     yield Said(f"Wrote {written.name}.")
 
 
-def compress_steps(model: Model, name: str, method: Any, sources: Sources) -> Steps:
+def compress_steps(model: Model, name: str, method: Any, wanted: Asked) -> Steps:
     """Put a smaller copy of a model into the store, measured on an image. Torch comes in here."""
     yield Said(f"Making {model.name} smaller…")
     shelf.check_free(name)
-    (choice,) = choices_among([model], sources)
+    (choice,) = choices_for([model], wanted)
     assert choice.volume is not None
     load_torch()
     from ..models import compression

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 from ..errors import NapariMonaiError
 from ..events import Event, Imported, Said
 from ..models import trust, user_folder
-from .choices import sources_of
+from .choices import asked
 from .import_menu import ImportMenu
 from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
@@ -167,14 +167,14 @@ class ModelsWidget(JobWidget):
             return
         layer = self.image.layer
         try:
-            sources = None if layer is None else sources_of(layer)
+            wanted = None if layer is None else asked(layer, self.image.beside)
         except NapariMonaiError as error:
             self._say(str(error))
-            sources = None
+            wanted = None
         if not self.table.entries:
             self.table.hint("Looking…")
         self._stale = False
-        self._lister = create_worker(listing, sources, _ignore_errors=True)
+        self._lister = create_worker(listing, wanted, _ignore_errors=True)
         self._lister.returned.connect(self._listed)
         self._lister.errored.connect(self._not_listed)
         self._lister.start()
@@ -258,10 +258,9 @@ class ModelsWidget(JobWidget):
         if entry is not None:
             ExportDialog(entry.model, self._export, self).open()
 
-    def _export(self, path: Path, known: str, half: bool) -> None:
+    def _export(self, path: Path, known: str, options: Mapping[str, Any]) -> None:
         entry = self.table.entry
         if entry is not None:
-            options = {"half": True} if half else {}
             steps = export_steps(entry.model, path, format=known, **options)
             self._start(steps, f"Exporting {entry.model.name}")
 
@@ -282,7 +281,8 @@ class ModelsWidget(JobWidget):
         if entry is None or layer is None:
             return
         try:
-            steps = compress_steps(entry.model, name, method, sources_of(layer))
+            wanted = asked(layer, self.image.beside)
+            steps = compress_steps(entry.model, name, method, wanted)
         except NapariMonaiError as error:
             report(error)
         else:

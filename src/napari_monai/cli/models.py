@@ -17,6 +17,7 @@ from .output import bar, complain, follow, say, table
 if TYPE_CHECKING:
     from ..models import Model
     from ..models.fitting import Fit
+    from ..volume import Volume
 
 _NAME = "A name in the list, or the path of a model of any format."
 
@@ -52,8 +53,10 @@ def _add_list(actions: Any) -> None:
     parser.add_argument(
         "--for",
         dest="image",
+        nargs="+",
         metavar="IMAGE",
-        help="Say which models fit this image, the best first, and why others do not.",
+        help="Say which models fit this image, the best first, and why others do not. Several are "
+        "the channels of one image.",
     )
 
 
@@ -110,8 +113,10 @@ def _add_compress(actions: Any) -> None:
     parser.add_argument(
         "--image",
         required=True,
+        nargs="+",
         metavar="IMAGE",
-        help="Such as the model is for: the copy is measured on it.",
+        help="Such as the model is for: the copy is measured on it. Several are its channels, in "
+        "the order of the model.",
     )
 
 
@@ -140,10 +145,9 @@ def _list(args: argparse.Namespace) -> int:
     found = models.catalogue()
     pairs: Sequence[tuple[Model, Fit | None]] = [(model, None) for model in found.models]
     if args.image is not None:
-        from ..io import read
         from ..models.fitting import choose
 
-        pairs = choose(found.models, read(args.image))
+        pairs = choose(found.models, _image(args.image))
     if args.json:
         say(json.dumps([_values(*pair) for pair in pairs], indent=2, ensure_ascii=False))
     elif pairs:
@@ -154,6 +158,15 @@ def _list(args: argparse.Namespace) -> int:
     for problem in found.problems:
         complain(str(problem), level="warning")
     return 0
+
+
+def _image(paths: Sequence[str]) -> Volume:
+    """Return an image, or several of one channel as the channels of one."""
+    from ..io import read
+    from ..joining import join_channels
+
+    volumes = [read(path) for path in paths]
+    return volumes[0] if len(volumes) == 1 else join_channels(volumes)
 
 
 def _row(model: Model, fit: Fit | None) -> tuple[str, ...]:
@@ -270,11 +283,10 @@ def _export(args: argparse.Namespace) -> int:
 def _compress(args: argparse.Namespace) -> int:
     from .. import models
     from ..events import Compressed, Started, WindowDone
-    from ..io import read
     from ..models.compression import compress_steps
 
     model = models.load_model(args.model)
-    image = read(args.image)
+    image = _image(args.image)
     steps = compress_steps(model, args.output, method=args.method, calibration=image)
     with bar(None, "windows") as progress:
         for event in follow(steps):

@@ -58,11 +58,11 @@ def read(path: Path) -> Model:
     return model_of(_loaded(file), file)
 
 
-def export(model: Model, target: Path) -> Path:
+def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     """Write a model as a BioImage.IO package; see `napari_monai.models.bioimageio_export`."""
     from .bioimageio_export import export as export_package
 
-    return export_package(model, target)
+    return export_package(model, target, fold=fold)
 
 
 def _loaded(file: Path) -> Any:

@@ -43,7 +43,7 @@ _LEAST = {2: 64, 3: 32}
 _MULTIPLE = 32
 
 
-def export(model: Model, target: Path) -> Path:
+def export(model: Model, target: Path, *, fold: int | None = None) -> Path:
     """Write a model as a BioImage.IO package of format 0.5, and return the zip's path.
 
     The package is read again, and its outputs compared with the model's, before it is kept.
@@ -51,23 +51,25 @@ def export(model: Model, target: Path) -> Path:
     Parameters
     ----------
     model
-        Of one network.
+        The model.
     target
         The file, ``name.zip``.
+    fold
+        Which network of an ensemble: a package holds one.
 
     Raises
     ------
     ModelError
-        For an ensemble, a network that ONNX has no word for, or without the extras ``onnx`` and
-        ``bioimageio``.
+        For an ensemble without a choice, a network that ONNX has no word for, or without the
+        extras ``onnx`` and ``bioimageio``.
     WriteError
         If the file cannot be written.
     """
     library = need("bioimageio.spec", "bioimageio")
     path = target if target.suffix == ".zip" else target.with_name(f"{target.name}.zip")
-    if model.folds != 1:
-        raise ModelError(f"{model.name} has {model.folds} networks, a package one: export a fold.")
-    network = model.load_network()
+    if fold is None and model.folds != 1:
+        raise ModelError(f"{model.name} has {model.folds} networks: choose one by its fold.")
+    network = model.load_networks()[fold or 0]
     if model.description.outputs.select:
         network = _Selecting(network, model.description.outputs.select)
     try:

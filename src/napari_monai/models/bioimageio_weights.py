@@ -125,12 +125,16 @@ def _tensors(entry: Any, folder: Path) -> tuple[WeightsFile, ...]:
 def _code(entry: Any, folder: Path) -> Chosen:
     """Return a state dict with the code of its network, which runs with consent only."""
     told = entry.architecture
-    where = {"library": str(getattr(told, "import_from", ""))}
-    if not where["library"]:
-        file, sha256 = _file(told, folder, "source files")
-        where = {"file": file, "sha256": sha256}
+    library = str(getattr(told, "import_from", ""))
+    file, sha256 = ("", "") if library else _file(told, folder, "source files")
     try:
-        code = PythonArguments(callable=str(told.callable), kwargs=dict(told.kwargs), **where)
+        code = PythonArguments(
+            callable=str(told.callable),
+            kwargs=dict(told.kwargs),
+            file=file,
+            sha256=sha256,
+            library=library,
+        )
     except ModelError as error:
         raise _NotThisOneError(f"Its network is Python code that is not run: {error}") from None
     # Only the outermost package is looked for: to look for one within it would import it.

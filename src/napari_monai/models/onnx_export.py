@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import io
 import json
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch.nn.modules.instancenorm import _InstanceNorm
 
 from ..errors import ModelError, WriteError
 from .archive import file_sha256
@@ -84,7 +86,7 @@ def write_graph(network: torch.nn.Module, description: ModelDescription, file: P
     need("onnxruntime", NETWORK)
     need("onnx", NETWORK)
     reason = ""
-    for images, inputs in examples(description):
+    for images, inputs in examples(description, network):
         try:
             _trace(network, images[0], file, free=not inputs.fixed_size)
             check_same(network, OnnxNetwork(file), images)
@@ -100,7 +102,7 @@ def _trace(network: torch.nn.Module, example: torch.Tensor, file: Path, *, free:
     try:
         with torch.inference_mode(False), torch.no_grad(), _quiet():
             torch.onnx.export(
-                network,
+                _told(network),
                 (example,),
                 str(file),
                 # The newer exporter fixes sizes that MONAI's networks work out from their input.
@@ -111,7 +113,25 @@ def _trace(network: torch.nn.Module, example: torch.Tensor, file: Path, *, free:
                 dynamic_axes={"image": axes, "logits": axes},
             )
     except Exception as error:  # each operation that it cannot write has an error of its own
-        raise ModelError((str(error).strip().splitlines() or [type(error).__name__])[0]) from None
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(line.partition(" [Caused by")[0][:300]) from None
+
+
+def _told(network: torch.nn.Module) -> torch.nn.Module:
+    """Return a network whose instance norms have weights, of 1 if they had none.
+
+    Without weights the exporter wants to know how many channels there are, and does not always
+    find out.
+    """
+    plain = [m for m in network.modules() if isinstance(m, _InstanceNorm) and not m.affine]
+    if not plain:
+        return network
+    made = copy.deepcopy(network)
+    for layer in made.modules():
+        if isinstance(layer, _InstanceNorm) and not layer.affine:
+            layer.weight = torch.nn.Parameter(torch.ones(layer.num_features))
+            layer.bias = torch.nn.Parameter(torch.zeros(layer.num_features))
+    return made
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ def archive(network: torch.nn.Module, description: ModelDescription) -> bytes:
     Raises ModelError where torch can neither script nor trace it.
     """
     reason = ""
-    for images, inputs in examples(description):
+    for images, inputs in examples(description, network):
         for make in (_scripted, _traced):
             try:
                 content = _saved(make(network, images[0]), description, inputs)
@@ -164,4 +164,5 @@ def _quiet() -> Iterator[None]:
 
 def _line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:300]
+    # An error while it runs begins with where, and ends with what.
+    return lines[-1 if "TorchScript interpreter" in lines[0] else 0][:300]

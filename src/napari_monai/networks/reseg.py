@@ -101,13 +101,16 @@ class Sweep(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return features ``(batch, 2 * hidden, *spatial)``; each line is a sequence."""
-        lines = x.movedim((1, self.axis), (-1, -2))
+        # In so many words, as exporters take no axes that are counted from the end.
+        others = [axis for axis in range(x.ndim) if axis not in (1, self.axis)]
+        order = [*others, self.axis, 1]
+        lines = x.permute(order)
         # Copies of a network leave the weights scattered, which CUDA's recurrence warns about.
         if x.is_cuda:
             self.gru.flatten_parameters()
         swept, _ = self.gru(lines.reshape(-1, *lines.shape[-2:]))
         back: torch.Tensor = swept.reshape(*lines.shape[:-1], -1)
-        return back.movedim((-1, -2), (1, self.axis))
+        return back.permute([order.index(axis) for axis in range(x.ndim)])
 
 
 class ReSeg(nn.Module):

@@ -55,8 +55,14 @@ def pad_to_stride(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
     torch.Tensor
         The image, padded at the high side of each axis; the image itself when it fits.
     """
-    positions = [-(-size // step) for size, step in zip(image.shape[2:], stride, strict=True)]
-    if max(positions) == 1:
+    sizes = zip(image.shape[2:], stride, strict=True)
+    # ONNX rounds a division of negative numbers the other way.
+    positions: list[Any] = [(size + step - 1) // step for size, step in sizes]
+    if _is_traced():
+        # Sizes are tensors here, and what is decided by them has to be one, too.
+        single = torch.stack(positions).amax() == 1
+        positions[-1] = positions[-1] + single.to(torch.int64)
+    elif max(positions) == 1:
         positions[-1] = 2
     return pad_to(image, [count * step for count, step in zip(positions, stride, strict=True)])
 
@@ -77,7 +83,8 @@ def pad_to_least(image: torch.Tensor, stride: Sequence[int]) -> torch.Tensor:
 def pad_to(image: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     """Repeat the last row of each axis up to these spatial sizes, none less than the image's."""
     gaps = [wanted - size for wanted, size in zip(sizes, image.shape[2:], strict=True)]
-    if not any(gaps):
+    # What is traced pads images that fit by nothing, so that it pads others too.
+    if not _is_traced() and not any(gaps):
         return image
     # F.pad counts axes from the last one; replicate, as reflection needs more than one row.
     pads = [amount for gap in reversed(gaps) for amount in (0, gap)]
@@ -89,3 +96,7 @@ def crop_to(logits: torch.Tensor, sizes: Sequence[int]) -> torch.Tensor:
     for axis, size in enumerate(sizes, start=2):
         logits = logits.narrow(axis, 0, size)
     return logits
+
+
+def _is_traced() -> bool:
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]

@@ -93,6 +93,9 @@ class Options(NetworkOptions):
 class SwinUNETR(PaddedWithin, MonaiSwinUNETR):  # type: ignore[misc]  # MONAI is untyped
     """MONAI's SwinUNETR, padded within to the sizes it can take."""
 
+    # Its windows are counted in Python, which no exporter sees.
+    fixed_when_traced = True
+
 
 def build(**arguments: Any) -> SwinUNETR:
     """Build a SwinUNETR with random weights from the arguments of :class:`Options`."""
