@@ -78,7 +78,7 @@ ROWS_SHAPE = (
     Operation(
         name="lasso",
         title="Cut with a lasso",
-        group="Split",
+        group="Clean",
         function=f"{_COMBINE}:lasso",
         settings=f"{_SETTINGS}:Lasso",
         needs=("lines",),
