@@ -75,7 +75,7 @@ def test_renumber_by_size_and_position():
     np.testing.assert_array_equal(by["position"], picture("1120 2222 0333"))
 
 
-@pytest.mark.parametrize("per_box", [-(1 << 30), 1 << 16], ids=["one-by-one", "in-one-pass"])
+@pytest.mark.parametrize("per_box", [-(1 << 30), 0, 1 << 16], ids=["apart", "mixed", "at-once"])
 @given(scene=scenes(), data=st.data())
 def test_merge_and_delete_by_look_up(per_box, scene, data):
     there = [v for v in scene.selected if (scene.labels == v).any() and v not in scene.locked]
@@ -95,7 +95,7 @@ def test_merge_and_delete_by_look_up(per_box, scene, data):
             np.testing.assert_array_equal(edited(scene, "merge", into=into), expected)
 
 
-@pytest.mark.parametrize("per_box", [-(1 << 30), 1 << 16], ids=["one-by-one", "in-one-pass"])
+@pytest.mark.parametrize("per_box", [-(1 << 30), 0, 1 << 16], ids=["apart", "mixed", "at-once"])
 @given(labels=label_arrays(), one=st.integers(1, 4), other=st.integers(1, 4))
 def test_exchanging_twice_changes_nothing(per_box, labels, one, other):
     scene = Scene(labels, (1.0,) * labels.ndim, selected=(one,))

@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 # Voxels that are looked at together: what fits the cache of a processor.
 _PIECE = 1 << 20
+# Runs that are more than so many voxels apart on average are searched for, not looked up.
+_FEW = 64
 # How many planes and rows back the rows lie that are looked at, in two rounds: the second is for
 # the labels that are not in one piece after the first, as a rule few.
 _ROUNDS = (((0, -1), (-1, 0)), ((-1, -1), (-1, 1)))
@@ -214,7 +216,7 @@ def _pairs(
             continue
         start = (runs.start[first:end] - before * plane).astype(np.int32)
         stop = (runs.stop[first:end] - before * plane).astype(np.int32)
-        following = _following(stop, (high - before) * plane)
+        following = _Following(stop, (high - before) * plane, len(inner))
         own, ends = start.take(inner - first), stop.take(inner - first)
         # Beyond the last run nothing begins.
         values = np.append(runs.value[first:end], runs.value[:1])
@@ -235,14 +237,25 @@ def _pairs(
                 y = row % height + across
                 outside |= (y < 0) | (y >= height)
             left[outside], right[outside] = 0, -1
-            for one, other in _equal(values, start, inner - first, following.take(left), right):
+            for one, other in _equal(values, start, inner - first, following.of(left), right):
                 yield one + first, other + first
 
 
-def _following(stop: Ids, size: int) -> Ids:
-    """Return for each voxel the run that it is in, or else the next one."""
-    lengths = np.diff(stop, prepend=np.int32(0), append=np.int32(size))
-    return np.repeat(np.arange(len(stop) + 1, dtype=np.int32), lengths)
+class _Following:
+    """Which run a voxel of a slab is in, or else the next one: asked of a number of voxels."""
+
+    def __init__(self, stop: Ids, size: int, asked: int) -> None:
+        self._stop = stop
+        self._table: Ids | None = None
+        if asked * _FEW > size:
+            lengths = np.diff(stop, prepend=np.int32(0), append=np.int32(size))
+            self._table = np.repeat(np.arange(len(stop) + 1, dtype=np.int32), lengths)
+
+    def of(self, places: Ids) -> Ids:
+        """Return it for each of some voxels."""
+        if self._table is not None:
+            return self._table.take(places)
+        return np.searchsorted(self._stop, places, side="right").astype(np.int32)
 
 
 def _equal(

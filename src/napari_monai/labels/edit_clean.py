@@ -15,7 +15,7 @@ from .boxes import Box, moved, shape_of, slabs, union
 from .changes import Change, Edit
 from .components import holes, not_largest, smaller
 from .connected import Components, component_steps, components, fill_runs, part_of
-from .edits import Scene, apart, changes_in, each_label
+from .edits import Scene, at_once, changes_in, each_label
 from .settings_clean import CONNECTIVITY, FillHoles, KeepLargest, Neighbours, RemoveSmall
 
 Labels = npt.NDArray[Any]
@@ -87,17 +87,28 @@ def _without(
         # What is locked holds the others together all the same.
         targets = scene.selected or scene.located.values()
     boxes = [box for v in targets if (box := scene.located.get(v)) is not None]
-    if apart(boxes) and not together:
-        return _one_by_one(scene, choose, reach, title)
-    around = functools.reduce(union, boxes, boxes[0]) if boxes else (slice(0, 0),) * scene.ndim
+    around = at_once(scene, boxes)
+    if around is None:
+        if not together:
+            return _one_by_one(scene, choose, reach, title)
+        around = functools.reduce(union, boxes)
     members: Callable[[Labels], Labels] | None = None
-    if together:
-        named = np.array(scene.selected or [0])
-
-        def members(crop: Labels) -> Labels:
-            return (np.isin(crop, named) if scene.selected else crop != 0).view(np.uint8)
-
+    if together or len(targets) == 1:
+        members = _members(targets, every=together and not scene.selected)
     return _in_one_pass(scene, _Window(scene.labels, around, members), choose, reach, title)
+
+
+def _members(values: tuple[int, ...], *, every: bool) -> Callable[[Labels], Labels]:
+    """Return what tells the voxels of some labels, or of all, from the others."""
+
+    def members(crop: Labels) -> Labels:
+        if every:
+            mask = crop != 0
+        else:
+            mask = crop == values[0] if len(values) == 1 else np.isin(crop, values)
+        return np.asarray(mask).view(np.uint8)
+
+    return members
 
 
 def _in_region(scene: Scene) -> tuple[int, ...]:

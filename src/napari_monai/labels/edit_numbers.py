@@ -14,7 +14,7 @@ from ..events import BlockDone, Edited, Event, Started
 from ..settings import Settings
 from ..volume import ArrayLike
 from .boxes import Box, overlap, slabs
-from .edits import Draft, Scene, apart, by_slabs, check_numbers
+from .edits import Draft, Scene, at_once, by_slabs, check_numbers, tiles
 from .settings_numbers import Merge, Relabel, Renumber
 
 Labels = npt.NDArray[Any]
@@ -22,6 +22,8 @@ Numbers = npt.NDArray[np.int64]
 
 # Highest number for which a table with a place for each number pays.
 _TABLE = 1 << 22
+# Numbers that are looked for one by one.
+_FEW = 3
 
 
 def delete(scene: Scene, settings: Settings) -> Iterator[Event]:
@@ -93,12 +95,27 @@ def renamed(scene: Scene, mapping: Mapping[int, int], title: str) -> Iterator[Ev
     mapping = {old: new for old, new in mapping.items() if old != new}
     check_numbers(scene, *({min(mapping.values()), max(mapping.values())} if mapping else ()))
     boxes = {v: box for v in mapping if (box := scene.located.get(v)) is not None}
-    if apart(boxes.values()):
+    around = at_once(scene, list(boxes.values()))
+    if around is None:
         return _one_by_one(scene, mapping, boxes, title)
-    around = scene.located.around(boxes)
     lookup = Lookup(mapping)
-    nowhere = tuple(slice(0, 0) for _ in scene.shape)
-    return by_slabs(scene, lambda crop, _: lookup(crop), title=title, box=around or nowhere)
+
+    def change(crop: Labels, box: Box) -> Labels:
+        return _few(crop, mapping) if len(mapping) <= _FEW else lookup(crop)
+
+    return by_slabs(scene, change, title=title, box=around)
+
+
+def _few(labels: Labels, mapping: Mapping[int, int]) -> Labels:
+    """Return labels with a few other numbers: tile by tile, most of which have none of them."""
+    result = labels.copy()
+    for tile in tiles(labels.shape):
+        here, new = labels[tile], result[tile]
+        for old, number in mapping.items():
+            mask = here == old
+            if mask.any():
+                new[mask] = number
+    return result
 
 
 def _one_by_one(

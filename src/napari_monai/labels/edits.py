@@ -7,6 +7,7 @@ applies. It never writes into the labels of the scene, so closing it leaves no t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections import OrderedDict
@@ -18,7 +19,20 @@ import numpy.typing as npt
 
 from ..errors import EditError
 from ..events import BlockDone, Busy, Edited, Event, Started
-from .boxes import Box, Boxes, grown, moved, overlap, shape_of, size_of, slabs, tight, union, within
+from .boxes import (
+    Box,
+    Boxes,
+    grown,
+    moved,
+    overlap,
+    shape_of,
+    size_of,
+    slabs,
+    tight,
+    union,
+    whole,
+    within,
+)
 from .changes import Change, Edit
 from .packing import Packed
 from .scene import Region, Scene
@@ -235,8 +249,8 @@ def each_label(
         What to work on.
     change
         Is given a crop of the labels, as changed by the labels before, a label, and the box of
-        the array that the crop is; returns what becomes of the crop, as a new array. It need not
-        look at locks and region.
+        the array that the crop is; returns what becomes of the crop, as a new array, or the crop
+        itself where nothing does. It need not look at locks and region.
     margin
         Voxels around the label's box that belong to the crop, one number or one an axis.
     title
@@ -252,7 +266,9 @@ def each_label(
         box = None if box is None else grown(box, margin, scene.shape)
         if box is not None and overlap(box, scene.box) is not None:
             crop = draft.read(box)
-            draft.write(change(crop, value, box), box)
+            new = change(crop, value, box)
+            if new is not crop:
+                draft.write(new, box)
         yield BlockDone(done, len(values))
     yield Edited(draft.edit(title, (*scene.notes(), *notes)))
 
@@ -300,14 +316,16 @@ def by_slabs(
     yield Edited(Edit(title, tuple(changes), (*scene.notes(), *notes)))
 
 
-def apart(boxes: Iterable[Box]) -> bool:
-    """Whether working on boxes one by one is quicker than on all that lies around them."""
-    around: Box | None = None
-    voxels = 0
-    for box in boxes:
-        around = box if around is None else union(around, box)
-        voxels += size_of(box) + _PER_BOX
-    return around is not None and voxels < size_of(around)
+def at_once(scene: Scene, boxes: Sequence[Box]) -> Box | None:
+    """Return the box around boxes; ``None`` where working on them one by one is quicker."""
+    everywhere = whole(scene.shape)
+    if len(boxes) * _PER_BOX >= size_of(everywhere):
+        return everywhere
+    if not boxes:
+        return (slice(0, 0),) * scene.ndim
+    around = functools.reduce(union, boxes)
+    one_by_one = sum(size_of(box) + _PER_BOX for box in boxes)
+    return None if one_by_one < size_of(around) else around
 
 
 def changes_in(scene: Scene, before: Labels, after: Labels, box: Box) -> Iterator[Change]:
@@ -316,12 +334,16 @@ def changes_in(scene: Scene, before: Labels, after: Labels, box: Box) -> Iterato
     ``before`` are the labels of the scene in the box.
     """
     mask = allowed(scene, before, after, box)
-    sides = _TILES[scene.ndim]
-    starts = (range(0, n, side) for n, side in zip(mask.shape, sides, strict=True))
-    for corner in itertools.product(*starts):
-        tile = tuple(
-            slice(c, min(c + side, n)) for c, side, n in zip(corner, sides, mask.shape, strict=True)
-        )
+    for tile in tiles(mask.shape):
         change = _change(before[tile], after[tile], mask[tile], moved(tile, box))
         if change is not None:
             yield change
+
+
+def tiles(shape: Sequence[int]) -> Iterator[Box]:
+    """Yield the tiles that an array of two or three axes is cut into, the last axis fastest."""
+    axes = (
+        [slice(start, min(start + side, n)) for start in range(0, n, side)]
+        for n, side in zip(shape, _TILES[len(shape)], strict=True)
+    )
+    yield from itertools.product(*axes)
