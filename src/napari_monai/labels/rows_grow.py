@@ -15,6 +15,7 @@ ROWS_GROW: tuple[Operation, ...] = (
         group="Slices",
         function="napari_monai.labels.edit_between:interpolate",
         settings=f"{_SETTINGS}:Interpolate",
+        takes=("plane",),
         help="Fill the slices between painted ones with the shapes between theirs.",
     ),
     Operation(
@@ -24,6 +25,7 @@ ROWS_GROW: tuple[Operation, ...] = (
         function=f"{_GROW}:grow",
         settings=f"{_SETTINGS}:Grow",
         needs=("image", "points"),
+        takes=("plane",),
         help="Grow a label from points over all that hangs together within a range of "
         "intensities; other labels are walls.",
     ),
@@ -34,6 +36,7 @@ ROWS_GROW: tuple[Operation, ...] = (
         function=f"{_GROW}:random_walker",
         settings=f"{_SETTINGS}:Walker",
         needs=("image", "selected"),
+        takes=("plane",),
         help="Grow the selected labels from their scribbles until they meet at the edges of the "
         "image.",
     ),
@@ -70,6 +73,7 @@ ROWS_GROW: tuple[Operation, ...] = (
         function=f"{_SPLIT}:split_by_line",
         settings=f"{_SETTINGS}:SplitByLine",
         needs=("lines",),
+        takes=("plane",),
         help="Cut objects along drawn lines; the largest part keeps its number.",
     ),
 )

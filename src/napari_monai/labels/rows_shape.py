@@ -15,6 +15,7 @@ ROWS_SHAPE = (
         group="Shape",
         function=f"{_SHAPE}:smooth",
         settings=f"{_SETTINGS}:Smooth",
+        takes=("plane",),
         help="Smooth the borders of labels; each keeps its volume, and what touches stays so.",
     ),
     Operation(
@@ -23,6 +24,7 @@ ROWS_SHAPE = (
         group="Shape",
         function=f"{_SHAPE}:opening",
         settings=f"{_SETTINGS}:Round",
+        takes=("plane",),
         help="Remove what is thinner than a ball: necks, spikes, small parts.",
     ),
     Operation(
@@ -31,6 +33,7 @@ ROWS_SHAPE = (
         group="Shape",
         function=f"{_SHAPE}:closing",
         settings=f"{_SETTINGS}:Round",
+        takes=("plane",),
         help="Fill gaps and notches that are narrower than a ball.",
     ),
     Operation(
@@ -39,6 +42,7 @@ ROWS_SHAPE = (
         group="Shape",
         function=f"{_SHAPE}:dilate",
         settings=f"{_SETTINGS}:Dilate",
+        takes=("plane",),
         help="Grow labels by a distance; where several meet, each voxel goes to the nearest.",
     ),
     Operation(
@@ -47,6 +51,7 @@ ROWS_SHAPE = (
         group="Shape",
         function=f"{_SHAPE}:erode",
         settings=f"{_SETTINGS}:Erode",
+        takes=("plane",),
         help="Shrink labels by a distance.",
     ),
     Operation(
@@ -55,6 +60,7 @@ ROWS_SHAPE = (
         group="Grow",
         function=f"{_SHAPE}:expand",
         settings=f"{_SETTINGS}:Expand",
+        takes=("plane",),
         help="Grow labels into the background between them, until they meet.",
     ),
     Operation(
@@ -64,6 +70,7 @@ ROWS_SHAPE = (
         function=f"{_COMBINE}:threshold",
         settings=f"{_SETTINGS}:Threshold",
         needs=("image",),
+        takes=("plane",),
         help="Give voxels in a range of intensities a label.",
     ),
     Operation(
@@ -82,6 +89,7 @@ ROWS_SHAPE = (
         function=f"{_COMBINE}:lasso",
         settings=f"{_SETTINGS}:Lasso",
         needs=("lines",),
+        takes=("plane",),
         help="Delete, keep or relabel what lies inside an outline, as one looks through the "
         "volume.",
     ),
