@@ -17,6 +17,7 @@ from skimage.measure import regionprops
 
 from napari_monai.errors import VolumeError
 from napari_monai.events import BlockDone, Measured, Started
+from napari_monai.labels import measure as module
 from napari_monai.labels import runs
 from napari_monai.labels.measure import measure, measure_steps, remeasure
 
@@ -157,6 +158,11 @@ def test_nothing_at_all():
     assert all(len(column) == 0 for column in table.columns().values())
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3), (2, 3, 0)])
+def test_an_empty_array(shape):
+    assert len(measure(np.zeros(shape, int), spacing=(1,) * len(shape))) == 0
+
+
 def test_labels_far_above_their_count():
     labels = np.array([[0, 2**31 - 2, 2**31 - 2], [7, 0, 70_000]], np.int32)
     table = measure(labels, spacing=(1, 1))
@@ -207,6 +213,20 @@ class TestRemeasure:
         again = remeasure(before, changed, touched, changed=boxes, image=image)
         for name, column in known.columns().items():
             np.testing.assert_allclose(again.columns()[name], column, err_msg=name)
+
+    @pytest.mark.parametrize("each", [0, 10**6], ids=["one-by-one", "together"])
+    def test_far_apart_and_side_by_side(self, monkeypatch, each):
+        monkeypatch.setattr(module, "_EACH", each)
+        labels = np.zeros((9, 20), np.uint8)
+        labels[0, :3], labels[8, 15:], labels[4, 4:9] = 1, 2, 3
+        before = measure(labels, spacing=(1, 1))
+        labels[0, 1], labels[8, 14:16], labels[4, 6] = 0, (2, 0), 4
+        boxes = [np.s_[0:1, 1:2], np.s_[8:9, 14:16], np.s_[4:5, 6:7]]
+        again = remeasure(before, labels, [1, 2, 3, 4], changed=boxes)
+        known = measure(labels, spacing=(1, 1))
+        for name, column in known.columns().items():
+            np.testing.assert_allclose(again.columns()[name], column, err_msg=name)
+        assert again.components.tolist() == [2, 2, 2, 1]
 
     def test_many_together(self):
         labels = np.arange(1, 401, dtype=np.uint16).reshape(20, 20)
