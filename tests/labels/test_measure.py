@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from skimage.measure import label as components_of
 from skimage.measure import regionprops
 
@@ -123,6 +124,22 @@ def test_a_ball_is_round_however_it_is_cut_into_voxels(ndim, spacing):
     assert table.axes[0] == pytest.approx([2 * radius] * ndim, rel=0.02)
     assert table.roundness[0] == pytest.approx(1, abs=0.005)
     assert table.roundness[0] <= 1
+
+
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (2, 0.8, 1.3)], ids=["even", "anisotropic"])
+def test_axes_of_a_turned_ellipsoid(spacing):
+    half = np.array([20.0, 12.0, 8.0])
+    turned = Rotation.from_euler("zyx", [30, 20, 50], degrees=True).as_matrix()
+    places = [np.arange(-math.ceil(22 / s), math.ceil(22 / s) + 1) * s for s in spacing]
+    grid = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
+    labels = (((grid @ turned / half) ** 2).sum(axis=-1) <= 1).astype(np.uint8)
+    table = measure(labels, spacing=spacing)
+    assert table.axes[0] == pytest.approx(2 * half, rel=0.02)
+    assert table.volume[0] == pytest.approx(4 / 3 * math.pi * half.prod(), rel=0.02)
+    # The second moments of an ellipsoid over those of the ball of its volume.
+    assert table.roundness[0] == pytest.approx(
+        3 * half.prod() ** (2 / 3) / (half**2).sum(), rel=0.01
+    )
 
 
 @pytest.mark.parametrize(
