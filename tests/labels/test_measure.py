@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 from skimage.measure import label as components_of
 from skimage.measure import regionprops
 
 from napari_monai.errors import VolumeError
 from napari_monai.events import BlockDone, Measured, Started
+from napari_monai.labels import measure as module
 from napari_monai.labels import runs
 from napari_monai.labels.measure import measure, measure_steps, remeasure
 
@@ -124,6 +126,22 @@ def test_a_ball_is_round_however_it_is_cut_into_voxels(ndim, spacing):
     assert table.roundness[0] <= 1
 
 
+@pytest.mark.parametrize("spacing", [(1, 1, 1), (2, 0.8, 1.3)], ids=["even", "anisotropic"])
+def test_axes_of_a_turned_ellipsoid(spacing):
+    half = np.array([20.0, 12.0, 8.0])
+    turned = Rotation.from_euler("zyx", [30, 20, 50], degrees=True).as_matrix()
+    places = [np.arange(-math.ceil(22 / s), math.ceil(22 / s) + 1) * s for s in spacing]
+    grid = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
+    labels = (((grid @ turned / half) ** 2).sum(axis=-1) <= 1).astype(np.uint8)
+    table = measure(labels, spacing=spacing)
+    assert table.axes[0] == pytest.approx(2 * half, rel=0.02)
+    assert table.volume[0] == pytest.approx(4 / 3 * math.pi * half.prod(), rel=0.02)
+    # The second moments of an ellipsoid over those of the ball of its volume.
+    assert table.roundness[0] == pytest.approx(
+        3 * half.prod() ** (2 / 3) / (half**2).sum(), rel=0.01
+    )
+
+
 @pytest.mark.parametrize(
     ("shape", "spacing", "roundness"),
     [
@@ -155,6 +173,11 @@ def test_nothing_at_all():
     assert table.centroid.shape == (0, 2)
     assert table.find([1, 2]).tolist() == [-1, -1]
     assert all(len(column) == 0 for column in table.columns().values())
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 3), (2, 3, 0)])
+def test_an_empty_array(shape):
+    assert len(measure(np.zeros(shape, int), spacing=(1,) * len(shape))) == 0
 
 
 def test_labels_far_above_their_count():
@@ -207,6 +230,20 @@ class TestRemeasure:
         again = remeasure(before, changed, touched, changed=boxes, image=image)
         for name, column in known.columns().items():
             np.testing.assert_allclose(again.columns()[name], column, err_msg=name)
+
+    @pytest.mark.parametrize("each", [0, 10**6], ids=["one-by-one", "together"])
+    def test_far_apart_and_side_by_side(self, monkeypatch, each):
+        monkeypatch.setattr(module, "_EACH", each)
+        labels = np.zeros((9, 20), np.uint8)
+        labels[0, :3], labels[8, 15:], labels[4, 4:9] = 1, 2, 3
+        before = measure(labels, spacing=(1, 1))
+        labels[0, 1], labels[8, 14:16], labels[4, 6] = 0, (2, 0), 4
+        boxes = [np.s_[0:1, 1:2], np.s_[8:9, 14:16], np.s_[4:5, 6:7]]
+        again = remeasure(before, labels, [1, 2, 3, 4], changed=boxes)
+        known = measure(labels, spacing=(1, 1))
+        for name, column in known.columns().items():
+            np.testing.assert_allclose(again.columns()[name], column, err_msg=name)
+        assert again.components.tolist() == [2, 2, 2, 1]
 
     def test_many_together(self):
         labels = np.arange(1, 401, dtype=np.uint16).reshape(20, 20)

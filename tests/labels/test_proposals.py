@@ -12,7 +12,7 @@ from skimage.measure import label as components_of
 
 from napari_monai.errors import EditError, VolumeError
 from napari_monai.events import BlockDone, Started
-from napari_monai.labels import runs
+from napari_monai.labels import proposals, runs
 from napari_monai.labels.pairs import numbered_like, shared
 from napari_monai.labels.proposals import accept, accepted, differences
 from napari_monai.labels.scene import Region, Scene
@@ -69,11 +69,18 @@ def test_regions_are_connected_differences(pair, connectivity):
     assert found.voxels == np.count_nonzero(labels != proposed)
 
 
+@pytest.mark.parametrize("many", [0, 1000], ids=["slab-by-slab", "one-by-one"])
 @settings(max_examples=30, deadline=None)
 @given(two(), st.data())
-def test_accepting_all_or_some(pair, data):
+def test_accepting_all_or_some(many, pair, data):
     labels, proposed = pair
     found = differences(labels, proposed, spacing=(1,) * labels.ndim)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proposals, "_MANY", many)
+        _accept_all_or_some(labels, proposed, found, data)
+
+
+def _accept_all_or_some(labels, proposed, found, data):
     scene, before = Scene(labels, (1,) * labels.ndim), labels.copy()
     result = labels.copy()
     accepted(found, scene).apply(result)
@@ -133,7 +140,9 @@ def test_order():
     assert [r.number for r in found.without([1]).ordered("place")] == [2, 3]
 
 
-def test_locked_labels_stay_and_it_is_said():
+@pytest.mark.parametrize("many", [0, 1000], ids=["slab-by-slab", "one-by-one"])
+def test_locked_labels_stay_and_it_is_said(monkeypatch, many):
+    monkeypatch.setattr(proposals, "_MANY", many)
     scene = Scene(LABELS, (1, 2), locked=frozenset([1, 4]))
     edit = accepted(_found(), scene)
     result = LABELS.copy()
@@ -151,7 +160,9 @@ def test_only_in_the_region():
     assert np.argwhere(result != LABELS).tolist() == [[0, 1]]
 
 
-def test_what_a_hand_has_changed_since_stays():
+@pytest.mark.parametrize("many", [0, 1000], ids=["slab-by-slab", "one-by-one"])
+def test_what_a_hand_has_changed_since_stays(monkeypatch, many):
+    monkeypatch.setattr(proposals, "_MANY", many)
     now = LABELS.copy()
     now[0, 1] = 9
     result = now.copy()
@@ -175,6 +186,7 @@ def test_slab_by_slab_from_zarr(tmp_path, monkeypatch):
     assert len(found) == len(_regions(labels, proposed, 3))
     assert [r.uncertainty for r in found.regions] == [r.uncertainty for r in whole.regions]
     result = labels.copy()
+    monkeypatch.setattr(proposals, "_MANY", 0)
     accepted(found, Scene(kept, (1, 1, 1))).apply(result)
     np.testing.assert_array_equal(result, proposed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +13,15 @@ import numpy.typing as npt
 from ..errors import VolumeError
 from ..events import BlockDone, Event, Measured, Started
 from ..volume import ArrayLike
-from .boxes import Box, union, whole
+from .boxes import Box, shape_of, union, whole
 from .connected import numbers, part_of
-from .runs import Runs, joined, parts, rows_of, runs_of
+from .runs import Runs, joined, numbered, parts, rows_of, runs_of
 from .sums import Sums, added, sums_of
 from .table import Floats, Ints, Table
 from .table import joined as joined_tables
 
-# Objects that are measured again one by one; more of them together.
-_ALONE = 64
+# What it costs to look into one more box, in voxels.
+_EACH = 2**16
 
 
 def measure(
@@ -121,7 +120,7 @@ def remeasure(
         raise VolumeError(f"The table is of labels of {table.shape}, not {frame.shape}.")
     wanted = np.setdiff1d(np.fromiter(values, np.int64), [0])
     gathered = _Gathered(pieces=True)
-    for box, some in _where(table, wanted, changed):
+    for box, some in _where(table, labels, wanted, changed):
         for slab in parts(labels, box):
             gathered.add(labels, image, slab, some)
         gathered.rest()
@@ -129,21 +128,34 @@ def remeasure(
     return joined_tables(kept, frame.table(gathered, intensity=image is not None))
 
 
-def _where(table: Table, wanted: Ints, changed: Sequence[Box] | None) -> Iterator[tuple[Box, Ints]]:
+def _where(
+    table: Table, labels: ArrayLike, wanted: Ints, changed: Sequence[Box] | None
+) -> Iterator[tuple[Box, Ints]]:
     """Yield where to look for which labels."""
-    if not len(wanted):
+    around = whole(table.shape)
+    if changed is None or sum(_size(box) for box in changed) > _size(around) / 2:
+        yield around, wanted
         return
-    if changed is None:
-        yield whole(table.shape), wanted
+    boxes = {
+        int(v): table.box(row)
+        for v, row in zip(wanted, table.find(wanted), strict=True)
+        if row >= 0
+    }
+    for box in changed:
+        there, _ = numbered(runs_of(rows_of(np.asarray(labels[box]))).value)
+        for value in np.intersect1d(there, wanted).tolist():
+            boxes[value] = union(boxes.get(value, box), box)
+    if not boxes:
         return
-    rows = table.find(wanted)
-    boxes = [[table.box(row)] if row >= 0 else [] for row in rows]
-    if len(wanted) <= _ALONE:
-        for value, own in zip(wanted, boxes, strict=True):
-            if own or changed:
-                yield reduce(union, [*own, *changed]), np.array([value])
-    elif changed or (rows >= 0).any():
-        yield reduce(union, [*itertools.chain(*boxes), *changed]), wanted
+    around = reduce(union, boxes.values())
+    if sum(_size(box) + _EACH for box in boxes.values()) < _size(around):
+        yield from ((box, np.array([value])) for value, box in boxes.items())
+    else:
+        yield around, wanted
+
+
+def _size(box: Box) -> int:
+    return math.prod(shape_of(box))
 
 
 # -- all together ---------------------------------------------------------------------------------

@@ -102,7 +102,8 @@ def _stretches(flat: Sequence[Labels], columns: int) -> tuple[Ints, Ints]:
     np.not_equal(flat[0][1:], flat[0][:-1], out=ends[:-1])
     for array in flat[1:]:
         ends[:-1] |= array[1:] != array[:-1]
-    ends[columns - 1 :: columns] = True
+    width = max(columns, 1)  # of an empty array nothing begins
+    ends[width - 1 :: width] = True
     stops = np.flatnonzero(ends) + 1
     return np.concatenate([[0], stops[:-1]]) if len(stops) else stops, stops
 
