@@ -36,7 +36,7 @@ from .kept_notes import kept_notes
 from .label_colours import spare_colour
 from .parts import button, line
 from .placement import KEY
-from .quick_edits import edit_now, labels_now
+from .quick_edits import edit_now
 from .row_view import RowView
 
 if TYPE_CHECKING:
@@ -306,6 +306,6 @@ class ClassesPanel(QWidget):
 
 def _has_any(session: EditSession, numbers: Collection[int]) -> bool:
     """Whether any voxel of the time point that is seen has one of these numbers."""
-    labels = labels_now(session)
+    labels = session.scene().labels
     wanted = np.array(sorted(numbers))
     return any(bool(np.isin(labels[box], wanted).any()) for box in slabs(labels))

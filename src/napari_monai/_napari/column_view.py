@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -48,8 +49,8 @@ class ColumnView(RowView):
             header.customContextMenuRequested.connect(self._offer_columns)
             header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
-        for at, column in enumerate(model.columns):
-            self.setColumnHidden(at, not column.shown)
+        self._asked: dict[str, bool] = {}  # columns that a person has shown or hidden
+        self._hide_columns()
         self.copying = self.add_action("Copy", self.copy, QKeySequence.StandardKey.Copy)
         model.modelAboutToBeReset.connect(self._keep)
         model.modelReset.connect(self._restore)
@@ -94,10 +95,19 @@ class ColumnView(RowView):
         columns = range(self._columns.columnCount())
         return next((at for at in columns if not self.isColumnHidden(at)), 0)
 
+    def _hide_columns(self) -> None:
+        for at, column in enumerate(self._columns.columns):
+            self.setColumnHidden(at, not self._asked.get(column.key, column.shown))
+
+    def _ask(self, column: str, shown: bool) -> None:
+        self._asked[column] = shown
+        self._hide_columns()
+
     def _keep(self) -> None:
         self._kept, self._telling = self.selected, False
 
     def _restore(self) -> None:
+        self._hide_columns()
         self.select(self._kept, scroll=False)
         viewport = self.viewport()
         if viewport is not None:
@@ -145,7 +155,7 @@ class ColumnView(RowView):
             action.setToolTip(column.meaning)
             action.setCheckable(True)
             action.setChecked(not self.isColumnHidden(at))
-            action.toggled.connect(lambda on, at=at: self.setColumnHidden(at, not on))
+            action.toggled.connect(partial(self._ask, column.key))
             actions.append(action)
         return actions
 

@@ -13,10 +13,9 @@ from qtpy.QtWidgets import QWidget
 from ..events import Event, Measured
 from ..labels.boxes import Box, overlap, union, whole
 from ..labels.measure import measure_steps, remeasure
+from ..labels.scene import Scene
 from ..labels.table import Table
-from .arrays import finest
 from .jobs import Job, JobError, report
-from .quick_edits import labels_now
 
 if TYPE_CHECKING:
     from .edit_session import EditSession
@@ -99,9 +98,9 @@ class Measurements(QObject):
     # -- all ----------------------------------------------------------------------------------
 
     def _measure_all(self) -> None:
-        self._stale = []
+        self._stale, scene = [], self._session.scene()
         steps = measure_steps(
-            labels_now(self._session), spacing=self._session.spacing, image=image_now(self._session)
+            scene.labels, spacing=scene.spacing, image=scene.image
         )
         self._job = job = Job(_generator(steps), "Measuring", self._parent)
         job.happened.connect(self._on_event)
@@ -131,7 +130,7 @@ class Measurements(QObject):
     def _measure_again(self, table: Table) -> None:
         boxes, self._stale = _few(self._stale, self._session.shape), []
         self._worker = worker = create_worker(
-            _again, table, self._session, boxes, _ignore_errors=True
+            _again, table, self._session.scene(), boxes, _ignore_errors=True
         )
         worker.returned.connect(self._on_again)
         worker.errored.connect(self._on_error)
@@ -154,32 +153,21 @@ class Measurements(QObject):
             self._timer.start()
 
 
-def image_now(session: EditSession) -> Any:
-    """Return the image at the time point that is seen; ``None`` where it is on other voxels."""
-    layer = session.image
-    if layer is None or getattr(layer, "rgb", False):
-        return None
-    data, time, shape = finest(layer), session.time, session.shape
-    if time is not None and tuple(data.shape[1:]) == shape and time < data.shape[0]:
-        return data[time]
-    return data if tuple(data.shape) == shape else None
-
-
-def _again(table: Table, session: EditSession, boxes: Sequence[Box]) -> Table:
+def _again(table: Table, scene: Scene, boxes: Sequence[Box]) -> Table:
     """Return the table with what was, or is, in some boxes measured anew; in a thread of its own.
 
     What was there before is not known any more: it is one of the labels whose box is touched.
     """
     try:
-        labels = labels_now(session)
         touched = np.zeros(len(table), bool)
         values: set[int] = set()
         for box in boxes:
             low, high = np.array([(s.start, s.stop) for s in box]).T
             touched |= ((table.start < high) & (table.stop > low)).all(axis=1)
-            values.update(np.unique(np.asarray(labels[box])).tolist())
+            values.update(np.unique(np.asarray(scene.labels[box])).tolist())
         values.update(table.label[touched].tolist())
-        return remeasure(table, labels, values - {0}, changed=boxes, image=image_now(session))
+        image = None if table.mean is None else scene.image
+        return remeasure(table, scene.labels, values - {0}, changed=boxes, image=image)
     except RuntimeError as error:
         raise JobError(f"{type(error).__name__}: {error}") from error
 

@@ -75,10 +75,11 @@ def object_columns(
         ),
         Column("volume", size, f"{size} of its voxels", table.volume, unit=units),
     ]
-    if table.mean is not None:
-        found.append(
-            Column("mean", "Mean", "Mean intensity of the image in it", table.mean, digits=4)
-        )
+    measured = table.mean is not None
+    means = table.mean if table.mean is not None else np.full(len(table), np.nan)
+    found.append(
+        Column("mean", "Mean", "Mean intensity of the image in it", means, shown=measured)
+    )
     if solid:
         found.append(Column("slices", "Slices", "On how many slices it lies", table.slices))
     found += [
@@ -110,6 +111,33 @@ def object_columns(
         ),
     ]
     return found
+
+
+def no_objects(ndim: int) -> list[Column]:
+    """Return the columns as long as nothing is measured."""
+    empty, places = np.zeros(0), np.zeros((0, ndim))
+    whole, numbers = places.astype(np.int64), empty.astype(np.int64)
+    table = Table(
+        label=numbers,
+        voxels=numbers,
+        volume=empty,
+        centroid=places,
+        world=places,
+        start=whole,
+        stop=whole,
+        slices=numbers,
+        border=empty.astype(np.bool_),
+        components=numbers,
+        axes=places,
+        roundness=empty,
+        mean=None,
+        minimum=None,
+        maximum=None,
+        spacing=(1.0,) * ndim,
+        affine=np.eye(ndim + 1),
+        shape=(0,) * ndim,
+    )
+    return object_columns(table, unit="pixel", names={}, notes=Notes())
 
 
 def _texts(labels: npt.NDArray[np.int64], texts: Mapping[int, str]) -> npt.NDArray[np.str_]:
