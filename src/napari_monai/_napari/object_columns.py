@@ -38,6 +38,11 @@ class _Places(Sequence[str]):
         return len(self._places)
 
 
+def unit_of(unit: str, ndim: int) -> str:
+    """Return the unit of a volume or area, of that of the spacing."""
+    return {2: "pixels", 3: "voxels"}[ndim] if unit == "pixel" else f"{unit}{_DIMENSIONS[ndim]}"
+
+
 def object_columns(
     table: Table,
     *,
@@ -62,7 +67,7 @@ def object_columns(
         The labels that are.
     """
     solid = table.ndim == 3
-    units = ("voxels" if solid else "pixels") if unit == "pixel" else unit + _DIMENSIONS[table.ndim]
+    units = unit_of(unit, table.ndim)
     size = "Volume" if solid else "Area"
     found = [
         Column("label", "Label", "Its number", table.label),

@@ -22,7 +22,7 @@ from ..labels.notes import followed
 from .column_model import ColumnModel
 from .column_view import ColumnView
 from .columns import number_text
-from .fly import Clicks, fly_to, slice_of
+from .fly import fly_to, slice_of
 from .jobs import report
 from .kept_notes import kept_notes
 from .measuring import Measurements
@@ -52,7 +52,6 @@ class ObjectsPanel(QWidget):
         self._session = session
         self._kept = kept_notes(session)
         self.measurements = Measurements(session, self)
-        self._clicks = Clicks(session)
         self._model = ColumnModel(no_objects(session.ndim), swatch=self._swatch)
         self.table = ColumnView(self._model, _SIZE)
         self.filter_line = QLineEdit()
