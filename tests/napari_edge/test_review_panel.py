@@ -97,7 +97,7 @@ def test_odd_objects_one_after_the_other(opened: Opened, qtbot: Any) -> None:
     qtbot.mouseClick(part.done_button, Qt.MouseButton.LeftButton)
     assert part.progress.text() == "1 of 2 done"
     assert part.current.number == ({13, 14} - {first.number}).pop(), "goes on to the next"
-    assert column(part, 3) == ["done", ""]
+    assert column(part, 2) == ["done", ""]
     part.forward()
     assert part.current.number != first.number, "what is done is passed over"
     qtbot.mouseClick(part.done_button, Qt.MouseButton.LeftButton)
@@ -141,7 +141,7 @@ def test_differences_from_other_labels(opened: Opened, qtbot: Any) -> None:
     part = choose(panel, "different")
     search(qtbot, part)
     assert set(column(part, 1)) == {"liver", "spleen"}
-    assert all("labels and model differ" in reason for reason in column(part, 2))
+    assert all("labels and model differ" in reason for reason in column(part, 3))
 
 
 def test_without_another_layer_it_says_what_is_missing(opened: Opened, qtbot: Any) -> None:
@@ -270,3 +270,4 @@ def test_in_two_dimensions(opened: Opened, qtbot: Any) -> None:
     search(qtbot, part)
     assert part.status.text() == ""
     assert part.findings == ()
+    assert part.table._hint == "Nothing stands out."

@@ -123,9 +123,9 @@ class ClassesPanel(QWidget):
 
     def _show(self) -> None:
         self._telling = False
-        known = self._model.rowCount()
+        known = self._model.classes
         self._model.show_classes(self._session.classes)
-        if self._model.rowCount() != known:
+        if len(known) != len(self._model.classes) or not known:
             for column in (SHOWN, LOCKED, NUMBER):
                 self.table.resizeColumnToContents(column)
         self.table.hint(_OBJECTS if self._has_objects() else _NONE)

@@ -20,6 +20,8 @@ from qtpy.QtWidgets import QMenu, QWidget
 from .column_model import ColumnModel
 from .row_view import RowView
 
+# In pixels: the most that a text gets, and room for the sign beside a title that rows are sorted by.
+_WIDEST, _SIGN = 120, 10
 _SELECT = QItemSelectionModel.SelectionFlag
 
 
@@ -44,6 +46,7 @@ class ColumnView(RowView):
         if header is not None:
             # Else it asks at each drawing whether all rows are chosen, one by one.
             header.setSelectionModel(QItemSelectionModel(model, header))
+            header.setStretchLastSection(True)
             header.setResizeContentsPrecision(50)  # rows that are looked at: there may be many
             header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             header.customContextMenuRequested.connect(self._offer_columns)
@@ -171,5 +174,8 @@ class ColumnView(RowView):
     # -- how it looks -------------------------------------------------------------------------
 
     def fit_columns(self) -> None:
-        """Give the columns the width of what is in sight."""
+        """Give the columns the width of what is in sight, and long texts a fair part of it."""
         self.resizeColumnsToContents()
+        for at, column in enumerate(self._columns.columns):
+            width = self.columnWidth(at)
+            self.setColumnWidth(at, min(width, _WIDEST) if column.is_text else width + _SIGN)

@@ -32,6 +32,7 @@ _HINTS = {
     "uncertain": "Look: where the model was unsure. Ask for a map of it when you segment.",
     "different": "Look: where these labels and the other ones differ.",
 }
+_NOTHING = "Nothing stands out."
 
 
 class FindingsPart(ReviewPart):
@@ -51,6 +52,7 @@ class FindingsPart(ReviewPart):
         self._kept = kept_notes(session)
         self._reason: Reason = "odd"
         self.findings: tuple[Finding, ...] = ()
+        self._looked = False
         self.by = QComboBox()
         for by, title in _BY.items():
             self.by.addItem(title, by)
@@ -71,7 +73,7 @@ class FindingsPart(ReviewPart):
     def look_for(self, reason: Reason) -> None:
         """Look for other things from now on."""
         if reason != self._reason:
-            self.findings = ()
+            self.findings, self._looked = (), False
         self._reason = reason
         self.other.setVisible(reason != "odd")
         maps = reason == "uncertain"
@@ -105,7 +107,7 @@ class FindingsPart(ReviewPart):
 
     def _found(self, event: Event) -> None:
         if isinstance(event, Reviewed):
-            self.findings = event.findings
+            self.findings, self._looked = event.findings, True
             self._show()
             self.table.fit_columns()
             at = self._kept.notes.at
@@ -184,7 +186,7 @@ class FindingsPart(ReviewPart):
     def _tell(self) -> None:
         total = len(self.findings)
         done = sum(f.key in self._done for f in self.findings)
-        self.table.hint(_HINTS[self._reason])
+        self.table.hint(_NOTHING if self._looked else _HINTS[self._reason])
         self._bar(done, total, f"{done} of {total} done" if total else "")
         for verb in (self.previous_button, self.next_button):
             verb.setEnabled(done < total)

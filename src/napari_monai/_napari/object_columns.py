@@ -78,6 +78,7 @@ def object_columns(
             _texts(table.label, names),
             shown=bool(names),
         ),
+        Column("flags", "Flags", "What was noted of it", _flags(table.label, notes, locked)),
         Column("volume", size, f"{size} of its voxels", table.volume, unit=units),
     ]
     measured = table.mean is not None
@@ -88,7 +89,6 @@ def object_columns(
     if solid:
         found.append(Column("slices", "Slices", "On how many slices it lies", table.slices))
     found += [
-        Column("flags", "Flags", "What was noted of it", _flags(table.label, notes, locked)),
         Column(
             "border",
             "Border",

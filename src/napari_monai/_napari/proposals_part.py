@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ from .layers import MAP_OF
 from .object_columns import unit_of
 from .outline import Outline
 from .parts import button
-from .review_columns import proposal_columns
+from .review_columns import SIZE, proposal_columns
 from .review_jobs import Proposed, proposal_steps
 from .review_part import ReviewPart
 
@@ -60,13 +61,11 @@ class ProposalsPart(ReviewPart):
         self.least = QDoubleSpinBox()
         self.least.setToolTip("Regions that are smaller are left out")
         self.least.setRange(0, 1e9)
-        self.least.setDecimals(2)
         self.least.setPrefix("≥ ")
         self.least.setSuffix(f" {unit}")
-        voxel = 1.0
-        for step in session.spacing:
-            voxel *= step
-        self.least.setValue(round(_FEW * voxel, 2))
+        smallest = _FEW * math.prod(session.spacing)
+        self.least.setDecimals(0 if smallest >= 10 else 2)
+        self.least.setValue(smallest)
         self.accept_button = button("Accept", "It becomes what is proposed (O)", self.accept)
         self.reject_button = button("Reject", "It stays as it is (Shift+O)", self.reject)
         self.class_button = button(
@@ -75,6 +74,7 @@ class ProposalsPart(ReviewPart):
         self._lay_out(
             (self.other, self.least), (self.accept_button, self.reject_button, self.class_button)
         )
+        self.table.sortByColumn(SIZE, Qt.SortOrder.DescendingOrder)
         self.table.add_action("Accept", self.accept, Qt.Key.Key_Return)
         self.table.add_action("Reject", self.reject, Qt.Key.Key_Delete)
         self._show()

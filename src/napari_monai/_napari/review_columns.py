@@ -10,6 +10,8 @@ from ..labels.findings import Finding
 from ..labels.proposals import Proposal
 from .columns import Column
 
+SIZE = 3  # column of the size of a region
+
 
 def finding_columns(
     findings: Sequence[Finding], *, done: Collection[str], name_of: Callable[[int], str]
@@ -19,13 +21,13 @@ def finding_columns(
     return [
         Column("rank", "No.", "Place in the list", np.arange(1, len(findings) + 1)),
         Column("what", "What", "Object or slice", _words(what)),
-        Column("reason", "Reason", "Why to look at it", _words([f.reason for f in findings])),
         Column(
             "done",
             "Done",
             "Whether it was looked at",
             _words(["done" if f.key in done else "" for f in findings]),
         ),
+        Column("reason", "Reason", "Why to look at it", _words([f.reason for f in findings])),
         Column(
             "score",
             "Score",
