@@ -125,7 +125,7 @@ def test_uncertain_slices(opened: Opened, qtbot: Any) -> None:
     doubt[labels == 1], doubt[labels == 2] = 0.2, 0.7
     panel, session = opened(labels, classes=CLASSES, entropy=doubt, other=labels.copy())
     part = choose(panel, "uncertain")
-    assert part.other.currentText() == "entropy"
+    assert part.map.currentText() == "entropy"
     part.by.setCurrentIndex(part.by.findData("slice"))
     search(qtbot, part)
     assert column(part, 1)[:2] == ["slice 2", "slice 1"]
@@ -176,7 +176,7 @@ def test_accept_and_reject_region_by_region(opened: Opened, qtbot: Any) -> None:
     assert column(part, 3) == ["16", "8", "4"]
     outline = session.viewer.layers["Proposal"]
     assert outline.contour > 0
-    assert outline.extent.world.tolist()[0] == pytest.approx([1 * 2 , 6, 2], abs=1.01)
+    assert outline.extent.world.tolist()[0] == pytest.approx([1 * 2, 6, 2], abs=1.01)
     assert session.viewer.dims.current_step[0] == 1
     assert session.viewer.layers.selection.active is session.layer, "nothing else is selected"
 

@@ -67,9 +67,8 @@ class ClassesPanel(QWidget):
         self._telling = True
         self.table = RowView(_SIZE)
         self.table.setModel(self._model)
-        self.table.setEditTriggers(
-            QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed
-        )
+        triggers = QAbstractItemView.EditTrigger
+        self.table.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
         self.add_button = button("Add", "Add a class for the number of the brush", self.add)
         self.remove_button = button("Remove", "Take the class off the list (Delete)", self.remove)
         self.only_button = button(

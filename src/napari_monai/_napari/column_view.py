@@ -7,20 +7,14 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import (
-    QItemSelection,
-    QItemSelectionModel,
-    QPoint,
-    Qt,
-    Signal,  # type: ignore[attr-defined]
-)
-from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QPoint, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMenu, QWidget
 
 from .column_model import ColumnModel
 from .row_view import RowView
 
-# In pixels: the most that a text gets, and room for the sign beside a title that rows are sorted by.
+# In pixels: the most that a text gets, and room beside a title for the sign that rows are sorted.
 _WIDEST, _SIGN = 120, 10
 _SELECT = QItemSelectionModel.SelectionFlag
 
@@ -71,7 +65,8 @@ class ColumnView(RowView):
         if selection is None or not len(keys):
             return np.zeros(0, np.int64)
         taken = np.zeros(len(keys), bool)
-        for part in selection.selection():
+        ranges = selection.selection()
+        for part in (ranges[at] for at in range(len(ranges))):
             taken[part.top() : part.bottom() + 1] = True
         return keys[taken].astype(np.int64)
 

@@ -57,12 +57,18 @@ class FindingsPart(ReviewPart):
         for by, title in _BY.items():
             self.by.addItem(title, by)
         self.by.setVisible(session.ndim == 3)
-        self.other = LayerChoice(session.viewer, self._suits, nothing="No layer")
+        self.other = LayerChoice(
+            session.viewer, Labels, nothing="No other labels", fits=self._is_beside
+        )
+        self.map = LayerChoice(
+            session.viewer, Image, nothing="No map of it", fits=self._is_doubt, maps=True
+        )
         self.previous_button = button("Previous", "The one before that is not done (,)", self.back)
         self.done_button = button("Done", "It is right: note that, and go on (O)", self.done)
         self.next_button = button("Next", "The next one that is not done (.)", self.forward)
         self._lay_out(
-            (self.by, self.other), (self.previous_button, self.done_button, self.next_button)
+            (self.by, self.other, self.map),
+            (self.previous_button, self.done_button, self.next_button),
         )
         self.table.add_action("Done or not", self.toggle, Qt.Key.Key_Space)
         self._kept.changed.connect(self._show)
@@ -75,24 +81,23 @@ class FindingsPart(ReviewPart):
         if reason != self._reason:
             self.findings, self._looked = (), False
         self._reason = reason
-        self.other.setVisible(reason != "odd")
-        maps = reason == "uncertain"
-        self.other.suit(self._suits, nothing="No map of it" if maps else "No other labels")
+        self.other.setVisible(reason == "different")
+        self.map.setVisible(reason == "uncertain")
         self._show()
 
-    def _suits(self, layer: Layer) -> bool:
-        """Whether a layer is one that the labels can be held against."""
+    def _is_beside(self, layer: Layer) -> bool:
+        """Whether a layer is another one on the voxels of the labels."""
         session = self._session
-        if self._reason == "uncertain":
-            suits = isinstance(layer, Image) and is_uncertainty(layer)
-        else:
-            suits = isinstance(layer, Labels) and MAP_OF not in layer.metadata
-        here = suits and layer is not session.layer
-        return here and image_at(layer, session.shape, session.time) is not None
+        here = image_at(layer, session.shape, session.time) is not None
+        return here and layer is not session.layer
+
+    def _is_doubt(self, layer: Layer) -> bool:
+        return is_uncertainty(layer) and self._is_beside(layer)
 
     def search(self) -> None:
         """Look for what is worth looking at."""
-        session, other = self._session, self.other.layer
+        session = self._session
+        other = (self.map if self._reason == "uncertain" else self.other).layer
         if self._reason != "odd" and other is None:
             self.status.setText(_HINTS[self._reason])
             return

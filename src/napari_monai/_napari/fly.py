@@ -55,9 +55,7 @@ def _now(viewer: napari.viewer.Viewer, layer: Layer) -> Any:
     return layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
 
 
-def _zoom(
-    viewer: napari.viewer.Viewer, layer: Layer, box: Box, drawn: Sequence[int]
-) -> None:
+def _zoom(viewer: napari.viewer.Viewer, layer: Layer, box: Box, drawn: Sequence[int]) -> None:
     first = layer.ndim - len(box)
     sides = [(box[a - first].stop - box[a - first].start) * layer.scale[a] for a in drawn]
     canvas = np.array(viewer.canvas.viewbox_size(viewer.layers), float)  # height, width

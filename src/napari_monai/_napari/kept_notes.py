@@ -115,5 +115,5 @@ class KeptNotes(QObject):
 
 def kept_notes(session: EditSession) -> KeptNotes:
     """Return the notes of a session: the same ones for all who ask."""
-    found = session.findChild(KeptNotes)
+    found: KeptNotes | None = session.findChild(KeptNotes)
     return KeptNotes(session) if found is None else found

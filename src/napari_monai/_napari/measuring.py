@@ -1,4 +1,4 @@
-"""The measurements of the labels under correction, kept up to date beside a window that is alive."""
+"""The measurements of the labels under correction, kept up to date beside a living window."""
 
 from __future__ import annotations
 
@@ -99,9 +99,7 @@ class Measurements(QObject):
 
     def _measure_all(self) -> None:
         self._stale, scene = [], self._session.scene()
-        steps = measure_steps(
-            scene.labels, spacing=scene.spacing, image=scene.image
-        )
+        steps = measure_steps(scene.labels, spacing=scene.spacing, image=scene.image)
         self._job = job = Job(_generator(steps), "Measuring", self._parent)
         job.happened.connect(self._on_event)
         job.progressed.connect(self.progressed)
@@ -181,8 +179,6 @@ def _few(boxes: Sequence[Box], shape: Sequence[int]) -> list[Box]:
         rest = found[len(found) // 2 * 2 :]
         found = [union(a, b) for a, b in pairs] + rest
     return found
-
-
 
 
 def _generator(steps: Any) -> Any:

@@ -83,9 +83,7 @@ def object_columns(
     ]
     measured = table.mean is not None
     means = table.mean if table.mean is not None else np.full(len(table), np.nan)
-    found.append(
-        Column("mean", "Mean", "Mean intensity of the image in it", means, shown=measured)
-    )
+    found.append(Column("mean", "Mean", "Mean intensity of the image in it", means, shown=measured))
     if solid:
         found.append(Column("slices", "Slices", "On how many slices it lies", table.slices))
     found += [
@@ -111,9 +109,7 @@ def object_columns(
             digits=2,
             shown=False,
         ),
-        Column(
-            "pieces", "Pieces", "Of how many pieces it is", table.components, shown=False
-        ),
+        Column("pieces", "Pieces", "Of how many pieces it is", table.components, shown=False),
     ]
     return found
 

@@ -75,8 +75,8 @@ class ObjectsPanel(QWidget):
     def _build(self) -> None:
         rows, verbs = QVBoxLayout(self), QHBoxLayout()
         rows.setContentsMargins(0, 6, 0, 0)
-        for part in (self.filter_line, self.table):
-            rows.addWidget(part)
+        rows.addWidget(self.filter_line)
+        rows.addWidget(self.table)
         for verb in (self.merge_button, self.delete_button, self.flag_button, self.done_button):
             verbs.addWidget(verb)
         rows.addLayout(verbs)

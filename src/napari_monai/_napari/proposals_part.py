@@ -18,7 +18,6 @@ from .edit_arrays import image_at
 from .fly import fly_to
 from .jobs import report
 from .layer_choice import LayerChoice
-from .layers import MAP_OF
 from .object_columns import unit_of
 from .outline import Outline
 from .parts import button
@@ -57,7 +56,9 @@ class ProposalsPart(ReviewPart):
         self.proposals: Proposals | None = None
         self._total = 0
         self._outline = Outline(session)
-        self.other = LayerChoice(session.viewer, self._suits, nothing="No other labels")
+        self.other = LayerChoice(
+            session.viewer, Labels, nothing="No other labels", fits=self._is_beside
+        )
         self.least = QDoubleSpinBox()
         self.least.setToolTip("Regions that are smaller are left out")
         self.least.setRange(0, 1e9)
@@ -79,14 +80,10 @@ class ProposalsPart(ReviewPart):
         self.table.add_action("Reject", self.reject, Qt.Key.Key_Delete)
         self._show()
 
-    def _suits(self, layer: Layer) -> bool:
+    def _is_beside(self, layer: Layer) -> bool:
         session = self._session
-        return (
-            isinstance(layer, Labels)
-            and layer is not session.layer
-            and MAP_OF not in layer.metadata
-            and image_at(layer, session.shape, session.time) is not None
-        )
+        here = image_at(layer, session.shape, session.time) is not None
+        return here and layer is not session.layer
 
     def search(self) -> None:
         """Compare the labels with the other ones."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from ..labels.findings import Finding
 from ..labels.proposals import Proposal
@@ -50,14 +51,14 @@ def proposal_columns(
     regions: Sequence[Proposal], *, unit: str, name_of: Callable[[int], str]
 ) -> list[Column]:
     """Return the columns of regions, by their own numbers."""
+    olds, news = ([_name(n, name_of) for n in side] for side in _sides(regions))
+    sizes = np.array([r.volume for r in regions], float)
     unsure = [np.nan if r.uncertainty is None else r.uncertainty for r in regions]
     return [
         Column("number", "No.", "Number of the region", np.array([r.number for r in regions], int)),
-        Column("old", "Is", "What it is now", _words([_name(r.old, name_of) for r in regions])),
-        Column("new", "Becomes", "What is proposed", _words([_name(r.new, name_of) for r in regions])),
-        Column(
-            "volume", "Size", "Of the region", np.array([r.volume for r in regions], float), unit=unit
-        ),
+        Column("old", "Is", "What it is now", _words(olds)),
+        Column("new", "Becomes", "What is proposed", _words(news)),
+        Column("volume", "Size", "Of the region", sizes, unit=unit),
         Column(
             "unsure",
             "Uncertainty",
@@ -69,9 +70,13 @@ def proposal_columns(
     ]
 
 
+def _sides(regions: Sequence[Proposal]) -> tuple[list[int], list[int]]:
+    return [r.old for r in regions], [r.new for r in regions]
+
+
 def _name(number: int, name_of: Callable[[int], str]) -> str:
     return name_of(number) if number else "background"
 
 
-def _words(texts: Sequence[str]) -> np.ndarray:
+def _words(texts: Sequence[str]) -> npt.NDArray[np.str_]:
     return np.array(texts, np.str_) if texts else np.zeros(0, np.str_)
