@@ -41,6 +41,7 @@ class Measurements(QObject):
         self._session = session
         self._parent = parent
         self.table: Table | None = None
+        self._image: object = None  # that was measured
         self._wanted = False
         self._job: Job | None = None
         self._worker: Any = None
@@ -90,7 +91,7 @@ class Measurements(QObject):
         """Measure all, or what has changed, if nothing is under way."""
         if not self._wanted or self._job is not None or self._worker is not None:
             return
-        if self.table is None:
+        if self.table is None or self._session.image is not self._image:
             self._measure_all()
         elif self._stale:
             self._measure_again(self.table)
@@ -98,7 +99,8 @@ class Measurements(QObject):
     # -- all ----------------------------------------------------------------------------------
 
     def _measure_all(self) -> None:
-        self._stale, scene = [], self._session.scene()
+        self._stale, self._image = [], self._session.image
+        scene = self._session.scene()
         steps = measure_steps(scene.labels, spacing=scene.spacing, image=scene.image)
         self._job = job = Job(_generator(steps), "Measuring", self._parent)
         job.happened.connect(self._on_event)

@@ -12,8 +12,6 @@ from ..labels.notes import Notes
 from ..labels.table import Table
 from .columns import Column
 
-#: The flag that a person sets with a button or a key.
-FLAG = "flag"
 _DIMENSIONS = {2: "²", 3: "³"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 )
 
 from ..errors import NapariMonaiError
-from ..labels.notes import followed
 from .column_model import ColumnModel
 from .column_view import ColumnView
 from .columns import number_text
@@ -26,7 +25,8 @@ from .fly import fly_to, slice_of
 from .jobs import report
 from .kept_notes import kept_notes
 from .measuring import Measurements
-from .object_columns import FLAG, no_objects, object_columns
+from .object_columns import no_objects, object_columns
+from .object_notes import flagged, moved, settled
 from .parts import button, line
 from .quick_edits import edit_now
 
@@ -133,7 +133,7 @@ class ObjectsPanel(QWidget):
         table = self.measurements.table
         self.progress.hide()
         if table is not None:
-            self._kept.set(followed(self._kept.notes, table))
+            self._kept.set(moved(self._kept.notes, table))
         first = not self._model.total
         self._show()
         if first:
@@ -251,34 +251,11 @@ class ObjectsPanel(QWidget):
 
     def flag(self) -> None:
         """Flag those that are chosen; if all of them are flagged, no longer."""
-        notes = [self._kept.notes.of("object", n) for n in self.selected]
-        on = not all(FLAG in note.flags for note in notes)
-        self._mark(lambda flags: (*flags, FLAG) if on else flags, None)
+        self._kept.set(flagged(self._kept.notes, self.selected, self.measurements.table))
 
     def done(self) -> None:
         """Note that those that are chosen are right; if all are, that they are not yet."""
-        on = not all(self._kept.notes.of("object", n).done for n in self.selected)
-        self._mark(None, on)
-
-    def _mark(
-        self, flags: Callable[[tuple[str, ...]], tuple[str, ...]] | None, done: bool | None
-    ) -> None:
-        notes, table = self._kept.notes, self.measurements.table
-        if table is None:
-            return
-        for number in self.selected:
-            row, note = table.row(number), notes.of("object", number)
-            if row is None:
-                continue
-            others = tuple(f for f in note.flags if f != FLAG)
-            notes = notes.marked(
-                "object",
-                number,
-                flags=note.flags if flags is None else flags(others),
-                done=note.done if done is None else done,
-                centroid=tuple(table.centroid[row].tolist()),
-            )
-        self._kept.set(notes)
+        self._kept.set(settled(self._kept.notes, self.selected, self.measurements.table))
 
     def lock(self) -> None:
         """Keep those that are chosen from all edits; if all are locked, no longer."""
