@@ -34,7 +34,7 @@ Opened = Callable[..., tuple[ClassesPanel, EditSession]]
 
 @pytest.fixture
 def opened(qtbot: Any) -> Opened:
-    """Return a function that shows the panel of labels with classes: three voxels of 1, two of 2."""
+    """Return a function that shows the panel of labels with classes: 3 voxels of 1, 2 of 2."""
 
     def show(classes: tuple[LabelClass, ...] = CLASSES) -> tuple[ClassesPanel, EditSession]:
         viewer = ViewerModel()
@@ -57,7 +57,9 @@ def cell(panel: ClassesPanel, number: int, column: int) -> Any:
     return model.index(numbers.index(str(number)), column)
 
 
-def click(qtbot: Any, panel: ClassesPanel, number: int, column: int, *, twice: bool = False) -> None:
+def click(
+    qtbot: Any, panel: ClassesPanel, number: int, column: int, *, twice: bool = False
+) -> None:
     """Click into a cell; on the tick of those that have one."""
     area = panel.table.visualRect(cell(panel, number, column))
     where = area.center()

@@ -6,13 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from qtpy.QtCore import (
-    QAbstractTableModel,
-    QModelIndex,
-    QObject,
-    Qt,
-    Signal,  # type: ignore[attr-defined]
-)
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor
 
 from ..volume import LabelClass
@@ -103,7 +97,7 @@ class ClassModel(QAbstractTableModel):
         one, column = self._classes[index.row()], index.column()
         if role == _ROLE.CheckStateRole and column in (SHOWN, LOCKED):
             on = Qt.CheckState(value) == _CHECKED
-            change = {"visible" if column == SHOWN else "locked": on}
+            change: dict[str, Any] = {"visible" if column == SHOWN else "locked": on}
         elif role == _ROLE.EditRole and column == NAME and str(value).strip():
             change = {"name": str(value).strip()}
         else:
@@ -119,5 +113,7 @@ class ClassModel(QAbstractTableModel):
             return None
         if role == _ROLE.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        texts = {_ROLE.DisplayRole: 0, _ROLE.ToolTipRole: 1}
-        return _HEADERS[section][texts[role]] if role in texts else None
+        title, meaning = _HEADERS[section]
+        if role == _ROLE.ToolTipRole:
+            return meaning
+        return title if role == _ROLE.DisplayRole else None

@@ -36,7 +36,7 @@ from .kept_notes import kept_notes
 from .label_colours import spare_colour
 from .parts import button, line
 from .placement import KEY
-from .quick_edits import edit_now, labels_now
+from .quick_edits import edit_now
 from .row_view import RowView
 
 if TYPE_CHECKING:
@@ -67,9 +67,8 @@ class ClassesPanel(QWidget):
         self._telling = True
         self.table = RowView(_SIZE)
         self.table.setModel(self._model)
-        self.table.setEditTriggers(
-            QAbstractItemView.EditTrigger.DoubleClicked | QAbstractItemView.EditTrigger.EditKeyPressed
-        )
+        triggers = QAbstractItemView.EditTrigger
+        self.table.setEditTriggers(triggers.DoubleClicked | triggers.EditKeyPressed)
         self.add_button = button("Add", "Add a class for the number of the brush", self.add)
         self.remove_button = button("Remove", "Take the class off the list (Delete)", self.remove)
         self.only_button = button(
@@ -123,9 +122,9 @@ class ClassesPanel(QWidget):
 
     def _show(self) -> None:
         self._telling = False
-        known = self._model.rowCount()
+        known = self._model.classes
         self._model.show_classes(self._session.classes)
-        if self._model.rowCount() != known:
+        if len(known) != len(self._model.classes) or not known:
             for column in (SHOWN, LOCKED, NUMBER):
                 self.table.resizeColumnToContents(column)
         self.table.hint(_OBJECTS if self._has_objects() else _NONE)
@@ -306,6 +305,6 @@ class ClassesPanel(QWidget):
 
 def _has_any(session: EditSession, numbers: Collection[int]) -> bool:
     """Whether any voxel of the time point that is seen has one of these numbers."""
-    labels = labels_now(session)
+    labels = session.scene().labels
     wanted = np.array(sorted(numbers))
     return any(bool(np.isin(labels[box], wanted).any()) for box in slabs(labels))

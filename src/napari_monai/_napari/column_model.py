@@ -139,6 +139,4 @@ class ColumnModel(QAbstractTableModel):
             return column.heading
         if role == _ROLE.ToolTipRole:
             return column.meaning
-        if role == _ROLE.TextAlignmentRole:
-            return _LEFT if column.is_text else _RIGHT
-        return None
+        return _LEFT if role == _ROLE.TextAlignmentRole else None

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import (
-    QItemSelection,
-    QItemSelectionModel,
-    QPoint,
-    Qt,
-    Signal,  # type: ignore[attr-defined]
-)
-from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QPoint, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QMenu, QWidget
 
 from .column_model import ColumnModel
 from .row_view import RowView
 
+# In pixels: the most that a text gets, and room beside a title for the sign that rows are sorted.
+_WIDEST, _SIGN = 120, 10
 _SELECT = QItemSelectionModel.SelectionFlag
 
 
@@ -43,13 +40,14 @@ class ColumnView(RowView):
         if header is not None:
             # Else it asks at each drawing whether all rows are chosen, one by one.
             header.setSelectionModel(QItemSelectionModel(model, header))
+            header.setStretchLastSection(True)
             header.setResizeContentsPrecision(50)  # rows that are looked at: there may be many
             header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
             header.customContextMenuRequested.connect(self._offer_columns)
             header.setSortIndicator(0, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
-        for at, column in enumerate(model.columns):
-            self.setColumnHidden(at, not column.shown)
+        self._asked: dict[str, bool] = {}  # columns that a person has shown or hidden
+        self._hide_columns()
         self.copying = self.add_action("Copy", self.copy, QKeySequence.StandardKey.Copy)
         model.modelAboutToBeReset.connect(self._keep)
         model.modelReset.connect(self._restore)
@@ -67,7 +65,8 @@ class ColumnView(RowView):
         if selection is None or not len(keys):
             return np.zeros(0, np.int64)
         taken = np.zeros(len(keys), bool)
-        for part in selection.selection():
+        ranges = selection.selection()
+        for part in (ranges[at] for at in range(len(ranges))):
             taken[part.top() : part.bottom() + 1] = True
         return keys[taken].astype(np.int64)
 
@@ -94,10 +93,19 @@ class ColumnView(RowView):
         columns = range(self._columns.columnCount())
         return next((at for at in columns if not self.isColumnHidden(at)), 0)
 
+    def _hide_columns(self) -> None:
+        for at, column in enumerate(self._columns.columns):
+            self.setColumnHidden(at, not self._asked.get(column.key, column.shown))
+
+    def _ask(self, column: str, shown: bool) -> None:
+        self._asked[column] = shown
+        self._hide_columns()
+
     def _keep(self) -> None:
         self._kept, self._telling = self.selected, False
 
     def _restore(self) -> None:
+        self._hide_columns()
         self.select(self._kept, scroll=False)
         viewport = self.viewport()
         if viewport is not None:
@@ -145,7 +153,7 @@ class ColumnView(RowView):
             action.setToolTip(column.meaning)
             action.setCheckable(True)
             action.setChecked(not self.isColumnHidden(at))
-            action.toggled.connect(lambda on, at=at: self.setColumnHidden(at, not on))
+            action.toggled.connect(partial(self._ask, column.key))
             actions.append(action)
         return actions
 
@@ -161,5 +169,8 @@ class ColumnView(RowView):
     # -- how it looks -------------------------------------------------------------------------
 
     def fit_columns(self) -> None:
-        """Give the columns the width of what is in sight."""
+        """Give the columns the width of what is in sight, and long texts a fair part of it."""
         self.resizeColumnsToContents()
+        for at, column in enumerate(self._columns.columns):
+            width = self.columnWidth(at)
+            self.setColumnWidth(at, min(width, _WIDEST) if column.is_text else width + _SIGN)

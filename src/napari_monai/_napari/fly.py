@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +12,13 @@ from .seen import displayed_axes
 
 if TYPE_CHECKING:
     import napari
-    from napari.layers import Labels, Layer
+    from napari.layers import Layer
 
     from .edit_session import EditSession
 
 # The part of the canvas that an object takes: zoomed in below the first, out above the second, and
 # then to the last.
 _SMALL, _LARGE, _GOOD = 0.08, 0.9, 0.3
-# Pixels of the canvas that a click may move.
-_STILL = 4
 
 
 def fly_to(
@@ -57,9 +55,7 @@ def _now(viewer: napari.viewer.Viewer, layer: Layer) -> Any:
     return layer.world_to_data(np.asarray(viewer.dims.point)[-layer.ndim :])
 
 
-def _zoom(
-    viewer: napari.viewer.Viewer, layer: Layer, box: Box, drawn: Sequence[int]
-) -> None:
+def _zoom(viewer: napari.viewer.Viewer, layer: Layer, box: Box, drawn: Sequence[int]) -> None:
     first = layer.ndim - len(box)
     sides = [(box[a - first].stop - box[a - first].start) * layer.scale[a] for a in drawn]
     canvas = np.array(viewer.canvas.viewbox_size(viewer.layers), float)  # height, width
@@ -90,49 +86,3 @@ def slice_of(session: EditSession, number: int, at: Sequence[float], box: Box) -
         return tuple(at)
     nearest = int(there[np.abs(there - wanted).argmin()])
     return tuple(float(nearest) if a == axis else p for a, p in enumerate(at))
-
-
-class Clicks:
-    """A click on a label in the canvas selects it, as long as no tool is chosen.
-
-    With Shift or Ctrl it is added to what is selected, or taken away.
-    """
-
-    def __init__(self, session: EditSession) -> None:
-        self._session = session
-        session.viewer.mouse_drag_callbacks.append(self._on_press)
-        session.closed.connect(self.stop)
-
-    def stop(self) -> None:
-        """Look at clicks no more."""
-        callbacks = self._session.viewer.mouse_drag_callbacks
-        if self._on_press in callbacks:
-            callbacks.remove(self._on_press)
-
-    def _on_press(self, viewer: Any, event: Any) -> Iterator[None]:
-        layer: Labels = self._session.layer
-        if viewer.layers.selection.active is not layer or str(layer.mode) != "pan_zoom":
-            return
-        start = np.array(event.pos, float)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.abs(np.array(event.pos, float) - start).max() > _STILL:
-            return
-        value = layer.get_value(
-            event.position,
-            view_direction=event.view_direction,
-            dims_displayed=event.dims_displayed,
-            world=True,
-        )
-        if value:
-            self._take(int(value), bool({"Shift", "Control"} & set(map(str, event.modifiers))))
-
-    def _take(self, value: int, more: bool) -> None:
-        selected = self._session.selected
-        if not more:
-            self._session.select((value,))
-        elif value in selected:
-            self._session.select([v for v in selected if v != value])
-        else:
-            self._session.select((*selected, value))

@@ -58,7 +58,8 @@ class KeptNotes(QObject):
         known = session.layer.metadata.get(NOTES)
         self._notes = known if isinstance(known, Notes) else self._read()
         self._keep()
-        seen = self._notes.seen(session.classes)
+        # Of a format that has no room for names, the notes have them.
+        seen = self._notes.seen(session.classes) if session.classes else self._notes.classes
         if tuple(seen) != session.classes:
             session.set_classes(seen)
         session.classes_changed.connect(self._on_classes)
@@ -114,5 +115,5 @@ class KeptNotes(QObject):
 
 def kept_notes(session: EditSession) -> KeptNotes:
     """Return the notes of a session: the same ones for all who ask."""
-    found = session.findChild(KeptNotes)
+    found: KeptNotes | None = session.findChild(KeptNotes)
     return KeptNotes(session) if found is None else found

@@ -31,6 +31,8 @@ class LayerChoice(QComboBox):
         What stands for no layer, where that can be chosen; it then is until a person chooses.
     fits
         Which of the layers are offered; all when left out.
+    maps
+        Whether the maps that runs leave are among them.
     """
 
     chosen = Signal()
@@ -43,11 +45,13 @@ class LayerChoice(QComboBox):
         nothing: str,
         none: str = "",
         fits: Callable[[Any], bool] | None = None,
+        maps: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._kind, self._none = viewer, kind, none
         self._fits = fits or (lambda _layer: True)
+        self._maps = maps
         self._layers: list[Any] = []
         self.setPlaceholderText(nothing)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -84,7 +88,9 @@ class LayerChoice(QComboBox):
         found = [
             x
             for x in reversed(self._viewer.layers)
-            if isinstance(x, self._kind) and MAP_OF not in x.metadata and self._fits(x)
+            if isinstance(x, self._kind)
+            and (self._maps or MAP_OF not in x.metadata)
+            and self._fits(x)
         ]
         self._layers = [None, *found] if self._none else found
         self.blockSignals(True)

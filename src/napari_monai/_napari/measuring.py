@@ -1,4 +1,4 @@
-"""The measurements of the labels under correction, kept up to date beside a window that is alive."""
+"""The measurements of the labels under correction, kept up to date beside a living window."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from qtpy.QtWidgets import QWidget
 from ..events import Event, Measured
 from ..labels.boxes import Box, overlap, union, whole
 from ..labels.measure import measure_steps, remeasure
+from ..labels.scene import Scene
 from ..labels.table import Table
-from .arrays import finest
 from .jobs import Job, JobError, report
-from .quick_edits import labels_now
 
 if TYPE_CHECKING:
     from .edit_session import EditSession
@@ -42,6 +41,7 @@ class Measurements(QObject):
         self._session = session
         self._parent = parent
         self.table: Table | None = None
+        self._image: object = None  # that was measured
         self._wanted = False
         self._job: Job | None = None
         self._worker: Any = None
@@ -91,7 +91,7 @@ class Measurements(QObject):
         """Measure all, or what has changed, if nothing is under way."""
         if not self._wanted or self._job is not None or self._worker is not None:
             return
-        if self.table is None:
+        if self.table is None or self._session.image is not self._image:
             self._measure_all()
         elif self._stale:
             self._measure_again(self.table)
@@ -99,10 +99,9 @@ class Measurements(QObject):
     # -- all ----------------------------------------------------------------------------------
 
     def _measure_all(self) -> None:
-        self._stale = []
-        steps = measure_steps(
-            labels_now(self._session), spacing=self._session.spacing, image=image_now(self._session)
-        )
+        self._stale, self._image = [], self._session.image
+        scene = self._session.scene()
+        steps = measure_steps(scene.labels, spacing=scene.spacing, image=scene.image)
         self._job = job = Job(_generator(steps), "Measuring", self._parent)
         job.happened.connect(self._on_event)
         job.progressed.connect(self.progressed)
@@ -131,7 +130,7 @@ class Measurements(QObject):
     def _measure_again(self, table: Table) -> None:
         boxes, self._stale = _few(self._stale, self._session.shape), []
         self._worker = worker = create_worker(
-            _again, table, self._session, boxes, _ignore_errors=True
+            _again, table, self._session.scene(), boxes, _ignore_errors=True
         )
         worker.returned.connect(self._on_again)
         worker.errored.connect(self._on_error)
@@ -154,32 +153,21 @@ class Measurements(QObject):
             self._timer.start()
 
 
-def image_now(session: EditSession) -> Any:
-    """Return the image at the time point that is seen; ``None`` where it is on other voxels."""
-    layer = session.image
-    if layer is None or getattr(layer, "rgb", False):
-        return None
-    data, time, shape = finest(layer), session.time, session.shape
-    if time is not None and tuple(data.shape[1:]) == shape and time < data.shape[0]:
-        return data[time]
-    return data if tuple(data.shape) == shape else None
-
-
-def _again(table: Table, session: EditSession, boxes: Sequence[Box]) -> Table:
+def _again(table: Table, scene: Scene, boxes: Sequence[Box]) -> Table:
     """Return the table with what was, or is, in some boxes measured anew; in a thread of its own.
 
     What was there before is not known any more: it is one of the labels whose box is touched.
     """
     try:
-        labels = labels_now(session)
         touched = np.zeros(len(table), bool)
         values: set[int] = set()
         for box in boxes:
             low, high = np.array([(s.start, s.stop) for s in box]).T
             touched |= ((table.start < high) & (table.stop > low)).all(axis=1)
-            values.update(np.unique(np.asarray(labels[box])).tolist())
+            values.update(np.unique(np.asarray(scene.labels[box])).tolist())
         values.update(table.label[touched].tolist())
-        return remeasure(table, labels, values - {0}, changed=boxes, image=image_now(session))
+        image = None if table.mean is None else scene.image
+        return remeasure(table, scene.labels, values - {0}, changed=boxes, image=image)
     except RuntimeError as error:
         raise JobError(f"{type(error).__name__}: {error}") from error
 
@@ -193,8 +181,6 @@ def _few(boxes: Sequence[Box], shape: Sequence[int]) -> list[Box]:
         rest = found[len(found) // 2 * 2 :]
         found = [union(a, b) for a, b in pairs] + rest
     return found
-
-
 
 
 def _generator(steps: Any) -> Any:

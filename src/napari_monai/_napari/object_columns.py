@@ -12,8 +12,6 @@ from ..labels.notes import Notes
 from ..labels.table import Table
 from .columns import Column
 
-#: The flag that a person sets with a button or a key.
-FLAG = "flag"
 _DIMENSIONS = {2: "²", 3: "³"}
 
 
@@ -36,6 +34,11 @@ class _Places(Sequence[str]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def unit_of(unit: str, ndim: int) -> str:
+    """Return the unit of a volume or area, of that of the spacing."""
+    return {2: "pixels", 3: "voxels"}[ndim] if unit == "pixel" else f"{unit}{_DIMENSIONS[ndim]}"
 
 
 def object_columns(
@@ -62,7 +65,7 @@ def object_columns(
         The labels that are.
     """
     solid = table.ndim == 3
-    units = ("voxels" if solid else "pixels") if unit == "pixel" else unit + _DIMENSIONS[table.ndim]
+    units = unit_of(unit, table.ndim)
     size = "Volume" if solid else "Area"
     found = [
         Column("label", "Label", "Its number", table.label),
@@ -73,16 +76,15 @@ def object_columns(
             _texts(table.label, names),
             shown=bool(names),
         ),
+        Column("flags", "Flags", "What was noted of it", _flags(table.label, notes, locked)),
         Column("volume", size, f"{size} of its voxels", table.volume, unit=units),
     ]
-    if table.mean is not None:
-        found.append(
-            Column("mean", "Mean", "Mean intensity of the image in it", table.mean, digits=4)
-        )
+    measured = table.mean is not None
+    means = table.mean if table.mean is not None else np.full(len(table), np.nan)
+    found.append(Column("mean", "Mean", "Mean intensity of the image in it", means, shown=measured))
     if solid:
         found.append(Column("slices", "Slices", "On how many slices it lies", table.slices))
     found += [
-        Column("flags", "Flags", "What was noted of it", _flags(table.label, notes, locked)),
         Column(
             "border",
             "Border",
@@ -105,11 +107,36 @@ def object_columns(
             digits=2,
             shown=False,
         ),
-        Column(
-            "pieces", "Pieces", "Of how many pieces it is", table.components, shown=False
-        ),
+        Column("pieces", "Pieces", "Of how many pieces it is", table.components, shown=False),
     ]
     return found
+
+
+def no_objects(ndim: int) -> list[Column]:
+    """Return the columns as long as nothing is measured."""
+    empty, places = np.zeros(0), np.zeros((0, ndim))
+    whole, numbers = places.astype(np.int64), empty.astype(np.int64)
+    table = Table(
+        label=numbers,
+        voxels=numbers,
+        volume=empty,
+        centroid=places,
+        world=places,
+        start=whole,
+        stop=whole,
+        slices=numbers,
+        border=empty.astype(np.bool_),
+        components=numbers,
+        axes=places,
+        roundness=empty,
+        mean=None,
+        minimum=None,
+        maximum=None,
+        spacing=(1.0,) * ndim,
+        affine=np.eye(ndim + 1),
+        shape=(0,) * ndim,
+    )
+    return object_columns(table, unit="pixel", names={}, notes=Notes())
 
 
 def _texts(labels: npt.NDArray[np.int64], texts: Mapping[int, str]) -> npt.NDArray[np.str_]:

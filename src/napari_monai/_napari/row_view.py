@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtGui import QAction, QKeyEvent, QKeySequence, QPaintEvent
+from qtpy.QtGui import QAction, QKeyEvent, QKeySequence, QPaintEvent  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QAbstractItemView, QTableView, QWidget
 
 from .row_table import draw_hint, look_plain

@@ -12,8 +12,10 @@ import numpy as np
 from napari.layers import Layer
 
 from .. import io
+from ..labels.notes import Notes, write_notes
 from ..volume import LabelVolume
 from . import autosave
+from .kept_notes import NOTES
 from .layers import labels_of, volume_of
 
 # -- writers ----------------------------------------------------------------------------------
@@ -103,6 +105,9 @@ def _write_labels(path: str, data: Any, meta: dict[str, Any], ending: str) -> li
     shown = autosave.layer_with(data, meta.get("name", ""))
     if shown is not None:
         autosave.saved(shown)
+    notes = layer.metadata.get(NOTES)
+    if isinstance(notes, Notes):  # flags and what is done go where the labels go
+        write_notes(place, notes)
     return [place]
 
 

@@ -3,8 +3,8 @@
 - ITK-SNAP label descriptions: ``1 255 0 0 1 1 0 "liver"``, number, red, green, blue from 0 to 255,
   opacity from 0 to 1, whether it is shown, whether it has a mesh, name.
 - Colour tables of 3D Slicer (.ctbl) and of FreeSurfer: ``1 liver 255 0 0 255``.
-- ``dataset.json`` of nnU-Net and of the Medical Segmentation Decathlon: ``{"labels": {...}}``, names
-  to numbers or numbers to names.
+- ``dataset.json`` of nnU-Net and of the Medical Segmentation Decathlon: ``{"labels": {...}}``,
+  names to numbers or numbers to names.
 """
 
 from __future__ import annotations
@@ -65,9 +65,7 @@ def merged(known: Iterable[LabelClass], new: Iterable[LabelClass]) -> tuple[Labe
         found[one.number] = (
             one
             if old is None
-            else LabelClass(
-                one.number, one.name, one.colour or old.colour, old.visible, old.locked
-            )
+            else LabelClass(one.number, one.name, one.colour or old.colour, old.visible, old.locked)
         )
     return tuple(found[number] for number in sorted(found))
 
@@ -81,9 +79,7 @@ def _in_lines(text: str) -> tuple[LabelClass, ...]:
     return tuple(found[number] for number in sorted(found))
 
 
-def _first(
-    line: str, readers: Sequence[Callable[[str], LabelClass | None]]
-) -> LabelClass | None:
+def _first(line: str, readers: Sequence[Callable[[str], LabelClass | None]]) -> LabelClass | None:
     if line.lstrip().startswith("#") or len(line) > _LONGEST:
         return None
     return next((one for one in (reader(line) for reader in readers) if one is not None), None)
@@ -123,7 +119,7 @@ def _in_json(text: str) -> tuple[LabelClass, ...]:
         # Of nnU-Net 2 a name with a number, or, of regions, with several; of others the reverse.
         name, number = (key, value) if isinstance(value, int) else (value, key)
         plain = isinstance(number, int) or (isinstance(number, str) and number.isascii())
-        if isinstance(name, str) and name and plain and str(number).isdigit():
-            if 0 < int(number) < _HIGHEST:
-                found.setdefault(int(number), LabelClass(int(number), name))
+        right = isinstance(name, str) and name and plain and str(number).isdigit()
+        if right and 0 < int(number) < _HIGHEST:
+            found.setdefault(int(number), LabelClass(int(number), name))
     return tuple(found[number] for number in sorted(found))
