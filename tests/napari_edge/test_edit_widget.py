@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,7 +268,7 @@ def test_before_while_a_key_is_held(edit: Any, qtbot: Any, start: np.ndarray) ->
 
 
 def test_long_tools_show_progress_and_cancel(edit: Any, qtbot: Any, start: np.ndarray) -> None:
-    viewer, layer, widget = edit()
+    _, layer, widget = edit()
     widget.session.lock((5,))
     widget.inputs.work_on.setCurrentText("All labels")
     widget.tools.choose("flood")
@@ -400,7 +401,7 @@ def test_lasso_in_3d(edit: Any, qtbot: Any, start: np.ndarray) -> None:
 
 
 def test_keys_are_none_of_the_viewers_own(edit: Any) -> None:
-    viewer, layer, widget = edit()
+    viewer, layer, _ = edit()
     own = {str(k) for k in (*viewer.class_keymap, *viewer.keymap, *Labels.class_keymap)}
     ours = {str(k) for k in layer.keymap}
     assert len(ours) == len(edit_keys.tool_keys()) + 5
@@ -426,3 +427,75 @@ def test_labels_that_cannot_be_edited(edit: Any) -> None:
     viewer.layers.clear()
     assert widget.session is None
     assert widget.status.text().startswith("Open labels")
+
+
+def test_threshold_is_seen_before_it_is_done(edit: Any, start: np.ndarray) -> None:
+    viewer, layer, widget = edit()
+    viewer.dims.current_step = (2, 0, 0)
+    image = viewer.layers["ct"].data  # ten times the labels
+    widget.session.select((9,))
+    widget.tools.choose("threshold")
+    fields = widget.tools.form.fields
+    assert fields["lower"].widget.native.text().startswith("auto: ")
+    widget.preview_box.setChecked(True)
+    for lower, upper in ((25, 35), (35, 45)):
+        fields["lower"].widget.value, fields["upper"].widget.value = lower, upper
+        fields["over"].widget.value = True
+        wanted = np.where((image >= lower) & (image <= upper), 9, start)
+        ghost = viewer.layers["organs preview"]
+        np.testing.assert_array_equal(ghost.data[0], wanted[2])
+        np.testing.assert_array_equal(layer.data, start)
+        assert not layer.visible
+    viewer.dims.current_step = (3, 0, 0)
+    np.testing.assert_array_equal(viewer.layers["organs preview"].data[0], wanted[3])
+    widget.apply()
+    np.testing.assert_array_equal(layer.data, wanted)
+    widget.preview_box.setChecked(False)
+    assert [x.name for x in viewer.layers] == ["ct", "organs"]
+    assert layer.visible
+
+
+def test_a_whole_correction(edit: Any, qtbot: Any, tmp_path: Path) -> None:
+    """Paint two slices, interpolate, split, merge; undo and redo all; save and open again."""
+    viewer, layer, widget = edit(np.zeros((7, 40, 50), np.uint8), show=True)
+    layer.mode, layer.selected_label, layer.brush_size = "paint", 2, 9
+    stages = [layer.data.copy()]
+    for z in (1, 5):
+        viewer.dims.current_step = (z, 0, 0)
+        drag(viewer, [where(viewer, layer, (z, 20, x)) for x in range(10, 41, 5)])
+        stages.append(layer.data.copy())
+        assert set(np.unique(np.nonzero(layer.data)[0])) == {1, z}
+    press(qtbot, viewer, Qt.Key.Key_I)
+    stages.append(layer.data.copy())
+    assert (layer.data[1] == layer.data[5]).all()
+    for z in (2, 3, 4):
+        np.testing.assert_array_equal(layer.data[z], layer.data[1])  # the same shape: no other
+
+    widget.tools.choose("split-by-line")
+    viewer.dims.current_step = (3, 0, 0)
+    qtbot.mouseClick(widget.inputs.lines_button, Qt.MouseButton.LeftButton)
+    shapes = viewer.layers.selection.active
+    assert shapes.mode == "add_path"
+    drag(viewer, [where(viewer, layer, (3, y, 25)) for y in (5, 15, 25, 35)])
+    qtbot.waitUntil(widget.apply_button.isEnabled, timeout=5000)
+    qtbot.mouseClick(widget.apply_button, Qt.MouseButton.LeftButton)
+    stages.append(layer.data.copy())
+    assert len(np.unique(layer.data)) == 3
+    assert len(shapes.data) == 0
+    viewer.layers.selection.active = layer
+    widget.session.select([n for n in np.unique(layer.data) if n])
+    press(qtbot, viewer, Qt.Key.Key_J)
+    stages.append(layer.data.copy())
+    assert len(np.unique(layer.data)) == 2
+
+    control = Qt.KeyboardModifier.ControlModifier
+    for stage in stages[-2::-1]:
+        press(qtbot, viewer, Qt.Key.Key_Z, control)
+        np.testing.assert_array_equal(layer.data, stage)
+    assert not widget.session.can_undo
+    for stage in stages[1:]:
+        press(qtbot, viewer, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
+        np.testing.assert_array_equal(layer.data, stage)
+    viewer.layers.save(str(tmp_path / "done.nii.gz"), selected=True, plugin="napari-monai")
+    (again,) = viewer.open(tmp_path / "done.nii.gz", plugin="napari-monai", layer_type="labels")
+    np.testing.assert_array_equal(np.asarray(again.data), stages[-1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Layer
+from napari.layers import Image, Labels, Layer
 
 from .. import autosaving
 from ..errors import NapariMonaiError, ReadError
@@ -116,6 +116,8 @@ def _files(layer: Labels, among: Iterable[Layer]) -> list[Path | None]:
     found = []
     for other in among:
         place = other.metadata.get(KEY)
+        if not isinstance(other, Image | Labels):
+            continue  # points and shapes have no voxels
         if isinstance(place, Placement):
             same = place.holds(layer)
         else:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import numpy.typing as npt
 
 from ..errors import NapariMonaiError
 from ..events import Edited
+from ..labels import threshold
 from ..labels.boxes import Box, overlap, within
 from ..labels.operations import run
 from ..labels.scene import Region
+from ..labels.settings_shape import Threshold
 from ..settings import Settings
+from .edit_arrays import image_at
 from .ghost import Ghost
 
 if TYPE_CHECKING:
@@ -34,6 +39,7 @@ class Preview:
     def __init__(self, session: EditSession) -> None:
         self._session = session
         self._ghost = Ghost(session, f"{session.layer.name} preview")
+        self._limit: tuple[object, float] | None = None  # of which layer at which time
 
     @property
     def shown(self) -> bool:
@@ -51,6 +57,20 @@ class Preview:
         """Show the labels as they are."""
         self._ghost.hide()
 
+    def limit(self) -> float | None:
+        """Return the threshold that *auto* stands for, of an image that is in memory."""
+        session = self._session
+        image, key = session.image, (session.image, session.time)
+        values = image_at(image, session.shape, session.time)
+        if not isinstance(values, np.ndarray):
+            return None
+        if self._limit is None or self._limit[0] != key:
+            try:
+                self._limit = key, threshold.otsu(values)
+            except NapariMonaiError:
+                return None  # one grey: said when it is applied
+        return self._limit[1]
+
     def _tried(
         self, name: str, settings: Settings, changes: Mapping[str, Any], box: Box
     ) -> npt.NDArray[Any]:
@@ -62,6 +82,8 @@ class Preview:
             return crop
         if wanted is not None:
             seen = Region(seen.box, wanted.inside(seen.box))
+        if isinstance(settings, Threshold) and settings.lower is settings.upper is None:
+            settings = replace(settings, lower=self.limit())  # not looked for at each slice
         try:
             for event in run(name, session.scene(**{**changes, "region": seen}), settings):
                 if isinstance(event, Edited):

@@ -208,7 +208,7 @@ class EditWidget(JobWidget):
         if self.session is not None:
             self.session.image = self.image.layer
             self.painting.follow(self.session, self.guard)
-        self._update()
+        self._tool_chosen()
 
     # -- keys ---------------------------------------------------------------------------------
 
@@ -247,6 +247,8 @@ class EditWidget(JobWidget):
         mode = "add_path" if cuts else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
+        if row.name in PREVIEWED and self.session is not None:
+            self.tools.form.show_autos({"lower": self.preview.limit()})
         self._update()
 
     def _changes(self, session: EditSession) -> dict[str, Any]:
@@ -327,7 +329,6 @@ class EditWidget(JobWidget):
             self.session.runs.cancel()
 
     def _on_begun(self, title: str) -> None:
-        autosave.before_run(self._viewer)
         self._say(f"{title}…")
         self._show_progress()
         self._update()
