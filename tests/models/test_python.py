@@ -360,6 +360,16 @@ def test_the_command_line_asks_for_trust(tmp_path, marker, ran, capsys):
     assert np.array_equal(np.load(tmp_path / "out" / "image.npy"), VOLUME.numpy() > 0.5)
 
 
+def test_exported_from_the_command_line_with_trust(tmp_path, marker, ran, capsys):
+    folder = write(tmp_path / "m", marker)
+    command = ["models", "export", str(folder), str(tmp_path / "n.onnx"), "--format", "onnx"]
+    assert main(command) == 1
+    assert "add --trust" in capsys.readouterr().err
+    assert not ran()
+    assert main([*command, "--trust"]) == 0
+    assert load_model(tmp_path / "n.onnx").description.trust == "data_only"
+
+
 ARGUMENTS = {"callable": "Net", "file": "net.py", "sha256": "0" * 64}
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError
 from ..settings import BARE_OPTIONS, COMPRESSIONS, WRITTEN_FORMATS
+from .consent import add_trust, agree
 from .output import bar, complain, follow, say, table
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def _add_export(actions: Any) -> None:
     parser.add_argument(
         "--fold", type=int, metavar="N", help="Of a model of several networks this one, from 0 on."
     )
+    add_trust(parser)
 
 
 def _add_compress(actions: Any) -> None:
@@ -118,6 +120,7 @@ def _add_compress(actions: Any) -> None:
         help="Such as the model is for: the copy is measured on it. Several are its channels, in "
         "the order of the model.",
     )
+    add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -273,6 +276,8 @@ def _export(args: argparse.Namespace) -> int:
     from ..models.importing import export_model
 
     model = models.load_model(args.model)
+    if args.trust:
+        agree(model)
     options: dict[str, Any] = {"half": True} if args.half else {}
     if args.fold is not None:
         options["fold"] = args.fold
@@ -286,6 +291,8 @@ def _compress(args: argparse.Namespace) -> int:
     from ..models.compression import compress_steps
 
     model = models.load_model(args.model)
+    if args.trust:
+        agree(model)
     image = _image(args.image)
     steps = compress_steps(model, args.output, method=args.method, calibration=image)
     with bar(None, "windows") as progress:

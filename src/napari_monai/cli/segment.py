@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, NapariMonaiError, SettingsError
 from ..settings import InferenceSettings
+from .consent import add_trust, agree
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
 from .plan import Task, file_name, plan, plan_joined, unused
@@ -67,11 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"Replace files in the output folder that its {NAME} does not name, too.",
     )
-    parser.add_argument(
-        "--trust",
-        action="store_true",
-        help="Agree, from now on, to run the code that this very model brings; most bring none.",
-    )
+    add_trust(parser)
     add_settings(parser, InferenceSettings, unset=UNSET)
 
 
@@ -103,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment the images; 1 if any failed."""
     job = _job(args)
     if args.trust:
-        _agree(job.model)
+        agree(job.model)
     job.model.load_network("cpu")  # damaged weights: one line now, not one an image
     tally = Tally()
     started = datetime.now().astimezone()
@@ -157,16 +154,6 @@ def _check_channels(model: Model, given: int) -> None:
             f"({', '.join(channels)}), and {given} image{'s' * (given > 1)} "
             f"{'are' if given > 1 else 'is'} given to --join: give one for each channel."
         )
-
-
-def _agree(model: Model) -> None:
-    """Remember that the user trusts the code of a model, and say what it is."""
-    from ..models import trust
-
-    asked = trust.needs_consent(model)
-    if asked is not None:
-        trust.consent(trust.fingerprint(model), model.name)
-        complain(asked, level="warning")
 
 
 def label_format(text: str | None) -> str | None:
