@@ -169,7 +169,8 @@ def edits(name: str, labels: Labels, times: int) -> None:
     local[components.keep_largest(labels, values=[value]) != labels] = 0
     boxes_of_one = Boxes.of(local)
     for row in OPERATIONS.values():
-        if set(row.needs) <= {"selected"}:
+        # Without a distance to stop at, expanding is no local edit.
+        if set(row.needs) <= {"selected"} and row.name != "expand":
             scene = Scene(local, SPACING, selected=(value,), boxes=boxes_of_one)
             _print_edit(f"{name:7} one label", row.name, scene, times)
     for operation in ("remove-small", "keep-largest", "fill-holes", "renumber"):

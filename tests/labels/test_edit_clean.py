@@ -12,7 +12,7 @@ from scipy import ndimage
 from tests.labels.scenes import edit_of, edited, label_arrays, picture, scenes, stored
 
 from napari_monai.events import Busy
-from napari_monai.labels import boxes, components, connected, edits
+from napari_monai.labels import boxes, components, connected, edit_clean, edits
 from napari_monai.labels.edits import Region, Scene
 from napari_monai.labels.operations import edit_labels, operation, run
 
@@ -62,6 +62,7 @@ def test_components_are_those_of_scipy(labels, reach, piece):
     assert firsts == sorted(firsts)
     assert found.sizes.tolist() == [int((numbers == n).sum()) for n in range(count)]
     assert found.values.tolist() == labels.reshape(-1)[firsts].tolist()
+    assert found.boxes(labels.ndim) == ndimage.find_objects(numbers + 1)
 
 
 def test_components_of_many_forms():
@@ -100,9 +101,12 @@ def test_holes_are_those_of_scipy(large, labels, reach):
     np.testing.assert_array_equal(np.zeros_like(mask) if least is None else least, small[parts])
 
 
+@pytest.mark.parametrize("scattered", [2.0, -1.0], ids=["labels", "pieces"])
 @given(scene=scenes(), reach=REACH, over=st.booleans())
-def test_fill_holes(scene, reach, over):
-    result = edited(scene, "fill-holes", neighbours=reach, over=over)
+def test_fill_holes(scattered, scene, reach, over):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(edit_clean, "_SCATTERED", scattered)
+        result = edited(scene, "fill-holes", neighbours=reach, over=over)
     expected, free = scene.labels.copy(), _free(scene)
     for value in _targets(scene):
         inside = ndimage.binary_fill_holes(expected == value, _structure(expected.ndim, reach))
@@ -113,7 +117,9 @@ def test_fill_holes(scene, reach, over):
         np.testing.assert_array_equal(again, result)
 
 
-def test_fill_holes_slice_by_slice_and_up_to_a_size():
+@pytest.mark.parametrize("scattered", [2.0, -1.0], ids=["labels", "pieces"])
+def test_fill_holes_slice_by_slice_and_up_to_a_size(scattered, monkeypatch):
+    monkeypatch.setattr(edit_clean, "_SCATTERED", scattered)
     # A tube along the first axis, open at both ends, with a hole of one and one of two voxels.
     plane = picture("11111 10101 11111 11111 10011 11111")
     labels = np.stack([plane] * 3)

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..volume import ArrayLike
-from .boxes import slabs
+from .boxes import Box, slabs
 from .runs import Runs, joined, rows_of
 
 Labels = npt.NDArray[Any]
@@ -56,6 +56,19 @@ class Components:
     def runs_of(self, chosen: Mask) -> npt.NDArray[np.intp]:
         """Return the runs of some components, given one truth value a component."""
         return np.flatnonzero(chosen[self.number])
+
+    def boxes(self, ndim: int) -> list[Box]:
+        """Return the box that each component lies in, in the array of so many axes."""
+        plane, row, column = self.runs.places()
+        ends = [(plane, plane + 1), (row, row + 1), (column, column + self.runs.length)]
+        sides = []
+        for first, last in ends if ndim == 3 else ends[::2]:
+            low = np.full(len(self.sizes), np.iinfo(np.int64).max)
+            high = np.zeros(len(self.sizes), np.int64)
+            np.minimum.at(low, self.number, first)
+            np.maximum.at(high, self.number, last)
+            sides.append(list(map(slice, low.tolist(), high.tolist())))
+        return list(zip(*sides, strict=True))
 
 
 def components(labels: ArrayLike, connectivity: int | None = None) -> Components:

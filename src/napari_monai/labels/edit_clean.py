@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,19 @@ import numpy.typing as npt
 
 from ..events import BlockDone, Busy, Edited, Event, Started
 from ..volume import ArrayLike
-from .boxes import Box, moved, shape_of, slabs, union
+from .boxes import Box, moved, shape_of, size_of, slabs, union, whole
 from .changes import Change, Edit
 from .components import holes, not_largest, smaller
 from .connected import Components, component_steps, components, fill_runs, part_of
-from .edits import Scene, at_once, changes_in, each_label
+from .edits import Scene, at_once, changes_in, each_box, each_label
 from .settings_clean import CONNECTIVITY, FillHoles, KeepLargest, Neighbours, RemoveSmall
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Choose = Callable[[Components], Mask]
+
+# Boxes of labels that hold the array more often than this are looked at piece by piece.
+_SCATTERED = 2.0
 
 
 def fill_holes(scene: Scene, settings: FillHoles) -> Iterator[Event]:
@@ -42,7 +45,42 @@ def fill_holes(scene: Scene, settings: FillHoles) -> Iterator[Event]:
         return new
 
     where = " slice by slice" if axis is not None else ""
-    return each_label(scene, change, title=f"Fill holes of {scene.named()}{where}")
+    title = f"Fill holes of {scene.named()}{where}"
+    boxes = [box for v in scene.targets() if (box := scene.located.get(v)) is not None]
+    if sum(map(size_of, boxes)) > _SCATTERED * size_of(whole(scene.shape)):
+        return _fill_pieces(scene, change, axis, title)
+    return each_label(scene, change, title=title)
+
+
+def _fill_pieces(
+    scene: Scene, change: Callable[[Labels, int, Box], Labels], axis: int | None, title: str
+) -> Iterator[Event]:
+    """Fill holes piece by piece: specks far away make the boxes of labels large.
+
+    A hole is within the box of one piece, whichever way pieces and holes hang together: the outer
+    border of what is connected is connected itself.
+    """
+    found = yield from _while_busy(component_steps(scene.labels))
+    targets = np.isin(found.values, scene.targets()) & (found.sizes > 3)
+    places = [
+        (int(found.values[n]), box)
+        for n, box in enumerate(found.boxes(scene.ndim))
+        if targets[n]
+        and all(s.stop - s.start > 2 for a, s in enumerate(box) if a != axis)  # room for a hole
+    ]
+    places.sort(key=lambda place: place[0])
+    yield from each_box(scene, places, change, what="pieces", title=title)
+
+
+def _while_busy(steps: Generator[None, None, Components]) -> Generator[Event, None, Components]:
+    """Return what a generator returns; each of its stops is a place to cancel."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Components = done.value
+            return found
+        yield Busy()
 
 
 def _holes(mask: Mask, reach: int, most: float, axis: int | None) -> Mask | None:
@@ -153,14 +191,7 @@ def _in_one_pass(
 ) -> Iterator[Event]:
     parts = list(slabs(window))
     yield Started(len(parts), "slabs")
-    steps = component_steps(window, reach)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: Components = done.value
-            break
-        yield Busy()
+    found = yield from _while_busy(component_steps(window, reach))
     chosen = choose(found)
     if window.change is None:
         chosen &= np.isin(found.values, scene.targets())

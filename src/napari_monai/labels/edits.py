@@ -258,18 +258,30 @@ def each_label(
     notes
         Of the edit, after those about labels that are locked.
     """
+    places = [(v, box) for v in scene.targets() if (box := scene.located.get(v)) is not None]
+    places = [(v, grown(box, margin, scene.shape)) for v, box in places]
+    return each_box(scene, places, change, what="labels", title=title, notes=notes)
+
+
+def each_box(
+    scene: Scene,
+    places: Sequence[tuple[int, Box]],
+    change: Callable[[Labels, int, Box], Labels],
+    *,
+    what: str,
+    title: str,
+    notes: Iterable[str] = (),
+) -> Iterator[Event]:
+    """Change boxes one by one, each for a label, in their order; see `each_label`."""
     draft = Draft(scene)
-    values = scene.targets()
-    yield Started(len(values), "labels")
-    for done, value in enumerate(values, start=1):
-        box = scene.located.get(value)
-        box = None if box is None else grown(box, margin, scene.shape)
-        if box is not None and overlap(box, scene.box) is not None:
+    yield Started(len(places), what)
+    for done, (value, box) in enumerate(places, start=1):
+        if overlap(box, scene.box) is not None:
             crop = draft.read(box)
             new = change(crop, value, box)
             if new is not crop:
                 draft.write(new, box)
-        yield BlockDone(done, len(values))
+        yield BlockDone(done, len(places))
     yield Edited(draft.edit(title, (*scene.notes(), *notes)))
 
 
