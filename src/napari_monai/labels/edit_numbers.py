@@ -13,7 +13,7 @@ from ..errors import EditError
 from ..events import BlockDone, Edited, Event, Started
 from ..settings import Settings
 from ..volume import ArrayLike
-from .boxes import Box, overlap, slabs
+from .boxes import Box, overlap, slabs, whole
 from .edits import Draft, Scene, at_once, by_slabs, check_numbers, tiles
 from .settings_numbers import Merge, Relabel, Renumber
 
@@ -109,7 +109,7 @@ def renamed(scene: Scene, mapping: Mapping[int, int], title: str) -> Iterator[Ev
 def _few(labels: Labels, mapping: Mapping[int, int]) -> Labels:
     """Return labels with a few other numbers: tile by tile, most of which have none of them."""
     result = labels.copy()
-    for tile in tiles(labels.shape):
+    for tile in tiles(whole(labels.shape)):
         here, new = labels[tile], result[tile]
         for old, number in mapping.items():
             mask = here == old

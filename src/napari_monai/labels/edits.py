@@ -346,16 +346,17 @@ def changes_in(scene: Scene, before: Labels, after: Labels, box: Box) -> Iterato
     ``before`` are the labels of the scene in the box.
     """
     mask = allowed(scene, before, after, box)
-    for tile in tiles(mask.shape):
-        change = _change(before[tile], after[tile], mask[tile], moved(tile, box))
+    for tile in tiles(box, _tile_sides(scene)):
+        inner = within(tile, box)
+        change = _change(before[inner], after[inner], mask[inner], tile)
         if change is not None:
             yield change
 
 
-def tiles(shape: Sequence[int]) -> Iterator[Box]:
-    """Yield the tiles that an array of two or three axes is cut into, the last axis fastest."""
-    axes = (
-        [slice(start, min(start + side, n)) for start in range(0, n, side)]
-        for n, side in zip(shape, _TILES[len(shape)], strict=True)
-    )
+def tiles(box: Box, sides: Sequence[int] | None = None) -> Iterator[Box]:
+    """Yield the parts of a box in the tiles of an array, the last axis fastest."""
+    axes = []
+    for s, side in zip(box, sides or _TILES[len(box)], strict=True):
+        starts = range(s.start - s.start % side, s.stop, side)
+        axes.append([slice(max(s.start, n), min(s.stop, n + side)) for n in starts])
     yield from itertools.product(*axes)
