@@ -173,7 +173,8 @@ def differences(
     # A voxel's share is not exact in binary: a size that is just reached counts.
     large = np.flatnonzero(volume >= min_volume * (1 - 1e-9))
     axes = [0, 2] if ndim == 2 else [0, 1, 2]
-    start, stop, near = (ends[large][:, axes].tolist() for ends in _places(runs, region, voxels))
+    places = _places(runs, region, voxels)
+    start, stop, near = (place[large][:, axes].tolist() for place in places)
     first = order[ends[large]]
     unsure = np.bincount(region, doubt, minlength=count)[large] / voxels[large]
     columns = (
@@ -207,11 +208,9 @@ def _gathered(
         a, b = a.take(differs), b.take(differs)
         away = first * shape[1] * columns
         sums = np.zeros(len(a))
-        if uncertainty is not None and len(a):
+        if uncertainty is not None:
             flat = np.asarray(uncertainty[first : first + a.shape[0]]).reshape(-1)
-            ends = np.stack([a.start, a.stop], axis=-1).reshape(-1)
-            ends = ends[:-1] if ends[-1] == flat.size else ends
-            sums = np.add.reduceat(flat, ends, dtype=np.float64)[::2]
+            sums = a.reduced(np.add, flat, dtype=np.float64)
         values = (a.value.astype(np.int64), b.value.astype(np.int64))
         found.append((a.start + away, a.stop + away, *values, sums))
     if not found:

@@ -59,6 +59,15 @@ class Runs:
         plane = row // rows
         return plane, row - plane * rows, self.start - row * columns
 
+    def reduced(self, how: np.ufunc, flat: npt.NDArray[Any], **told: Any) -> npt.NDArray[Any]:
+        """Return the sum, or the like, of the voxels of each in an image that is given flat."""
+        if not len(self):
+            return np.zeros(0, told.get("dtype", flat.dtype))
+        # Every second piece is a run, the others lie between them.
+        ends = np.stack([self.start, self.stop], axis=-1).reshape(-1)
+        ends = ends[:-1] if ends[-1] == flat.size else ends
+        return np.asarray(how.reduceat(flat, ends, **told)[::2])
+
     def take(self, rows: npt.NDArray[Any]) -> Runs:
         """Return some of them, by number or as a mask."""
         return Runs(self.start[rows], self.stop[rows], self.value[rows], self.shape)

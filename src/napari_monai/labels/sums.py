@@ -82,16 +82,11 @@ def _intensities(
     image: npt.NDArray[Any], runs: Runs, at: Ints, n: int
 ) -> tuple[Floats, Floats, Floats]:
     """Return sum, least and greatest value of a flat image in each of n labels."""
-    if not n:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    # Every second piece is a run, the others lie between them.
-    ends = np.stack([runs.start, runs.stop], axis=-1).reshape(-1)
-    ends = ends[:-1] if ends[-1] == image.size else ends
     exact = np.float64 if image.dtype.kind == "f" or image.dtype == np.uint64 else np.int64
     total: Floats = np.zeros(n)
-    np.add.at(total, at, np.add.reduceat(image, ends, dtype=exact)[::2])
-    low = reduced(np.minimum, np.minimum.reduceat(image, ends)[::2], at, n)
-    high = reduced(np.maximum, np.maximum.reduceat(image, ends)[::2], at, n)
+    np.add.at(total, at, runs.reduced(np.add, image, dtype=exact))
+    low = reduced(np.minimum, runs.reduced(np.minimum, image), at, n)
+    high = reduced(np.maximum, runs.reduced(np.maximum, image), at, n)
     return total, low.astype(np.float64), high.astype(np.float64)
 
 
