@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 AROUND = 2  # voxels around a point whose intensities say what is looked for
 SPREAD = 1.4826  # from the median deviation to the standard deviation of a normal distribution
 REACH = 30  # voxels around scribbles
-BAND = 4  # voxels that a border moves
+BAND = 3  # voxels that a border moves
 LARGEST = 1 << 23  # voxels that are walked over at once: half a gigabyte
 
 
