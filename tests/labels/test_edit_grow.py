@@ -106,6 +106,15 @@ def test_what_cannot_grow_is_said(more, settings, message):
         edited(_scene(**more), "grow", **settings)
 
 
+def test_a_flood_is_bounded(monkeypatch):
+    monkeypatch.setattr(edit_grow, "FLOODED", 1000)
+    labels = np.zeros((60, 60), np.uint8)
+    scene = _scene(labels, np.ones(labels.shape), [(30, 30)])
+    assert edited(scene, "grow", distance=9.0).any()
+    with pytest.raises(EditError, match="choose a distance"):
+        edited(scene, "grow")
+
+
 def test_a_point_on_what_is_taken_grows_nothing_and_says_so():
     edit = edit_of(run("grow", _scene(points=[(1, 4)])))
     assert edit.voxels == 0
@@ -166,7 +175,7 @@ def test_what_cannot_walk_is_said(monkeypatch):
     _, _, scene = _scribbled(plane=(0, 2))
     with pytest.raises(EditError, match="one label alone"):
         edited(scene, "random-walker", in_slice=True)
-    monkeypatch.setattr(edit_grow, "LARGEST", 1000)
+    monkeypatch.setattr(edit_grow, "WALKED", 1000)
     _, _, scene = _scribbled()
     with pytest.raises(EditError, match="a smaller reach"):
         edited(scene, "random-walker")

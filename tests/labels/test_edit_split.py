@@ -133,5 +133,4 @@ def test_a_line_that_misses_or_does_not_part_is_told():
         assert "right through" in edit.notes[-1]
     oblique = Scene(_block(), (1, 1, 1), lines=(np.array([(1, 0, 4), (2, 7, 6)]),))
     with pytest.raises(EditError, match="in no one slice"):
-        run("split-by-line", oblique)
-        edit_of(run("split-by-line", oblique))
+        edited(oblique, "split-by-line")

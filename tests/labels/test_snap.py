@@ -83,3 +83,26 @@ def test_nothing_and_everything_stay(value):
     image = np.arange(30.0).reshape(5, 6)
     found = snap_to_edges(mask, image, spacing=(1, 1), band=2)
     np.testing.assert_array_equal(found, mask)
+
+
+@pytest.mark.parametrize(
+    ("organ", "moved", "before", "after"),
+    [
+        pytest.param(1, "shifted", 0.87, 0.94, id="spleen-shifted"),
+        pytest.param(2, "shifted", 0.86, 0.93, id="kidney-shifted"),
+        pytest.param(2, "eroded", 0.85, 0.95, id="kidney-eroded"),
+    ],
+)
+def test_organs_come_back_to_their_borders(shared_data, organ, moved, before, after):
+    import nibabel as nib
+    from scipy import ndimage
+
+    truth = np.asarray(nib.load(shared_data / "ct" / "organs.nii.gz").dataobj) == organ
+    (box,) = ndimage.find_objects(truth.astype(np.uint8))
+    box = tuple(slice(max(0, s.start - 8), s.stop + 8) for s in box)
+    image = np.asarray(nib.load(shared_data / "ct" / "ct.nii.gz").dataobj)[box]
+    truth = truth[box]
+    label = np.roll(truth, (1, 1), (0, 1)) if moved == "shifted" else ndimage.binary_erosion(truth)
+    assert _dice(label, truth) < before
+    found = snap_to_edges(label, image, spacing=(3.0, 3.0, 3.0), band=9.0)
+    assert _dice(found, truth) > after

@@ -23,8 +23,9 @@ Mask = npt.NDArray[np.bool_]
 AROUND = 2  # voxels around a point whose intensities say what is looked for
 SPREAD = 1.4826  # from the median deviation to the standard deviation of a normal distribution
 REACH = 30  # voxels around scribbles
-BAND = 4  # voxels that a border moves
-LARGEST = 1 << 23  # voxels that are walked over at once: half a gigabyte
+BAND = 3  # voxels that a border moves
+WALKED = 1 << 23  # voxels that are walked over at once: half a gigabyte
+FLOODED = 1 << 28  # voxels that are flooded at once: two gigabytes
 
 
 def grow(scene: Scene, settings: Grow) -> Iterator[Event]:
@@ -36,6 +37,7 @@ def grow(scene: Scene, settings: Grow) -> Iterator[Event]:
     yield Started(1, "regions")
 
     def free(box: Box) -> Mask:
+        _check_size(box, FLOODED, "Grow from points", "a distance, a region, or this slice only")
         labels = np.asarray(scene.labels[box])
         may = in_range(np.asarray(image[box]), low, high)
         may &= (labels == 0) | (labels == value)
@@ -80,7 +82,7 @@ def random_walker(scene: Scene, settings: Walker) -> Iterator[Event]:
     box = overlap(grown(around, _voxels(reach, scene), scene.shape), limit)
     if box is None:
         raise EditError("Random walker: no scribble lies there; draw some, or choose no region.")
-    _check_size(box, "Random walker", "a smaller reach, a region, or this slice only")
+    _check_size(box, WALKED, "Random walker", "a smaller reach, a region, or this slice only")
     yield Started(100, "percent")
     draft = Draft(scene)
     before = draft.read(box)
@@ -119,7 +121,9 @@ def snap(scene: Scene, settings: Snap) -> Iterator[Event]:
         assert found is not None  # a target is there
         box = grown(found, margin, scene.shape)
         if overlap(box, scene.box) is not None:
-            _check_size(box, "Snap to edges", "smaller labels, or those of a part of the image")
+            _check_size(
+                box, WALKED, "Snap to edges", "smaller labels, or those of a part of the image"
+            )
             before = draft.read(box)
             mask = before == value
             for item in snapping(
@@ -197,10 +201,10 @@ def _voxels(distance: float, scene: Scene) -> tuple[int, ...]:
     return tuple(math.ceil(distance / step - 1e-9) for step in scene.spacing)
 
 
-def _check_size(box: Box, title: str, cure: str) -> None:
+def _check_size(box: Box, most: int, title: str, cure: str) -> None:
     size = math.prod(shape_of(box))
-    if size > LARGEST:
+    if size > most:
         raise EditError(
-            f"{title}: {size / 1e6:.0f} million voxels are more than the {LARGEST / 1e6:.0f} "
-            f"million that fit in memory at once: choose {cure}."
+            f"{title}: {size / 1e6:.0f} million voxels are more than the {most / 1e6:.0f} million "
+            f"that are held in memory at once: choose {cure}."
         )

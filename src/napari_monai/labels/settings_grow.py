@@ -110,14 +110,16 @@ class Snap(Settings):
 
     band: float | None = option(
         None,
-        "How far a border may move, in the unit of the image: auto is 4 voxels.",
+        "How far a border may move, in the unit of the image: auto is 3 voxels.",
         minimum=0.0,
         advanced=False,
     )
     contrast: float = option(
-        30.0, "How much edges of the image count against the present border.", minimum=0.0,
-        step=10.0,
-    )  # fmt: skip
+        5.0,
+        "How much edges of the image count against the present border.",
+        minimum=0.0,
+        step=1.0,
+    )
     smoothing: float = option(
         0.5,
         "Smoothing of the image against noise, in voxels; 0 is none.",

@@ -1,7 +1,9 @@
 """Move the border of a label to the edges of the image, within a band about where it is now.
 
 Which side of the band a voxel belongs to, a random walk says (`walker`): it crosses strong edges
-least of all, and so the border comes to lie on them. Where the image has none it stays.
+least of all, and so the border comes to lie on them. Where the image has none it stays. Edges are
+those between what looks like the middle of the object and what does not: what lies around it has
+stronger ones, as between ribs and lung, that are none of its own.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from .walker import Progress, probability, without_noise
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
 
+STRANGEST = 8.0  # spreads from which on differences count no more
+SPREAD = 1.4826  # from the median deviation to the standard deviation of a normal distribution
+
 
 def snap_to_edges(
     mask: Mask,
@@ -26,7 +31,7 @@ def snap_to_edges(
     *,
     spacing: Sequence[float],
     band: float,
-    contrast: float = 30.0,
+    contrast: float = 5.0,
     smoothing: float = 0.5,
     allowed: Mask | None = None,
 ) -> Mask:
@@ -69,7 +74,7 @@ def snapping(
     *,
     spacing: Sequence[float],
     band: float,
-    contrast: float = 30.0,
+    contrast: float = 5.0,
     smoothing: float = 0.5,
     allowed: Mask | None = None,
 ) -> Iterator[Progress | Mask]:
@@ -79,12 +84,15 @@ def snapping(
         return
     depth, reach = _depth(mask, spacing, band)
     free = np.abs(depth) < reach
+    if not free.any():
+        yield mask.copy()
+        return
     near = ndimage.binary_dilation(free, structure_of(mask.ndim, 1)) & ~free
     fixed = (near & mask).astype(np.float32)
-    smooth = without_noise(image, spacing, smoothing)
+    strange = _strangeness(without_noise(image, spacing, smoothing), mask & ~free, free)
     parts: list[Field] = []
     for k, strength in enumerate((contrast, 0.0)):
-        for item in probability(smooth, fixed, near, free, spacing, strength):
+        for item in probability(strange, fixed, near, free, spacing, strength):
             if isinstance(item, Progress):
                 yield Progress((k + item.done) / 2)
             else:
@@ -96,6 +104,18 @@ def snapping(
         # The border is where the image says; what lies beyond a wall is cut off.
         inside &= allowed | mask
     yield np.where(free, inside, mask)
+
+
+def _strangeness(image: Field, middle: Mask, band: Mask) -> Field:
+    """Return how far intensities are from those in the middle of the object, in their spread."""
+    inner = image[middle]
+    usual = float(np.median(inner))
+    spread = SPREAD * float(np.median(np.abs(inner - usual)))
+    # Without noise any difference counts that shows in the band.
+    spread = max(spread, 0.02 * float(np.ptp(image[band])))
+    if spread == 0:
+        return np.zeros_like(image)
+    return np.minimum(np.abs(image - np.float32(usual)) / np.float32(spread), np.float32(STRANGEST))
 
 
 def _depth(mask: Mask, spacing: Sequence[float], band: float) -> tuple[Field, Field]:

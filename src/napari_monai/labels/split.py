@@ -27,6 +27,7 @@ Parts = npt.NDArray[np.int32]
 Distance = npt.NDArray[np.float32]
 Spacing = Sequence[float]
 
+STEP = 1.5  # times the depth: distances on a coarse grid are right to about half of its steps
 FINE = 60_000  # voxels of a box up to which it is split at full resolution at once
 
 
@@ -48,14 +49,14 @@ def split_touching(
     min_size
         Parts that are smaller, in the unit cubed (squared in 2-D), are left with a neighbour.
     fine
-        Voxels of the box from which on a coarser grid comes first, as long as its steps are not
-        longer than ``depth``.
+        Voxels of the box from which on a coarser grid comes first, of steps not much longer than
+        ``depth``.
 
     Returns
     -------
     0 outside, 1 to n inside, by rising place of the first voxel.
     """
-    step = _coarsening(mask.size, spacing, fine, depth)
+    step = _coarsening(mask.size, spacing, fine, STEP * depth)
     if all(s == 1 for s in step):
         distance = _inside(mask, spacing)
         parts = _basins(distance, mask, _peaks(distance, mask, depth))
