@@ -33,17 +33,19 @@ from .job_widget import JobWidget
 from .jobs import Outcome
 from .kept_notes import kept_notes
 from .layer_choice import LayerChoice
+from .objects_panel import ObjectsPanel
 from .paint_guard import PaintGuard
 from .painting_box import PaintingBox
 from .parts import button, line
 from .pointing import Lasso, Picker
+from .review_panel import ReviewPanel
 from .scroll import Scroll
 
 if TYPE_CHECKING:
     import napari
 
 # The tabs beside the tools: each is made of a session.
-_PANELS = {"Classes": ClassesPanel}
+_PANELS = {"Classes": ClassesPanel, "Objects": ObjectsPanel, "Review": ReviewPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
 # What is said in place of all names where many are selected.
 _FEW = 4

@@ -22,6 +22,7 @@ from ..labels.review import (
     uncertain_slices,
 )
 from ..labels.scene import Scene
+from ..labels.table import Table
 from ..volume import LabelKind
 
 Reason = Literal["odd", "uncertain", "different"]
@@ -95,12 +96,21 @@ def search_steps(search: Search, scene: Scene, other: Any = None) -> Generator[E
         steps = measure_steps(scene.labels, spacing=scene.spacing, image=image)
         for event in steps:
             if isinstance(event, Measured):
-                find = uncertain_objects if search.reason == "uncertain" else odd_objects
-                yield Reviewed(find(event.table))
+                unsure = search.reason == "uncertain"
+                table, kind = event.table, search.kind
+                yield Reviewed(
+                    uncertain_objects(table) if unsure else odd_objects(table, kind=kind)
+                )
             else:
                 yield event
         return
     yield Reviewed(_at_once(search, scene, other))
+
+
+def _of_table(search: Search, table: Table) -> tuple[Finding, ...]:
+    if search.reason == "uncertain":
+        return uncertain_objects(table)
+    return odd_objects(table, kind=search.kind)
 
 
 def _at_once(search: Search, scene: Scene, other: Any) -> tuple[Finding, ...]:
