@@ -14,10 +14,12 @@ from napari.components import ViewerModel
 from napari.layers import Labels
 
 from napari_monai._napari.edit_session import EditSession, why_not
+from napari_monai._napari.paint_guard import PaintGuard
 from napari_monai.errors import VolumeError
 from napari_monai.volume import LabelClass
 
 SHAPE = (6, 8, 9)
+WHOLE = tuple(slice(0, n) for n in SHAPE)
 KINDS = ("numpy", "memmap", "zarr")
 
 
@@ -245,3 +247,118 @@ def test_what_cannot_be_edited_is_refused_with_the_cure(data: Any, said: str) ->
     assert why_not(layer) is not None
     with pytest.raises(VolumeError, match=f"^cells .*{said}"):
         EditSession(ViewerModel(), layer)
+
+
+@pytest.mark.parametrize("kind", ["numpy", "zarr"])
+@pytest.mark.parametrize("timed", [False, True], ids=["3d", "3d+t"])
+def test_labels_as_they_were(kind: str, timed: bool, tmp_path: Path, start: np.ndarray) -> None:
+    """Any stretch of the history can be taken back in any box, without changing anything."""
+    viewer = ViewerModel()
+    first = np.stack([start, start]) if timed else start
+    layer = viewer.add_labels(stored(kind, first, tmp_path))
+    session = EditSession(viewer, layer)
+    here = (session.time,) if timed else ()
+    layer.brush_size = 4
+    states = [first.copy()]
+
+    def painted_index() -> None:
+        place = tuple(np.array([n - 2, n - 1]) for n in SHAPE)
+        layer.data_setitem((*(np.array([at, at]) for at in here), *place), 9)
+
+    steps = (
+        lambda: layer.paint((*here, 2, 4, 4), 7),
+        lambda: session.apply(painted(session.crop(WHOLE), 8, box((1, 4), (2, 6), (3, 7)))),
+        lambda: layer.fill((*here, 2, 0, 0), 6),
+        *([] if kind == "zarr" else [painted_index]),
+        lambda: layer.paint((*here, 2, 5, 5), 0),
+    )
+    for step in steps:
+        step()
+        states.append(np.array(layer.data[...]))
+    entries = list(layer._undo_history)
+    assert len(entries) == len(steps)
+    for part in (WHOLE, box((2, 3), (3, 8), (0, 5)), box((0, 6), (4, 5), (4, 5))):
+        for back in range(len(steps) + 1):
+            found = session.past(entries[len(entries) - back :], part)
+            np.testing.assert_array_equal(found, states[len(steps) - back][here][part])
+    np.testing.assert_array_equal(layer.data[...], states[-1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("timed", [False, True], ids=["3d", "3d+t"])
+def test_operations_on_stored_labels(
+    kind: str, timed: bool, tmp_path: Path, start: np.ndarray
+) -> None:
+    viewer = ViewerModel()
+    first = np.stack([start, start]) if timed else start
+    layer = viewer.add_labels(stored(kind, first, tmp_path))
+    session = EditSession(viewer, layer)
+    session.select((3,))
+    lines: list[str] = []
+    session.runs.said.connect(lines.append)
+    session.run("delete")
+    wanted = first.copy()
+    wanted[(session.time,) if timed else ()][start == 3] = 0
+    np.testing.assert_array_equal(layer.data[...], wanted)
+    assert lines == ["Delete label 3: 36 voxels changed."]
+    session.undo()
+    session.lock((3,))
+    session.run("delete")
+    np.testing.assert_array_equal(layer.data[...], first)
+    assert lines[1:] == ["Delete label 3: there is nothing to change. 1 label is locked and stays."]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("timed", [False, True], ids=["3d", "3d+t"])
+def test_guard_of_the_brush(kind: str, timed: bool, tmp_path: Path, start: np.ndarray) -> None:
+    viewer = ViewerModel()
+    first = np.stack([start, start]) if timed else start
+    image = viewer.add_image(np.arange(start.size).reshape(SHAPE))  # one for all times
+    layer = viewer.add_labels(stored(kind, first, tmp_path))
+    session = EditSession(viewer, layer, image)
+    session.lock((5,))
+    guard = PaintGuard(session)
+    here = (session.time,) if timed else ()
+    layer.n_edit_dimensions, layer.brush_size = 3, 40
+
+    def all_painted(number: int) -> np.ndarray:
+        layer.paint((*here, 3, 4, 4), number)
+        found = np.array(layer.data[here + (...,)])
+        if timed:
+            np.testing.assert_array_equal(layer.data[1 - here[0]], start)
+        layer.undo()
+        np.testing.assert_array_equal(layer.data[...], first)
+        return found
+
+    np.testing.assert_array_equal(all_painted(9), np.where(start == 5, 5, 9))
+    np.testing.assert_array_equal(all_painted(5), start)
+    guard.over = 3
+    np.testing.assert_array_equal(all_painted(9), np.where(start == 3, 9, start))
+    guard.over = 0
+    np.testing.assert_array_equal(all_painted(9), np.where(start == 0, 9, start))
+    np.testing.assert_array_equal(all_painted(0), np.where(start == 5, 5, 0))
+    guard.over, guard.intensity = None, (100, 200)
+    within = (image.data >= 100) & (image.data <= 200) & (start != 5)
+    np.testing.assert_array_equal(all_painted(9), np.where(within, 9, start))
+    session.close()
+    np.testing.assert_array_equal(all_painted(9), np.full_like(start, 9))
+
+
+def test_boxes_that_are_looked_for_meanwhile(start: np.ndarray) -> None:
+    """What was painted during the search counts; another array makes it void."""
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    known = session.known_boxes
+    answer = known.search()()
+    layer.data_setitem((np.array([0]), np.array([0]), np.array([0])), 3)
+    known.found(*answer)
+    assert known.known is not None
+    assert known.known.get(3) == box((0, 4), (0, 5), (0, 6))
+    assert known.known.get(5) == box((4, 6), (6, 8), (6, 9))
+    known.forget()
+    answer = known.search()()
+    layer.data = np.zeros_like(start)
+    known.found(*answer)
+    assert known.known is None
+    assert session.boxes.values() == ()

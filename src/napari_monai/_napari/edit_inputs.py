@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QWidget
 
+from ..errors import EditError
+from ..labels.scene import Region
 from .drawn import clear, helper, labelled_region, lines_of, outlined, points_of
 from .edit_arrays import image_at
 from .layer_choice import LayerChoice
@@ -17,7 +20,6 @@ from .parts import button
 if TYPE_CHECKING:
     import napari
 
-    from ..labels.scene import Region
     from .edit_session import EditSession
 
 SELECTED, ALL = "Selected labels", "All labels"
@@ -154,9 +156,25 @@ class EditInputs(QWidget):
 
     # -- what is given to a tool --------------------------------------------------------------
 
-    def changes(self, session: EditSession) -> dict[str, Any]:
-        """Return what the scene of the session has besides the labels."""
-        found: dict[str, Any] = {"region": self._region(session)}
+    def changes(self, session: EditSession, *, trial: bool = False) -> dict[str, Any]:
+        """Return what the scene of the session has besides the labels.
+
+        On trial, to see what is missing, a region is stood for by any other one.
+
+        Raises
+        ------
+        EditError
+            If the place that is chosen is not there: see `missing`.
+        """
+        found: dict[str, Any] = {}
+        if self.where.currentText() != EVERYWHERE:
+            one = (slice(0, 1),) * session.ndim
+            region = Region(one, np.ones((1,) * session.ndim, np.bool_))
+            found["region"] = region if trial else self._region(session)
+            if found["region"] is None:
+                raise EditError(self._cure(session))
+        if self.work_on.currentText() == ALL:
+            found["selected"] = ()
         if "other" in self._needs:
             found["other"] = image_at(self.other.layer, session.shape, session.time)
         if "points" in self._needs:
@@ -176,8 +194,14 @@ class EditInputs(QWidget):
     def missing(self, session: EditSession) -> str:
         """Return what there is to do before the place that is chosen is known; empty if nothing."""
         where = self.where.currentText()
-        if where == EVERYWHERE or self._region(session) is not None:
+        if where == EVERYWHERE:
             return ""
+        # Not looked through at each step: other labels may be a large volume.
+        there = self.inside.layer if where == INSIDE else self._region(session)
+        return "" if there is not None else self._cure(session)
+
+    def _cure(self, session: EditSession) -> str:
+        where = self.where.currentText()
         if session.ndim == 3 and session.plane is None and where != INSIDE:
             return "Show a slice: turn the view to 2-D."
         if where == INSIDE:

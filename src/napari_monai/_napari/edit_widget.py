@@ -22,7 +22,7 @@ from ..labels.boxes import Box
 from . import autosave
 from .classes_panel import ClassesPanel
 from .edit_arrays import image_at
-from .edit_inputs import ALL, SELECTED, EditInputs
+from .edit_inputs import SELECTED, EditInputs
 from .edit_keys import APPLY, BEFORE, BEFORE_ALL, PICK, PICK_MORE, EditKeys, key_table, tool_keys
 from .edit_preview import PREVIEWED, Preview
 from .edit_session import EditSession, why_not
@@ -92,6 +92,7 @@ class EditWidget(JobWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._update)
+        self.tabs.currentChanged.connect(lambda at: self.verbs.setVisible(at == 0))
         self.layer.chosen.connect(self._open)
         self.image.chosen.connect(self._image_chosen)
         self.tools.chosen.connect(self._tool_chosen)
@@ -126,14 +127,17 @@ class EditWidget(JobWidget):
         self.tabs = QTabWidget()
         self.tabs.setDocumentMode(True)
         self.tabs.addTab(Scroll(content), "Tools")
-        actions = _beside(self.apply_button, self.cancel_button)
+        self.verbs = QWidget()
+        verbs = QVBoxLayout(self.verbs)
+        verbs.setContentsMargins(0, 0, 0, 0)
+        verbs.addWidget(self.hint)
+        verbs.addLayout(_beside(self.apply_button, self.cancel_button))
         steps = _beside(self.undo_button, self.redo_button, self.before_button)
         layout = self._rows()
         layout.addLayout(top)
         layout.addWidget(self.picked)
         layout.addWidget(self.tabs)
-        layout.addWidget(self.hint)
-        layout.addLayout(actions)
+        layout.addWidget(self.verbs)
         layout.addLayout(steps)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
@@ -253,14 +257,10 @@ class EditWidget(JobWidget):
             self.tools.form.show_autos({"lower": self.preview.limit()})
         self._update()
 
-    def _changes(self, session: EditSession) -> dict[str, Any]:
+    def _changes(self, session: EditSession, *, trial: bool = False) -> dict[str, Any]:
         """Return what the scene of the session is to hold for the tool that is chosen."""
-        found = self.inputs.changes(session)
-        if self._lines:
-            found["lines"] = self._lines
-        if self.inputs.work_on.currentText() == ALL:
-            found["selected"] = ()
-        return found
+        found = self.inputs.changes(session, trial=trial)
+        return {**found, "lines": self._lines} if self._lines else found
 
     def _missing(self, session: EditSession) -> str:
         """Return what has to be done first; empty where the tool can be applied."""
@@ -270,7 +270,9 @@ class EditWidget(JobWidget):
         if missing:
             return missing
         try:
-            lacking = self.tools.operation.missing(session.scene(**self._changes(session)))
+            lacking = self.tools.operation.missing(
+                session.scene(**self._changes(session, trial=True))
+            )
         except NapariMonaiError as error:
             return str(error)
         return " ".join(lacking)
@@ -300,10 +302,10 @@ class EditWidget(JobWidget):
             self.preview.hide()
             return
         try:
-            settings = self.tools.form.value()
+            settings, changes = self.tools.form.value(), self._changes(session)
         except NapariMonaiError:
             return  # said when it is applied
-        self.preview.show(row.name, settings, self._changes(session))
+        self.preview.show(row.name, settings, changes)
 
     def apply(self) -> None:
         """Apply the tool that is chosen, or say what is missing."""

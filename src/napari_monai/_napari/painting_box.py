@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QHBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSpinBox,
+    QWidget,
+)
 
 from .edit_session import EditSession
 from .paint_guard import PaintGuard
@@ -21,9 +29,8 @@ class PaintingBox(QWidget):
         self.over = QComboBox()
         self.over.addItems([ANYTHING, BACKGROUND, SELECTED])
         self.over.setToolTip("What brush, eraser, fill bucket and polygon may change")
-        self.number = QDoubleSpinBox()
-        self.number.setDecimals(0)
-        self.number.setRange(1, 2**31)
+        self.number = QSpinBox()
+        self.number.setRange(1, 2**31 - 1)
         self.number.setToolTip("The label that may be painted over")
         self.within = QCheckBox("Only where the image is between")
         self.within.setToolTip("Nothing is painted or erased where the image is darker or brighter")
@@ -68,6 +75,6 @@ class PaintingBox(QWidget):
             box.setEnabled(bounded)
         if self._guard is None:
             return
-        one = {ANYTHING: None, BACKGROUND: 0, SELECTED: int(self.number.value())}
+        one = {ANYTHING: None, BACKGROUND: 0, SELECTED: self.number.value()}
         self._guard.over = one[over]
         self._guard.intensity = (self.low.value(), self.high.value()) if bounded else None
