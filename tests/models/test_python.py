@@ -179,6 +179,8 @@ def test_code_runs_after_consent_and_never_before(tmp_path, marker, ran, version
     again = load_model(export_model(renamed, tmp_path / "copy.zip"))
     for copy in (imported, renamed, again):
         assert trust.fingerprint(copy) == trust.fingerprint(model)
+    with pytest.raises(ModelError, match="is Python code, a MONAI bundle names one of MONAI's"):
+        export_model(again, tmp_path / "bundle", format="monai_bundle")
     for form in ("onnx", "torchscript", "bioimageio"):
         with pytest.raises(TrustError):
             export_model(again, tmp_path / f"made-{form}", format=form)

@@ -43,6 +43,13 @@ def write(model: Model, target: Path, fold: int | None = None) -> Path:
             f"{model.name} is an ensemble of {model.folds} networks, a MONAI bundle holds one: "
             "choose a fold."
         )
+    network = model.description.network
+    if network.source != "table":
+        kind = {"onnx": "an ONNX file", "torchscript": "a TorchScript file"}.get(network.source)
+        raise ModelError(
+            f"The network of {model.name} is {kind or 'Python code'}, a MONAI bundle names one of "
+            "MONAI's: choose another format."
+        )
     if target.exists():
         raise WriteError(f"{target} exists already: choose another name.")
     told = Told()

@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from ..errors import NapariMonaiError
 from ..folders import cache_folder
 from .onnx_graph import read_graph
 from .store import Model
@@ -93,8 +92,8 @@ def _counted(model: Model) -> Cost:
     sides = zip(told.inferer.window, told.inputs.multiples, strict=True)
     window = tuple(-(-side // multiple) * multiple for side, multiple in sides)
     parameters = work = None
-    # What cannot be counted is left out: the model itself says why it cannot run.
-    with suppress(NapariMonaiError, OSError, RuntimeError):
+    # What cannot be counted, for whatever reason, is left out: a model runs without it.
+    with suppress(Exception):
         if told.network.source == "table":
             from ..networks.cost import count_parameters, flops
 
