@@ -77,7 +77,7 @@ def components(labels: ArrayLike, connectivity: int | None = None) -> Components
     Read slab by slab, once; of an array that is larger than memory the runs have to fit.
     ``connectivity`` is how many axes neighbours may differ in; ``None`` is as many as there are.
     """
-    return _drained(component_steps(labels, connectivity))
+    return drained(component_steps(labels, connectivity))
 
 
 def component_steps(
@@ -95,7 +95,7 @@ def component_steps(
 
 def numbers(runs: Runs, *, connectivity: int) -> Ids:
     """Return which component of its label each run is of, numbered by their first voxels."""
-    return _drained(_numbers(runs, connectivity))
+    return drained(_numbers(runs, connectivity))
 
 
 def fill_runs(flat: Labels, runs: Runs, chosen: npt.NDArray[np.intp], value: int) -> None:
@@ -125,7 +125,7 @@ def part_of(runs: Runs, low: int, high: int) -> tuple[Runs, int]:
     return Runs(start, stop, runs.value[some], (high - low, rows, columns)), int(first)
 
 
-def _drained(steps: Generator[None, None, T]) -> T:
+def drained(steps: Generator[None, None, T]) -> T:
     """Return what a generator returns."""
     while True:
         try:

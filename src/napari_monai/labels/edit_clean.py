@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..events import BlockDone, Busy, Edited, Event, Started
+from ..events import BlockDone, Edited, Event, Started
 from ..volume import ArrayLike
 from .boxes import Box, moved, shape_of, size_of, slabs, union, whole
 from .changes import Change, Edit
 from .components import holes, not_largest, smaller
 from .connected import Components, component_steps, components, fill_runs, part_of
-from .edits import Scene, at_once, changes_in, each_box, each_label
+from .edits import Scene, at_once, changes_in, each_box, each_label, while_busy
 from .settings_clean import CONNECTIVITY, FillHoles, KeepLargest, Neighbours, RemoveSmall
 
 Labels = npt.NDArray[Any]
@@ -60,7 +60,8 @@ def _fill_pieces(
     A hole is within the box of one piece, whichever way pieces and holes hang together: the outer
     border of what is connected is connected itself.
     """
-    found = yield from _while_busy(component_steps(scene.labels))
+    yield Started(len(scene.targets()), "labels")
+    found = yield from while_busy(component_steps(scene.labels))
     targets = np.isin(found.values, scene.targets()) & (found.sizes > 3)
     places = [
         (int(found.values[n]), box)
@@ -70,17 +71,6 @@ def _fill_pieces(
     ]
     places.sort(key=lambda place: place[0])
     yield from each_box(scene, places, change, what="pieces", title=title)
-
-
-def _while_busy(steps: Generator[None, None, Components]) -> Generator[Event, None, Components]:
-    """Return what a generator returns; each of its stops is a place to cancel."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: Components = done.value
-            return found
-        yield Busy()
 
 
 def _holes(mask: Mask, reach: int, most: float, axis: int | None) -> Mask | None:
@@ -191,7 +181,7 @@ def _in_one_pass(
 ) -> Iterator[Event]:
     parts = list(slabs(window))
     yield Started(len(parts), "slabs")
-    found = yield from _while_busy(component_steps(window, reach))
+    found = yield from while_busy(component_steps(window, reach))
     chosen = choose(found)
     if window.change is None:
         chosen &= np.isin(found.values, scene.targets())

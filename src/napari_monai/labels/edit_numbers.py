@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,8 @@ from ..events import BlockDone, Edited, Event, Started
 from ..settings import Settings
 from ..volume import ArrayLike
 from .boxes import Box, overlap, slabs, whole
-from .edits import Draft, Scene, at_once, by_slabs, check_numbers, tiles
+from .connected import drained
+from .edits import Draft, Scene, at_once, by_slabs, check_numbers, tiles, while_busy
 from .settings_numbers import Merge, Relabel, Renumber
 
 Labels = npt.NDArray[Any]
@@ -67,7 +68,12 @@ def renumber(scene: Scene, settings: Renumber) -> Iterator[Event]:
     """Give labels numbers without gaps; those of locked and other labels are left to them."""
     if scene.region is not None:
         raise EditError("Renumber: labels go on outside the region: work without one.")
-    counted = census(scene.labels)
+    return _renumbered(scene, settings)
+
+
+def _renumbered(scene: Scene, settings: Renumber) -> Iterator[Event]:
+    yield Started(1, "slabs")
+    counted = yield from while_busy(_census_steps(scene.labels))
     chosen = ~np.isin(counted.values, sorted(scene.locked))
     if scene.selected:
         chosen &= np.isin(counted.values, scene.selected)
@@ -77,7 +83,7 @@ def renumber(scene: Scene, settings: Renumber) -> Iterator[Event]:
     taken = scene.locked | set(counted.values[~chosen].tolist())
     free = (n for n in itertools.count(settings.first) if n not in taken)
     mapping = dict(zip(values, free, strict=False))
-    return renamed(scene, mapping, f"Renumber {scene.named()}")
+    yield from renamed(scene, mapping, f"Renumber {scene.named()}")
 
 
 def _open(scene: Scene, number: int, title: str) -> None:
@@ -165,6 +171,10 @@ class Census(NamedTuple):
 
 def census(labels: ArrayLike) -> Census:
     """Count the voxels of each label, slab by slab."""
+    return drained(_census_steps(labels))
+
+
+def _census_steps(labels: ArrayLike) -> Generator[None, None, Census]:
     values, sizes, first = [], [], []
     offset = 0
     for slab in slabs(labels):
@@ -177,6 +187,7 @@ def census(labels: ArrayLike) -> Census:
         sizes.append(np.bincount(inverse, weights=lengths).astype(np.int64))
         first.append(starts[index] + offset)
         offset += flat.size
+        yield
     return _summed(values, sizes, first)
 
 

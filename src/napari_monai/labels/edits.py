@@ -11,8 +11,8 @@ import functools
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,7 @@ __all__ = [
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
+T = TypeVar("T")
 
 # Sides of the tiles that a draft keeps and that large changes are cut into.
 _TILES = {2: (512, 512), 3: (32, 128, 128)}
@@ -326,6 +327,17 @@ def by_slabs(
         changes += changes_in(scene, crop[inner], new[inner], part)
         yield BlockDone(done, len(parts))
     yield Edited(Edit(title, tuple(changes), (*scene.notes(), *notes)))
+
+
+def while_busy(steps: Generator[None, None, T]) -> Generator[Event, None, T]:
+    """Return what a generator returns; each of its stops is a place to cancel."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
+        yield Busy()
 
 
 def at_once(scene: Scene, boxes: Sequence[Box]) -> Box | None:
