@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.labels.scenes import edit_of, edited, stored
+from tests.labels.scenes import edit_of, edited, scenes, stored
 
 from napari_monai.errors import EditError
 from napari_monai.labels.edits import Region, Scene
@@ -25,6 +25,7 @@ def _two_cones():
     return labels
 
 
+@settings(max_examples=40)
 @given(st.sets(st.sampled_from([300, 7])), st.sets(st.sampled_from([300, 7])), st.booleans(),
        st.sampled_from(["auto", "0", "1"]), st.booleans())  # fmt: skip
 def test_as_the_function_fills_guarded(selected, locked, within, axis, ends):
@@ -83,3 +84,14 @@ def test_nothing_to_fill_is_said():
 def test_a_flat_image_is_refused():
     with pytest.raises(EditError, match="flat"):
         edit_of(run("interpolate", Scene(np.zeros((4, 5), np.uint8), (1, 1))))
+
+
+@settings(max_examples=40)
+@given(scenes().filter(lambda scene: scene.ndim == 3), st.booleans(), st.booleans())
+def test_interpolation_is_guarded_and_takes_the_background_alone(scene, ends, over):
+    found = edited(scene, "interpolate", ends=ends, over=over)
+    before = np.asarray(scene.labels)
+    changed = found != before
+    assert np.isin(found[changed], scene.targets()).all()
+    if not over:
+        assert (before[changed] == 0).all()

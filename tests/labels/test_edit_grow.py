@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.scenes import edit_of, edited, picture, scenes, stored
 
@@ -49,6 +49,7 @@ def test_grow(points, more, settings, expected):
     np.testing.assert_array_equal(found, picture(expected))
 
 
+@settings(max_examples=40)
 @given(scenes(), st.data())
 def test_growth_is_guarded_and_starts_at_its_points(scene, data):
     image = np.random.default_rng(0).integers(0, 3, scene.shape)
@@ -159,6 +160,24 @@ def test_scribbles_grow_within_reach_region_and_slice():
     assert (found[8:13] != 0).all()
 
 
+@settings(max_examples=40)
+@given(scenes())
+def test_walks_are_guarded(scene):
+    image = np.random.default_rng(0).normal(size=scene.shape)
+    told = {"locked": scene.locked, "region": scene.region, "image": image}
+    scene = Scene(scene.labels, scene.spacing, selected=(1, 2, 3, 4), **told)
+    before = np.asarray(scene.labels)
+    drawn = before[scene.box]
+    if len(np.unique(drawn[np.isin(drawn, scene.targets())])) < 2:
+        with pytest.raises(EditError, match="scribble"):
+            edited(scene, "random-walker")
+        return
+    found = edited(scene, "random-walker", smoothing=0.0)
+    changed = found != before
+    assert (before[changed] == 0).all()
+    assert np.isin(found[changed], scene.targets()).all()
+
+
 def test_a_walk_tells_how_far_it_is_and_stops_anywhere():
     _, labels, scene = _scribbled()
     events = run("random-walker", scene)
@@ -194,6 +213,7 @@ def test_a_border_snaps_and_leaves_the_others():
     np.testing.assert_array_equal(found == 2, labels == 2)
 
 
+@settings(max_examples=40)
 @given(scenes(), st.floats(0.5, 4))
 def test_snapping_is_guarded(scene, band):
     image = np.random.default_rng(0).normal(size=scene.shape)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.labels.scenes import edit_of, edited, picture, scenes, stored
 
@@ -37,16 +37,17 @@ def test_the_largest_part_keeps_its_number(kind, tmp_path):
 
 def test_small_parts_keep_the_number_and_nothing_to_split_is_said():
     labels, _ = _discs()
-    for scene, settings in (
+    for scene, told in (
         (Scene(labels, SPACING), {"min_size": 500.0}),
         (Scene(labels, SPACING), {"depth": 12.0}),
     ):
-        np.testing.assert_array_equal(edited(scene, "split", **settings), labels)
+        np.testing.assert_array_equal(edited(scene, "split", **told), labels)
     y, x = np.indices((20, 20))
     edit = edit_of(run("split", Scene((np.hypot(y - 10, x - 10) < 6).astype(int), SPACING)))
     assert "narrow" in edit.notes[0]
 
 
+@settings(max_examples=40)
 @given(scenes(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_splitting_is_guarded_and_only_gives_new_numbers(scene, depth):
     found = edited(scene, "split", depth=depth)

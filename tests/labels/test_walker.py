@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.segmentation import random_walker as theirs
 
-from napari_monai.labels.walker import Progress, random_walker, walking
+from napari_monai.labels.walker import Progress, random_walker, walking, without_noise
 
 
 def _noisy(shape, seed=0, noise=0.5):
@@ -114,3 +114,12 @@ def test_several_scribbles_share_a_checkerboard():
     scribbles[3, 3], scribbles[3, 12], scribbles[12, 3], scribbles[12, 12] = 1, 2, 3, 4
     expected = np.kron([[1, 2], [3, 4]], np.ones((8, 8), int))
     np.testing.assert_array_equal(random_walker(image, scribbles, spacing=(1, 1)), expected)
+
+
+def test_what_is_no_number_stops_nothing():
+    image, inside = _noisy((30, 36), noise=0.1)
+    image[2, 30], image[29, 3] = np.nan, np.inf
+    smooth = without_noise(image, (1, 1), 0.5)
+    assert np.isfinite(smooth).all()
+    found = random_walker(smooth, _scribbles(image.shape), spacing=(1, 1)) == 1
+    assert (found == inside).mean() > 0.97

@@ -115,7 +115,8 @@ def _strangeness(image: Field, middle: Mask, band: Mask) -> Field:
     spread = max(spread, 0.02 * float(np.ptp(image[band])))
     if spread == 0:
         return np.zeros_like(image)
-    return np.minimum(np.abs(image - np.float32(usual)) / np.float32(spread), np.float32(STRANGEST))
+    strange = np.abs(image - usual) / spread
+    return np.asarray(np.minimum(strange, STRANGEST), np.float32)
 
 
 def _depth(mask: Mask, spacing: Sequence[float], band: float) -> tuple[Field, Field]:

@@ -20,6 +20,7 @@ from skimage.draw import line as line_pixels
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
+from .coarse import interpolated, pooled, spread
 from .components import structure_of
 
 Mask = npt.NDArray[np.bool_]
@@ -61,7 +62,7 @@ def split_touching(
         distance = _inside(mask, spacing)
         parts = _basins(distance, mask, _peaks(distance, mask, depth))
     else:
-        coarse = _coarser(mask, step)
+        coarse = pooled(mask, step) >= 0.5
         grid = [s * k for s, k in zip(spacing, step, strict=True)]
         distance = _inside(coarse, grid)
         parts = _basins(distance, coarse, _peaks(distance, coarse, depth))
@@ -82,7 +83,7 @@ def split_at_seeds(
     """
     points = _on(mask, np.atleast_2d(np.asarray(seeds, float)), spacing)
     step = _coarsening(mask.size, spacing, fine)
-    coarse = _coarser(mask, step)
+    coarse = pooled(mask, step) >= 0.5
     if all(s == 1 for s in step) or not coarse[tuple((points // step).T)].all():
         distance = _inside(mask, spacing)
         bodies, markers = _climbed(distance, points)
@@ -170,15 +171,6 @@ def _coarsening(
     return tuple(steps)
 
 
-def _coarser(mask: Mask, step: Sequence[int]) -> Mask:
-    """Return where at least half of the voxels of a block are in the object."""
-    pads = [(0, -n % k) for n, k in zip(mask.shape, step, strict=True)]
-    padded = np.pad(mask, pads) if any(high for _, high in pads) else mask
-    shape = [m for n, k in zip(padded.shape, step, strict=True) for m in (n // k, k)]
-    counts = padded.reshape(shape).sum(tuple(range(1, 2 * mask.ndim, 2)), dtype=np.int32)
-    return np.asarray(counts * 2 >= math.prod(step))
-
-
 def _inside(mask: Mask, spacing: Spacing) -> Distance:
     """Return how far inside the object each voxel lies; the end of the array is no border."""
     if mask.all():
@@ -219,14 +211,14 @@ def _refined(coarse: Parts, distance: Distance, mask: Mask, step: Sequence[int])
     size = (3,) * mask.ndim
     least = ndimage.minimum_filter(np.where(coarse > 0, coarse, np.iinfo(np.int32).max), size)
     most = ndimage.maximum_filter(coarse, size)
-    parts = _spread(np.where(least == most, most, 0), step, mask.shape)
+    parts = spread(np.where(least == most, most, 0), step, mask.shape)
     parts *= mask
     for box in ndimage.find_objects(((least != most) & (most > 0)).astype(np.uint8)):
         outer = tuple(
             slice(max(0, (s.start - 1) * k), min(n, (s.stop + 1) * k))
             for s, k, n in zip(box, step, mask.shape, strict=True)
         )
-        _fill(parts[outer], mask[outer], _interpolated(distance, step, outer))
+        _fill(parts[outer], mask[outer], interpolated(distance, step, outer))
     # What is too thin for the coarse grid hangs on the parts, or is far from all of them.
     for box in ndimage.find_objects((mask & (parts == 0)).astype(np.uint8)):
         outer = tuple(slice(max(0, s.start - 1), s.stop + 1) for s in box)
@@ -258,26 +250,6 @@ def _fill(parts: Parts, mask: Mask, depth: Distance) -> None:
     beside = ndimage.binary_dilation(unknown, structure_of(mask.ndim, None)) & (parts > 0)
     flooded = _basins(depth, unknown | beside, np.where(beside, parts, 0).astype(np.int32))
     parts[unknown] = flooded[unknown]
-
-
-def _interpolated(values: Distance, step: Sequence[int], box: tuple[slice, ...]) -> Distance:
-    """Return the values of a coarse grid, between the middles of its blocks, in a fine box."""
-    for axis, (side, factor) in enumerate(zip(box, step, strict=True)):
-        place = (np.arange(side.start, side.stop) + 0.5) / factor - 0.5
-        place = place.clip(0, values.shape[axis] - 1)
-        low = place.astype(np.intp)
-        high = np.minimum(low + 1, values.shape[axis] - 1)
-        part = (place - low).astype(np.float32)
-        part = part.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
-        values = values.take(low, axis) * (1 - part) + values.take(high, axis) * part
-    return values
-
-
-def _spread(values: Parts, step: Sequence[int], shape: Sequence[int]) -> Parts:
-    for axis, factor in enumerate(step):
-        if factor > 1:
-            values = np.repeat(values, factor, axis)
-    return np.array(values[tuple(slice(n) for n in shape)])
 
 
 def _without_small(parts: Parts, mask: Mask, spacing: Spacing, min_size: float) -> Parts:

@@ -16,6 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from .boxes import whole
+from .coarse import interpolated, pooled
+
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Field = npt.NDArray[np.float32]
@@ -117,17 +120,17 @@ def probability(
         for step, n in zip(spacing, image.shape, strict=True)
     ]
     if image.size > COARSE and max(factors) > 1:
-        hit = _pooled(seeds, factors)
+        hit = pooled(seeds, factors)
         known = hit > 0
-        sum_ = _pooled(np.where(seeds, fixed, 0), factors)
+        sum_ = pooled(np.where(seeds, fixed, 0), factors)
         mean = np.asarray(sum_ / np.maximum(hit, 1e-6), np.float32)
         grid = [step * f for step, f in zip(spacing, factors, strict=True)]
-        may = ~known & (_pooled(free, factors) > 0)
-        for item in probability(_pooled(image, factors), mean, known, may, grid, contrast):
+        may = ~known & (pooled(free, factors) > 0)
+        for item in probability(pooled(image, factors), mean, known, may, grid, contrast):
             if isinstance(item, Progress):
                 yield Progress(0.0)
             else:
-                start = _spread(item, factors, image.shape)
+                start = interpolated(item, factors, whole(image.shape))
     conductances = _conductances(image, free | seeds, spacing, contrast)
     yield from _solve(conductances, free, np.where(seeds, fixed, 0).astype(np.float32), start)
 
@@ -137,9 +140,12 @@ def without_noise(
 ) -> npt.NDArray[np.float32]:
     """Return the image after a Gaussian of so many voxels of the finest axis, equal in space.
 
-    Noise sets a walk barriers wherever it goes.
+    Noise sets a walk barriers wherever it goes. What is no number gets the lowest one, or 0.
     """
     values = np.asarray(image, np.float32)
+    known = np.isfinite(values)
+    if not known.all():
+        values = np.where(known, values, values[known].min(initial=0.0))
     if smoothing <= 0:
         return values
     sigma = smoothing * min(spacing) / np.asarray(spacing, float)
@@ -176,26 +182,6 @@ def _conductances(
         weight *= inside.take(range(n - 1), axis) & inside.take(range(1, n), axis)
         result.append(weight)
     return result
-
-
-def _pooled(values: npt.NDArray[Any], factors: Sequence[int]) -> Field:
-    """Return the mean of blocks; those at the end go on with the last voxels."""
-    result = np.asarray(values, np.float32)
-    for axis, factor in enumerate(factors):
-        if factor == 1:
-            continue
-        n = result.shape[axis]
-        first = result.take(range(0, n, 2), axis)
-        second = result.take([min(i, n - 1) for i in range(1, n + 1, 2)], axis)
-        result = np.asarray((first + second) / 2, np.float32)
-    return result
-
-
-def _spread(values: Field, factors: Sequence[int], shape: Sequence[int]) -> Field:
-    """Return values of blocks for each of their voxels; the way back from `_pooled`."""
-    for axis, factor in enumerate(factors):
-        values = np.repeat(values, factor, axis)
-    return values[tuple(slice(n) for n in shape)]
 
 
 def _solve(
