@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -101,6 +103,30 @@ def test_a_piece_without_a_counterpart_ends_half_way():
     there = filled[:, :, 25:35].any((1, 2))
     np.testing.assert_array_equal(np.flatnonzero(there), range(5))
     assert (filled[:, 5:15, 2:12] == 1).mean() > 0.95
+
+
+def test_each_piece_without_a_counterpart_ends_half_way_whatever_its_size():
+    painted = np.zeros((11, 20, 60), np.uint8)
+    painted[0, 5:15, 25:35] = 1
+    painted[0, 9:12, 50:53] = 1
+    painted[[0, 10], 5:15, 2:12] = 1
+    filled = interpolate(painted, spacing=(1, 1, 1))
+    for part in (filled[:, :, 25:35], filled[:, :, 45:]):
+        there = np.flatnonzero(part.any((1, 2)))
+        np.testing.assert_array_equal(there, range(len(there)))
+        assert 4 <= len(there) <= 5
+
+
+def test_many_pieces_are_filled_quickly():
+    random = np.random.default_rng(0)
+    painted = np.zeros((5, 300, 300), np.uint8)
+    for z in (0, 4):
+        for y, x in random.integers(4, 296, (400, 2)):
+            painted[z, y - 2 : y + 2, x - 2 : x + 2] = 1
+    start = time.process_time()
+    filled = interpolate(painted, spacing=(1, 1, 1))
+    assert time.process_time() - start < 10
+    assert filled[2].sum() > 0.3 * painted[0].sum()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3), (2, 2), (3, 9)], ids=str)

@@ -42,11 +42,15 @@ def counterparts(
     shared = np.unique(np.stack([first, second])[:, before & after], axis=1)
     alone = np.setdiff1d(np.arange(1, n_first + 1), shared[0])
     others = np.setdiff1d(np.arange(1, n_second + 1), shared[1])
-    pairs = _nearest(first, alone, second, others, spacing, reach)
+    pairs = _nearest(_Pieces.of(first, alone, spacing), _Pieces.of(second, others, spacing), reach)
     groups = [_paired(first == i, second == j, spacing) for i, j in pairs]
     still = np.zeros(before.ndim)
-    groups += [Group(first == i, None, still) for i in set(alone) - {i for i, _ in pairs}]
-    groups += [Group(None, second == j, still) for j in set(others) - {j for _, j in pairs}]
+    left = np.setdiff1d(alone, [i for i, _ in pairs])
+    new = np.setdiff1d(others, [j for _, j in pairs])
+    if len(left):
+        groups.append(Group(np.isin(first, left), None, still))
+    if len(new):
+        groups.append(Group(None, np.isin(second, new), still))
     if shared.size:
         lasting = np.isin(first, shared[0]), np.isin(second, shared[1])
         groups.append(_paired(*lasting, spacing))
@@ -63,38 +67,41 @@ def _paired(before: Mask, after: Mask, spacing: npt.NDArray[np.float64]) -> Grou
     return Group(before, after, way * (1 - dice))
 
 
-def _nearest(
-    first: Numbers,
-    ones: npt.NDArray[np.intp],
-    second: Numbers,
-    others: npt.NDArray[np.intp],
-    spacing: npt.NDArray[np.float64],
-    reach: float,
-) -> list[tuple[int, int]]:
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Some pieces of a slice: numbers, centroids, and radii of discs of the same area."""
+
+    numbers: npt.NDArray[np.intp]
+    centres: npt.NDArray[np.float64]
+    radii: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls, found: Numbers, numbers: npt.NDArray[np.intp], spacing: npt.NDArray[np.float64]
+    ) -> _Pieces:
+        """Look at the pieces of these numbers."""
+        there = found > 0
+        areas = np.bincount(found[there], minlength=int(found.max()) + 1)[numbers]
+        sums = [
+            np.bincount(found[there], weights=places, minlength=int(found.max()) + 1)[numbers]
+            for places in np.nonzero(there)
+        ]
+        centres = np.stack(sums, axis=1) / areas[:, None] * spacing
+        return cls(numbers, centres, np.sqrt(areas * spacing.prod() / np.pi))
+
+
+def _nearest(ones: _Pieces, others: _Pieces, reach: float) -> list[tuple[int, int]]:
     """Return pairs of pieces, the nearest first, each piece in one pair at most."""
-    if not len(ones) or not len(others):
-        return []
-    here = {int(i): (_centroid(first == i, spacing), _radius(first == i, spacing)) for i in ones}
-    there = {
-        int(j): (_centroid(second == j, spacing), _radius(second == j, spacing)) for j in others
-    }
-    found = []
-    for i, (centre, radius) in here.items():
-        for j, (other, size) in there.items():
-            distance = float(np.linalg.norm(centre - other))
-            if distance <= reach + radius + size:
-                found.append((distance, i, j))
-    pairs: list[tuple[int, int]] = []
-    for _, i, j in sorted(found):
-        if all(i != a and j != b for a, b in pairs):
-            pairs.append((i, j))
-    return pairs
+    away = np.linalg.norm(ones.centres[:, None] - others.centres[None], axis=2)
+    near = np.argwhere(away <= reach + ones.radii[:, None] + others.radii[None])
+    pairs: dict[int, int] = {}
+    taken: set[int] = set()
+    for i, j in near[np.argsort(away[tuple(near.T)], kind="stable")].tolist():
+        if i not in pairs and j not in taken:
+            pairs[i] = j
+            taken.add(j)
+    return [(int(ones.numbers[i]), int(others.numbers[j])) for i, j in pairs.items()]
 
 
 def _centroid(mask: Mask, spacing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray([c.mean() for c in np.nonzero(mask)]) * spacing
-
-
-def _radius(mask: Mask, spacing: npt.NDArray[np.float64]) -> float:
-    """Return the radius of the disc of the same area."""
-    return float(np.sqrt(np.count_nonzero(mask) * spacing.prod() / np.pi))

@@ -20,12 +20,14 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..errors import EditError
-from .boxes import Box, moved, tight
+from .boxes import Box, moved, tight, whole
+from .components import structure_of
 from .counterparts import Group, counterparts
 
 Labels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 Distance = npt.NDArray[np.float32]
+Blend = Callable[[float], Distance]
 
 SMOOTHING = 0.7  # standard deviation in pixels, found best on organs at 3 mm
 HAIR = 0.25  # in pixels; a line of one free pixel between labels leaves each half a pixel
@@ -201,8 +203,11 @@ class _Shape:
             )
             blends = [self._blend(group, before, after) for group in groups]
             for index in range(before + 1, after):
-                t = (index - before) / (after - before)
-                yield index, self._smooth(np.max([blend(t) for blend in blends], axis=0))
+                depth = np.full(self.mask.shape[1:], -FAR, np.float32)
+                for box, blend in blends:
+                    part = blend((index - before) / (after - before))
+                    np.maximum(depth[box], part, out=depth[box])
+                yield index, self._smooth(depth)
         if ends and found:
             yield from self._ends(found[0], found[-1])
 
@@ -225,7 +230,8 @@ class _Shape:
             for k in range(1, math.ceil(lasts)):
                 index = start + way * k
                 if 0 <= index < len(self.mask):
-                    yield index, self._smooth(_sunk(depth, 1 - math.sqrt(1 - k / lasts)))
+                    sunk = (1 - math.sqrt(1 - k / lasts)) * float(depth.max())
+                    yield index, self._smooth(depth - np.float32(sunk))
 
     def _distance(self, index: int) -> Distance:
         if index not in self._kept:
@@ -234,19 +240,12 @@ class _Shape:
             self._kept[index] = signed_distance(self.mask[index], self.plane)
         return self._kept[index]
 
-    def _blend(self, group: Group, before: int, after: int) -> Callable[[float], Distance]:
-        """Return the depth of one group of pieces as a function of the place in the gap."""
-        if group.before is None or group.after is None:
-            piece = group.before if group.after is None else group.after
-            assert piece is not None
-            part = signed_distance(piece, self.plane)
-            return lambda t: _closing(part, t if group.after is None else 1 - t)
-        if not group.whole:
-            known = [
-                (0.0, signed_distance(group.before, self.plane)),
-                (1.0, signed_distance(group.after, self.plane)),
-            ]
-        else:
+    def _blend(self, group: Group, before: int, after: int) -> tuple[Box, Blend]:
+        """Return the depth of one group of pieces as a function of the place in the gap.
+
+        It is that in a box of the slice; outside of it the group is nowhere.
+        """
+        if group.whole and group.before is not None and group.after is not None:
             length = after - before
             wanted = (
                 self._neighbour(before, length, -1),
@@ -255,9 +254,16 @@ class _Shape:
                 self._neighbour(after, length, 1),
             )
             known = [((i - before) / length, self._distance(i)) for i in wanted if i is not None]
-        shift = group.shift / self.plane  # in pixels, from before to after
-        # What lies beyond moves along in the same way.
-        return lambda t: _cubic([(at, _moved(depth, (t - at) * shift)) for at, depth in known], t)
+            return whole(self.mask.shape[1:]), _between(known, group.shift / self.plane)
+        both = [piece for piece in (group.before, group.after) if piece is not None]
+        box = _plane_box(np.logical_or.reduce(both))
+        ends = [signed_distance(piece[box], self.plane) for piece in both]
+        if len(ends) == 2:
+            return box, _between([(0.0, ends[0]), (1.0, ends[1])], group.shift / self.plane)
+        deepest = _deepest(both[0][box], ends[0], self.plane)
+        if group.after is None:
+            return box, lambda t: _closing(ends[0], deepest, t)
+        return box, lambda t: _closing(ends[0], deepest, 1 - t)
 
     def _neighbour(self, start: int, length: int, way: int) -> int | None:
         """Return the painted slice beyond that is nearest to a gap's length away, if any.
@@ -272,7 +278,9 @@ class _Shape:
     def _smooth(self, depth: Distance) -> Distance:
         """Return the depth without the steps of single pixels, of the same area at 0."""
         sigma = SMOOTHING * self.plane.min() / self.plane
-        result: Distance = ndimage.gaussian_filter(depth, sigma, mode="nearest")
+        # What is far outside would reach in, where a group's box ends.
+        near = np.maximum(depth, np.float32(-3 * self.plane.min()))
+        result: Distance = ndimage.gaussian_filter(near, sigma, mode="nearest")
         count = int(np.count_nonzero(depth > 0))
         if np.count_nonzero(result > 0) < 0.9 * count < depth.size:
             # Thin and small shapes would vanish.
@@ -289,14 +297,30 @@ def _moved(depth: Distance, by: npt.NDArray[np.float64]) -> Distance:
     return moved
 
 
-def _closing(depth: Distance, t: float) -> Distance:
-    """Return the depth of a shape that rounds off to nothing at t = 0.5."""
-    return _sunk(depth, 1 - math.sqrt(1 - (2 * t) ** 2) if t < 0.5 else 2 * t)
+def _between(known: Sequence[tuple[float, Distance]], shift: npt.NDArray[np.float64]) -> Blend:
+    """Return what lies between the slices at 0 and 1, which moves by ``shift`` pixels.
+
+    What lies beyond moves along in the same way.
+    """
+    return lambda t: _cubic([(at, _moved(depth, (t - at) * shift)) for at, depth in known], t)
 
 
-def _sunk(depth: Distance, part: float) -> Distance:
-    """Return the depth lowered by a part of its deepest: at 1 nothing is left."""
-    return depth - np.float32(part * max(float(depth.max()), 0.0))
+def _deepest(mask: Mask, depth: Distance, spacing: npt.NDArray[np.float64]) -> Distance:
+    """Return for each pixel the greatest depth of the piece that is nearest to it."""
+    pieces, count = ndimage.label(mask, structure_of(mask.ndim, None))
+    most = np.asarray(ndimage.maximum(depth, pieces, np.arange(count + 1)), np.float32)
+    if count == 1:
+        return np.full(mask.shape, most[1])
+    near = ndimage.distance_transform_edt(
+        ~mask, sampling=spacing, return_distances=False, return_indices=True
+    )
+    return most[pieces[tuple(near)]]
+
+
+def _closing(depth: Distance, deepest: Distance, t: float) -> Distance:
+    """Return the depth of pieces that round off to nothing at t = 0.5."""
+    part = 1 - math.sqrt(1 - (2 * t) ** 2) if t < 0.5 else 2 * t
+    return depth - np.float32(part) * deepest
 
 
 def _cubic(known: Sequence[tuple[float, Distance]], t: float) -> Distance:

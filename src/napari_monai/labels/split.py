@@ -40,8 +40,8 @@ def split_touching(
     Parameters
     ----------
     mask
-        The object, 2-D or 3-D. Its border is also where the array ends only if the object ends
-        there: leave a voxel around it where it does.
+        The object, 2-D or 3-D. Beyond the array it is taken to go on: leave a voxel around it
+        where it does not.
     spacing
         Distance between voxels along each axis, in one unit.
     depth
@@ -269,12 +269,15 @@ def _without_small(parts: Parts, mask: Mask, spacing: Spacing, min_size: float) 
 
 def _on(mask: Mask, points: npt.NDArray[np.float64], spacing: Spacing) -> npt.NDArray[np.int64]:
     """Return the voxels of the object that are nearest to points."""
-    places = np.argwhere(mask)
-    result = []
-    for point in points:
-        away = ((places - point) * np.asarray(spacing)) ** 2
-        result.append(places[away.sum(1).argmin()])
-    return np.asarray(result, np.int64)
+    result = np.floor(points + 0.5).astype(np.int64)
+    inside = ((result >= 0) & (result < mask.shape)).all(1)
+    inside[inside] = mask[tuple(result[inside].T)]
+    if not inside.all():
+        places = np.argwhere(mask)
+        for k in np.flatnonzero(~inside):
+            away = ((places - points[k]) * np.asarray(spacing)) ** 2
+            result[k] = places[away.sum(1).argmin()]
+    return result
 
 
 def _climbed(
