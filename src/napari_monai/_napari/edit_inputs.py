@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Labels, Points, Shapes
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QFormLayout, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QWidget
 
 from ..errors import EditError
 from ..labels.scene import Region
 from .drawn import clear, helper, labelled_region, lines_of, outlined, points_of
 from .edit_arrays import image_at
 from .layer_choice import LayerChoice
-from .parts import button
+from .parts import button, form_rows
 
 if TYPE_CHECKING:
     import napari
@@ -76,10 +76,7 @@ class EditInputs(QWidget):
         self.lines_button = button("Draw", "Draw on the labels", self.draw)
         for made in (self.points_button, self.lines_button):
             made.setFixedWidth(60)
-        self._rows = QFormLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.setVerticalSpacing(4)
-        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        self._rows = form_rows(self)
         self._rows.addRow("Work on", self.work_on)
         self._rows.addRow("Where", self.where)
         self._rows.addRow("Inside", self.inside)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
 
+# Labels that are called by their names; of more only their number is said.
+_FEW = 4
+
+
 class AnyEdit(Protocol):
     """What can be applied: boxes of the spatial axes with the values before and after."""
 
@@ -255,6 +259,14 @@ class EditSession(QObject):
     def selected(self) -> tuple[int, ...]:
         """The labels to work on, without the background."""
         return self._selected
+
+    @property
+    def described(self) -> str:
+        """The labels to work on in words: names and numbers, or how many they are."""
+        if len(self._selected) > _FEW:
+            return f"{len(self._selected)} labels"
+        named = [(self.name_of(v), str(v)) for v in self._selected]
+        return ", ".join(v if name == v else f"{name} ({v})" for name, v in named) or "none"
 
     def select(self, values: Collection[int]) -> None:
         """Select labels; the first becomes what the brush paints with."""

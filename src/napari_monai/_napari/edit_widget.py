@@ -9,8 +9,6 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
-    QFormLayout,
-    QHBoxLayout,
     QSizePolicy,
     QTabWidget,
     QVBoxLayout,
@@ -36,7 +34,7 @@ from .layer_choice import LayerChoice
 from .objects_panel import ObjectsPanel
 from .paint_guard import PaintGuard
 from .painting_box import PaintingBox
-from .parts import button, line
+from .parts import beside, button, form_rows, line
 from .pointing import Lasso, Picker
 from .review_panel import ReviewPanel
 from .scroll import Scroll
@@ -47,8 +45,6 @@ if TYPE_CHECKING:
 # The tabs beside the tools: each is made of a session.
 _PANELS = {"Classes": ClassesPanel, "Objects": ObjectsPanel, "Review": ReviewPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
-# What is said in place of all names where many are selected.
-_FEW = 4
 
 
 class EditWidget(JobWidget):
@@ -92,7 +88,7 @@ class EditWidget(JobWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(0)
         self._soon.timeout.connect(self._update)
-        self.tabs.currentChanged.connect(lambda at: self.verbs.setVisible(at == 0))
+        self.tabs.currentChanged.connect(self._tab_shown)
         self.layer.chosen.connect(self._open)
         self.image.chosen.connect(self._image_chosen)
         self.tools.chosen.connect(self._tool_chosen)
@@ -106,7 +102,7 @@ class EditWidget(JobWidget):
         self._open()
 
     def _lay_out(self) -> None:
-        top = _form()
+        top = form_rows()
         top.addRow("Labels", self.layer)
         top.addRow("Image", self.image)
         content = QWidget()
@@ -131,8 +127,8 @@ class EditWidget(JobWidget):
         verbs = QVBoxLayout(self.verbs)
         verbs.setContentsMargins(0, 0, 0, 0)
         verbs.addWidget(self.hint)
-        verbs.addLayout(_beside(self.apply_button, self.cancel_button))
-        steps = _beside(self.undo_button, self.redo_button, self.before_button)
+        verbs.addLayout(beside(self.apply_button, self.cancel_button))
+        steps = beside(self.undo_button, self.redo_button, self.before_button)
         layout = self._rows()
         layout.addLayout(top)
         layout.addWidget(self.picked)
@@ -142,6 +138,9 @@ class EditWidget(JobWidget):
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
         layout.addStretch(1)
+
+    def _tab_shown(self, at: int) -> None:
+        self.verbs.setVisible(at == 0)
 
     # -- which labels -------------------------------------------------------------------------
 
@@ -249,8 +248,7 @@ class EditWidget(JobWidget):
     def _tool_chosen(self) -> None:
         row = self.tools.operation
         self._lines = ()
-        cuts = row.group == "Split" and row.name != "lasso"
-        mode = "add_path" if cuts else "add_polygon_lasso"
+        mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
         if row.name in PREVIEWED and self.session is not None:
@@ -282,7 +280,7 @@ class EditWidget(JobWidget):
         session = self.session
         busy = session is not None and session.runs.busy
         missing = "" if session is None else self._missing(session)
-        self.picked.setText("" if session is None else f"Selected: {_names(session)}")
+        self.picked.setText("" if session is None else f"Selected: {session.described}")
         self.picked.setVisible(session is not None)
         self.hint.setText(missing)
         self.hint.setVisible(bool(missing) and not busy)
@@ -397,28 +395,3 @@ class EditWidget(JobWidget):
         if self.session is not None:
             self.before.hide()
         self.before_button.setChecked(False)
-
-
-def _names(session: EditSession) -> str:
-    selected = session.selected
-    if not selected:
-        return "none"
-    if len(selected) > _FEW:
-        return f"{len(selected)} labels"
-    named = [(session.name_of(v), v) for v in selected]
-    return ", ".join(str(v) if n == str(v) else f"{n} ({v})" for n, v in named)
-
-
-def _form() -> QFormLayout:
-    form = QFormLayout()
-    form.setContentsMargins(0, 0, 0, 0)
-    form.setVerticalSpacing(4)
-    form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-    return form
-
-
-def _beside(*parts: QWidget) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for part in parts:
-        row.addWidget(part)
-    return row

@@ -6,14 +6,13 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
-    QHBoxLayout,
     QSpinBox,
     QWidget,
 )
 
 from .edit_session import EditSession
 from .paint_guard import PaintGuard
+from .parts import beside, form_rows
 
 ANYTHING, BACKGROUND, SELECTED = "Anything", "Background only", "One label only"
 _MOST = 1e9
@@ -40,12 +39,8 @@ class PaintingBox(QWidget):
             box.setToolTip(hint)
             box.setMinimumWidth(60)
             box.valueChanged.connect(self._take)
-        limits = QHBoxLayout()
-        limits.addWidget(self.low)
-        limits.addWidget(self.high)
-        self._rows = QFormLayout(self)
-        self._rows.setContentsMargins(0, 0, 0, 0)
-        self._rows.setVerticalSpacing(4)
+        limits = beside(self.low, self.high)
+        self._rows = form_rows(self)
         self._rows.addRow("Paint over", self.over)
         self._rows.addRow("Label", self.number)
         self._rows.addRow(self.within)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from qtpy.QtCore import QMimeData, Qt
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QPushButton, QWidget
 
 
 def line() -> QLabel:
@@ -23,6 +23,24 @@ def button(text: str, hint: str, slot: Callable[[], object]) -> QPushButton:
     made.setToolTip(hint)
     made.clicked.connect(slot)
     return made
+
+
+def form_rows(parent: QWidget | None = None) -> QFormLayout:
+    """Return rows of a label and a field each, as close as those of a form of settings."""
+    rows = QFormLayout(parent)
+    rows.setContentsMargins(0, 0, 0, 0)
+    rows.setVerticalSpacing(4)
+    rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    return rows
+
+
+def beside(*parts: QWidget) -> QHBoxLayout:
+    """Return parts in a row."""
+    row = QHBoxLayout()
+    row.setContentsMargins(0, 0, 0, 0)
+    for part in parts:
+        row.addWidget(part)
+    return row
 
 
 def dragged(data: QMimeData | None) -> list[Path | str]:
