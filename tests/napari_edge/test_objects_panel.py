@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zarr
 from napari.components import ViewerModel
 from qtpy.QtCore import QPoint, Qt
 
@@ -184,6 +185,28 @@ def test_another_image_is_measured_when_the_panel_is_seen_again(opened: Opened, 
     session.image = session.viewer.add_image(np.full(objects().shape, 7.0), scale=SPACING)
     session.run("delete", selected=(1,))
     qtbot.waitUntil(lambda: cells(panel, "Mean") == ["7"] * 4, timeout=20_000)
+
+
+def test_the_time_point_that_is_seen_is_measured(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    second = np.where(objects() == 3, 8, objects() == 2)
+    data = zarr.array(np.stack([objects(), second]).astype(np.uint16), chunks=(1, 4, 16, 16))
+    layer = viewer.add_labels(data, scale=(1, *SPACING), axis_labels=("t", "z", "y", "x"))
+    viewer.dims.set_point(0, 0)
+    session = EditSession(viewer, layer)
+    assert session.timed
+    panel = ObjectsPanel(session)
+    qtbot.addWidget(panel)
+    panel.show()
+    qtbot.waitUntil(lambda: cells(panel, "Label") == ["1", "2", "3", "4", "5"], timeout=20_000)
+    viewer.dims.set_point(0, 1)
+    qtbot.waitUntil(lambda: cells(panel, "Label") == ["1", "8"], timeout=20_000)
+    panel.go(8)
+    assert viewer.dims.current_step[:2] == (1, 10)
+    session.select((8,))
+    panel.delete()
+    qtbot.waitUntil(lambda: cells(panel, "Label") == ["1"], timeout=20_000)
+    assert (np.asarray(data[0]) == objects()).all(), "the other time point is as it was"
 
 
 def test_locked_objects_stay(opened: Opened, qtbot: Any) -> None:

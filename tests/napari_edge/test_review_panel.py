@@ -256,6 +256,17 @@ def test_keys_of_the_viewer(opened: Opened, qtbot: Any) -> None:
     panel.hide()
     assert not session.viewer.keymap
     assert "Proposal" not in session.viewer.layers
+    panel.show()
+    assert "Proposal" in session.viewer.layers
+
+
+def test_keys_that_somebody_has_use_for_are_left(opened: Opened) -> None:
+    panel, session = opened(cells())
+    panel.hide()
+    session.viewer.bind_key(".", print)
+    panel.show()
+    panel.hide()
+    assert list(session.viewer.keymap.values()) == [print]
 
 
 def test_in_two_dimensions(opened: Opened, qtbot: Any) -> None:

@@ -26,7 +26,7 @@ from .. import io
 from ..errors import NapariMonaiError, ReadError
 from ..labels import class_lists
 from ..labels.boxes import slabs
-from ..labels.settings_numbers import Relabel
+from ..labels.settings_numbers import Merge
 from ..models import list_models
 from ..volume import LabelClass, LabelVolume
 from .class_dialogs import Fate, RemoveDialog
@@ -34,7 +34,7 @@ from .class_model import LOCKED, NAME, NUMBER, SHOWN, ClassModel
 from .jobs import report
 from .kept_notes import kept_notes
 from .label_colours import spare_colour
-from .parts import button, line
+from .parts import button
 from .placement import KEY
 from .quick_edits import edit_now
 from .row_view import RowView
@@ -76,7 +76,6 @@ class ClassesPanel(QWidget):
         )
         self.list_button = QPushButton("List from")
         self.list_button.setToolTip("Name the numbers as a file, or a model, does")
-        self.status = line()
         self._build()
         for signal, slot in (
             (session.classes_changed, self._show),
@@ -93,8 +92,6 @@ class ClassesPanel(QWidget):
         for part in (self.add_button, self.remove_button, self.only_button, self.list_button):
             buttons.addWidget(part)
         rows.addLayout(buttons)
-        rows.addWidget(self.status)
-        self.status.hide()
         menu = QMenu(self)
         menu.aboutToShow.connect(partial(self._fill_menu, menu))
         self.list_button.setMenu(menu)
@@ -243,8 +240,8 @@ class ClassesPanel(QWidget):
             if fate == "delete":
                 edit_now(self._session, "delete", selected=numbers)
             elif fate == "merge":
-                for number in numbers:
-                    edit_now(self._session, "relabel", Relabel(to=into), selected=(number,))
+                all_of_it = {*numbers, *([] if into is None else [into])}
+                edit_now(self._session, "merge", Merge(into=into), selected=all_of_it)
         except NapariMonaiError as error:
             report(error)
             return

@@ -101,8 +101,8 @@ class ObjectsPanel(QWidget):
         self.measurements.changed.connect(self._on_measured)
         self.measurements.progressed.connect(self._on_progress)
         self.measurements.failed.connect(self._say)
-        self._kept.changed.connect(self._show)
-        session.classes_changed.connect(self._show)
+        self._kept.changed.connect(self._renew)
+        session.classes_changed.connect(self._renew)
         session.selected_changed.connect(self._follow)
 
     # -- what is there ------------------------------------------------------------------------
@@ -116,7 +116,7 @@ class ObjectsPanel(QWidget):
         """Measure what is not measured yet."""
         super().showEvent(event)
         self.measurements.ask()
-        self._tell()
+        self._show()
 
     def hideEvent(self, event: QHideEvent | None) -> None:  # noqa: N802
         """Leave the labels alone while nobody looks."""
@@ -139,6 +139,11 @@ class ObjectsPanel(QWidget):
         if first:
             self.table.fit_columns()
             self._follow()
+
+    def _renew(self) -> None:
+        """Show other notes and names, if anybody looks."""
+        if self.isVisible():
+            self._show()
 
     def _show(self) -> None:
         """Show what is known of the objects."""

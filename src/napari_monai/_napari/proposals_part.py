@@ -21,6 +21,7 @@ from .layer_choice import LayerChoice
 from .object_columns import unit_of
 from .outline import Outline
 from .parts import button
+from .quick_edits import check_free
 from .review_columns import SIZE, proposal_columns
 from .review_jobs import Proposed, proposal_steps
 from .review_part import ReviewPart
@@ -131,15 +132,25 @@ class ProposalsPart(ReviewPart):
             at = keys.index(self.chosen[0]) + step if self.chosen else 0
             self._choose(int(keys[at % len(keys)]))
 
+    @property
+    def current(self) -> Proposal | None:
+        """The largest of the regions that are chosen."""
+        chosen = self.chosen
+        return next((r for r in self.regions if r.number in chosen), None)
+
     def go(self) -> None:
         """Show the region that is chosen, with its outline."""
-        chosen = self.chosen
-        one = next((r for r in self.regions if r.number in chosen), None)
-        if one is None or self.proposals is None:
+        self.show_outline()
+        if self.current is not None:
+            one = self.current
+            fly_to(self._session.viewer, self._session.layer, one.at, one.box)
+
+    def show_outline(self) -> None:
+        """Draw the outline of the region that is chosen."""
+        if self.current is None or self.proposals is None:
             self._outline.hide()
-            return
-        self._outline.show(one.box, self.proposals.mask(one.number))
-        fly_to(self._session.viewer, self._session.layer, one.at, one.box)
+        else:
+            self._outline.show(self.current.box, self.proposals.mask(self.current.number))
 
     # -- what is decided ----------------------------------------------------------------------
 
@@ -160,6 +171,7 @@ class ProposalsPart(ReviewPart):
         if self.proposals is None or not numbers:
             return
         try:
+            check_free(self._session)
             edit = accepted(self.proposals, self._session.scene(selected=()), numbers=numbers)
             self._session.apply(edit)
         except NapariMonaiError as error:

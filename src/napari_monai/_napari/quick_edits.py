@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.utils.notifications import show_info
 
+from ..errors import EditError
 from ..events import Edited
 from ..labels.operations import run
 
@@ -21,8 +22,9 @@ def edit_now(
 ) -> Edit | None:
     """Run an operation on some labels, apply what it wants, and say what the user should know.
 
-    Returns ``None`` where nothing changes. Raises EditError as `run` does.
+    Returns ``None`` where nothing changes. Raises EditError as `run` does, and while a tool runs.
     """
+    check_free(session)
     scene = session.scene(selected=tuple(selected))
     edit = next(e.edit for e in run(name, scene, settings) if isinstance(e, Edited))
     for note in edit.notes:
@@ -31,3 +33,9 @@ def edit_now(
         return None
     session.apply(edit)
     return edit
+
+
+def check_free(session: EditSession) -> None:
+    """Raise EditError while a tool works on the labels: it does not know of other edits."""
+    if session.runs.busy:
+        raise EditError("Wait until the tool that runs is done, or cancel it.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QStackedWidget, QVBoxLayout, QWidget
@@ -53,7 +54,7 @@ class ReviewPanel(QWidget):
         rows.addWidget(self.what)
         rows.addWidget(self._stack)
         self.what.currentIndexChanged.connect(self._on_what)
-        self._bound = False
+        self._bound: list[str] = []
         session.closed.connect(self._unbind)
 
     @property
@@ -68,17 +69,20 @@ class ReviewPanel(QWidget):
             self.proposals.hide_outline()
             self.findings.look_for(what)
         else:
-            self.proposals.go()
+            self.proposals.show_outline()
 
     # -- keys ---------------------------------------------------------------------------------
 
     def showEvent(self, event: Any) -> None:  # noqa: N802
-        """Take keys of the viewer."""
+        """Take keys of the viewer, those that somebody has use for excepted."""
         super().showEvent(event)
-        if not self._bound:
-            self._bound = True
-            for key, slot in self._slots().items():
-                self._session.viewer.bind_key(key, slot, overwrite=True)
+        for key, slot in self._slots().items():
+            if key not in self._bound:
+                with suppress(ValueError):
+                    self._session.viewer.bind_key(key, slot)
+                    self._bound.append(key)
+        if self.part is self.proposals:
+            self.proposals.show_outline()
 
     def hideEvent(self, event: Any) -> None:  # noqa: N802
         """Give the keys back, and take the outline away."""
@@ -87,10 +91,8 @@ class ReviewPanel(QWidget):
         self._unbind()
 
     def _unbind(self) -> None:
-        if self._bound:
-            self._bound = False
-            for key in self._slots():
-                self._session.viewer.bind_key(key, None)
+        while self._bound:
+            self._session.viewer.bind_key(self._bound.pop(), None)
 
     def _slots(self) -> dict[str, Any]:
         def settle(_viewer: Any) -> None:

@@ -118,7 +118,8 @@ class ReviewPart(QWidget):
     def _choose(self, key: int | None) -> None:
         if key is not None:
             self.table.select([key])
-            self.go()
+            if self.isVisible():  # who looks at something else is not taken away from it
+                self.go()
         self._tell()
 
     def _on_chosen(self) -> None:
