@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import napari
@@ -226,11 +225,11 @@ def test_what_nobody_changed_is_not_kept(image: Path, make_napari_viewer: Any, q
     assert [p.name for p in image.parent.iterdir()] == [image.name]
 
 
-def one_edit(layer: Labels) -> Any:
-    """Return an edit of a box."""
-    box = (slice(1, 3),) * 3
-    before = np.array(layer.data[box])
-    return SimpleNamespace(changes=[SimpleNamespace(box=box, before=before, after=before + 7)])
+def edited(layer: Labels) -> None:
+    """Run a tool on the labels."""
+    session = EditSession(napari.current_viewer(), layer)
+    session.run("dilate", selected=(3,))
+    session.close()
 
 
 CHANGES = {
@@ -239,7 +238,7 @@ CHANGES = {
     "undone": lambda layer: layer.undo(),
     "redone": lambda layer: layer.redo(),
     "set in part": lambda layer: layer.data_setitem((np.array([0]),) * 3, 3),
-    "edited": lambda layer: EditSession(napari.current_viewer(), layer).apply(one_edit(layer)),
+    "edited": edited,
     "set": lambda layer: setattr(layer, "data", layer.data + 1),
     "told": lambda layer: (layer.data.__setitem__(..., 3), autosave.touched(layer)),
     "named": lambda layer: setattr(layer, "features", class_look(CLASSES[:1])["features"]),
