@@ -314,7 +314,7 @@ def _deepest(mask: Mask, depth: Distance, spacing: npt.NDArray[np.float64]) -> D
     near = ndimage.distance_transform_edt(
         ~mask, sampling=spacing, return_distances=False, return_indices=True
     )
-    return most[pieces[tuple(near)]]
+    return np.asarray(most[pieces[tuple(near)]])
 
 
 def _closing(depth: Distance, deepest: Distance, t: float) -> Distance:

@@ -270,7 +270,7 @@ def _without_small(parts: Parts, mask: Mask, spacing: Spacing, min_size: float) 
 def _on(mask: Mask, points: npt.NDArray[np.float64], spacing: Spacing) -> npt.NDArray[np.int64]:
     """Return the voxels of the object that are nearest to points."""
     result = np.floor(points + 0.5).astype(np.int64)
-    inside = ((result >= 0) & (result < mask.shape)).all(1)
+    inside = np.all((result >= 0) & (result < mask.shape), axis=1)
     inside[inside] = mask[tuple(result[inside].T)]
     if not inside.all():
         places = np.argwhere(mask)
