@@ -16,7 +16,8 @@ Field = npt.NDArray[np.float32]
 def pooled(values: npt.NDArray[Any], step: Sequence[int]) -> Field:
     """Return the means of blocks of ``step`` voxels; the last ones of an axis may hold fewer."""
     result = np.asarray(values, np.float32)
-    for axis, (length, n) in enumerate(zip(step, values.shape, strict=True)):
+    for axis in reversed(range(values.ndim)):  # the last one first: it lies together in memory
+        length, n = step[axis], values.shape[axis]
         if length > 1:
             starts = np.arange(0, n, length)
             counts = np.diff(starts, append=n).astype(np.float32)

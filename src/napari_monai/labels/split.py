@@ -144,13 +144,18 @@ def drawn_through(
 
 def numbered(parts: Parts) -> Parts:
     """Return parts numbered 1 to n by the place of their first voxel."""
-    flat = parts.ravel()
-    places = np.flatnonzero(flat)[::-1]  # where one number is assigned to twice, the last stays
-    first = np.full(int(flat.max(initial=0)) + 1, flat.size, np.int64)
-    first[flat[places]] = places
-    found = np.flatnonzero(first < flat.size)
-    numbers = np.zeros(len(first), np.int32)
-    numbers[found[np.argsort(first[found])]] = np.arange(1, len(found) + 1)
+    first = []
+    for number, box in enumerate(ndimage.find_objects(parts), start=1):
+        if box is not None:
+            # Only the first plane of the box has to be looked at.
+            plane = parts[(slice(box[0].start, box[0].start + 1), *box[1:])] == number
+            inner = np.unravel_index(int(plane.argmax()), plane.shape)
+            first.append((*(int(i) + s.start for i, s in zip(inner, box, strict=True)), number))
+    order = [place[-1] for place in sorted(first)]
+    if order == list(range(1, len(order) + 1)):
+        return parts
+    numbers = np.zeros(max(order) + 1, np.int32)
+    numbers[order] = np.arange(1, len(order) + 1)
     return np.asarray(numbers[parts])
 
 
