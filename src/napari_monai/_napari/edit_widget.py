@@ -141,6 +141,9 @@ class EditWidget(JobWidget):
 
     def _tab_shown(self, at: int) -> None:
         self.verbs.setVisible(at == 0)
+        layout = self.layout()
+        if isinstance(layout, QVBoxLayout):  # tables take what height there is
+            layout.setStretchFactor(self.tabs, 0 if at == 0 else 1000)
 
     # -- which labels -------------------------------------------------------------------------
 

@@ -61,10 +61,10 @@ class ProposalsPart(ReviewPart):
             session.viewer, Labels, nothing="No other labels", fits=self._is_beside
         )
         self.least = QDoubleSpinBox()
-        self.least.setToolTip("Regions that are smaller are left out")
+        self.least.setToolTip(f"Regions that are smaller are left out ({unit})")
         self.least.setRange(0, 1e9)
         self.least.setPrefix("≥ ")
-        self.least.setSuffix(f" {unit}")
+        self.least.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         smallest = _FEW * math.prod(session.spacing)
         self.least.setDecimals(0 if smallest >= 10 else 2)
         self.least.setValue(smallest)
