@@ -499,3 +499,38 @@ def test_a_whole_correction(edit: Any, qtbot: Any, tmp_path: Path) -> None:
     viewer.layers.save(str(tmp_path / "done.nii.gz"), selected=True, plugin="napari-monai")
     (again,) = viewer.open(tmp_path / "done.nii.gz", plugin="napari-monai", layer_type="labels")
     np.testing.assert_array_equal(np.asarray(again.data), stages[-1])
+
+
+def test_tabs_and_notes_belong_to_the_labels(edit: Any, start: np.ndarray) -> None:
+    viewer, layer, widget = edit()
+    titles = [widget.tabs.tabText(at) for at in range(widget.tabs.count())]
+    assert titles == ["Tools", "Classes", "Objects", "Review"]
+    viewer.dims.current_step = (2, 0, 0)
+    widget.session.select((3,))
+    widget.inputs.where.setCurrentText(SLICE)
+    widget.tools.choose("delete")
+    widget.apply()
+    layer.paint((4, 2, 2), 7)
+    layer.undo()
+    assert widget.session.notes.corrected == {2, 4}
+    widget.tabs.setCurrentIndex(1)
+    assert widget.verbs.isHidden()
+    viewer.layers.remove(layer)
+    assert widget.tabs.count() == 1
+    assert not widget.verbs.isHidden()
+
+
+def test_pictures_are_corrected_too(edit: Any, qtbot: Any, start: np.ndarray) -> None:
+    viewer, layer, widget = edit(start[2].copy(), units=("um", "um"))
+    assert widget.session.unit == "µm"
+    widget.session.select((5,))
+    widget.inputs.where.setCurrentText(OUTLINES)
+    qtbot.mouseClick(widget.inputs.lines_button, Qt.MouseButton.LeftButton)
+    viewer.layers.selection.active.add_ellipses(np.array([(10, 30), (10, 40), (20, 40), (20, 30)]))
+    widget.tools.choose("delete")
+    widget.apply()
+    y, x = np.indices(start[2].shape)
+    away = (y - 15) ** 2 + (x - 35) ** 2
+    gone = layer.data != start[2]
+    assert gone[away < 24].all()
+    assert not gone[away > 25].any()

@@ -33,12 +33,10 @@ _FEW = 4
 
 
 class AnyEdit(Protocol):
-    """What can be applied: boxes of the spatial axes with the values before and after."""
+    """What can be applied: boxes of the spatial axes with the values before and after.
 
-    @property
-    def title(self) -> str:
-        """What is done."""
-        ...
+    A ``title``, where it has one, is said when it is undone.
+    """
 
     @property
     def changes(self) -> Sequence[Any]:
@@ -295,10 +293,11 @@ class EditSession(QObject):
 
     def apply(self, edit: AnyEdit, *, time: int | None = None) -> None:
         """Do what an edit says, as one undo step, at a time point or the one that is seen."""
+        title = getattr(edit, "title", "an edit")
         changes = [
             (
                 self._in_layer(change.box, time),
-                Values(change, "before", int(self.timed), edit.title),
+                Values(change, "before", int(self.timed), title),
                 Values(change, "after", int(self.timed)),
             )
             for change in edit.changes
