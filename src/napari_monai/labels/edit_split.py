@@ -113,7 +113,11 @@ def _each(
 
 def _largest_first(parts: Parts, smallest: float) -> Parts:
     """Return parts by falling size; those that are too small are the first too."""
-    sizes = np.bincount(parts.ravel())
+    count = int(parts.max(initial=0))
+    if count < 8:  # to count all at once, they would all be made longer numbers first
+        sizes = np.asarray([0, *(np.count_nonzero(parts == n) for n in range(1, count + 1))])
+    else:
+        sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] > 0]
@@ -121,7 +125,7 @@ def _largest_first(parts: Parts, smallest: float) -> Parts:
     numbers = np.ones(len(sizes), np.int32)
     numbers[0] = 0
     numbers[kept] = np.arange(1, len(kept) + 1)
-    return numbers[parts]
+    return parts if np.array_equal(numbers, np.arange(len(numbers))) else numbers[parts]
 
 
 def _plane(scene: Scene) -> tuple[int | None, int]:
