@@ -62,6 +62,7 @@ class EditWidget(JobWidget):
         super().__init__(napari_viewer)
         autosave.start(napari_viewer)
         self._keys: EditKeys | None = None
+        self._applying = False
         self._lines: tuple[Any, ...] = ()  # drawn on the canvas, for the tool that is chosen
         self.layer = LayerChoice(napari_viewer, Labels, nothing="Open labels first", parent=self)
         self.image = LayerChoice(
@@ -251,6 +252,8 @@ class EditWidget(JobWidget):
     def _tool_chosen(self) -> None:
         row = self.tools.operation
         self._lines = ()
+        if self.session is not None:
+            self.lasso.stop()  # its outline was for another tool
         mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
@@ -325,6 +328,7 @@ class EditWidget(JobWidget):
         except NapariMonaiError as error:
             self._say(str(error))
             return
+        self._applying = True
         session.run(self.tools.operation.name, settings, **changes)
         self._update()
 
@@ -340,9 +344,10 @@ class EditWidget(JobWidget):
 
     def _on_run_ended(self, outcome: Outcome) -> None:
         self.progress.hide()
-        if outcome == "done":
+        if outcome == "done" and self._applying:  # and not a tab of tables
             self._lines = ()
             self.inputs.clear_drawn()
+        self._applying = False
         self._update()
 
     def _on_changed(self, _boxes: object) -> None:
