@@ -42,6 +42,7 @@ from .scroll import Scroll
 if TYPE_CHECKING:
     import napari
 
+_UNGUARDED = "The brush of this version of napari cannot be kept off what is locked: update us."
 # The tabs beside the tools: each is made of a session.
 _PANELS = {"Classes": ClassesPanel, "Objects": ObjectsPanel, "Review": ReviewPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
@@ -163,7 +164,8 @@ class EditWidget(JobWidget):
             try:
                 if reason is None:
                     self._begin(EditSession(self._viewer, layer))
-                self._say(reason or "")
+                    reason = "" if self.guard.works else _UNGUARDED
+                self._say(reason)
             except NapariMonaiError as error:
                 self._say(str(error))
         self.image.refill()
