@@ -15,6 +15,7 @@ from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from skimage.measure import points_in_poly
 
 from napari_monai._napari import edit_keys
 from napari_monai._napari.edit_inputs import INSIDE, OUTLINES, SLICE, THROUGH
@@ -124,9 +125,9 @@ def press(
 def where(viewer: Any, layer: Any, voxel: tuple[float, ...]) -> QPoint:
     """Return the pixel of the canvas at which a voxel is drawn."""
     node = viewer.window._qt_viewer.canvas.layer_to_visual[layer].node
-    shown = [voxel[axis] for axis in viewer.dims.displayed]
-    x, y = node.get_transform("visual", "canvas").map([*shown[::-1], 0, 1][:4])[:2]
-    return QPoint(round(x), round(y))
+    shown = [voxel[axis] for axis in viewer.dims.displayed][::-1]
+    x, y, _, w = node.get_transform("visual", "canvas").map([*shown, *[0] * (3 - len(shown)), 1])
+    return QPoint(round(x / w), round(y / w))
 
 
 def click(qtbot: Any, viewer: Any, layer: Any, voxel: Any, shift: bool = False) -> None:
@@ -380,7 +381,7 @@ def test_lasso_in_3d(edit: Any, qtbot: Any, start: np.ndarray) -> None:
     qtbot.wait(50)
     got: list[np.ndarray] = []
     widget.lasso.drawn.connect(got.append)
-    widget.tools.choose("line")
+    widget.tools.choose("lasso")  # which deletes what lies inside
     widget.inputs.work_on.setCurrentText("All labels")
     qtbot.mouseClick(widget.inputs.lines_button, Qt.MouseButton.LeftButton)
     angles = viewer.scene.camera.angles
@@ -388,6 +389,7 @@ def test_lasso_in_3d(edit: Any, qtbot: Any, start: np.ndarray) -> None:
     places = [where(viewer, layer, c) for c in corners]
     drag(viewer, places)
     assert viewer.scene.camera.angles == angles, "the camera stays"
+    assert (viewer.scene.camera.mouse_pan, viewer.scene.camera.mouse_zoom) == (True, True)
     assert [x.name for x in viewer.layers] == ["ct", "organs"]
     (outline,) = got
     direction = np.asarray(viewer.scene.camera.view_direction)
@@ -398,6 +400,15 @@ def test_lasso_in_3d(edit: Any, qtbot: Any, start: np.ndarray) -> None:
     for place, corner in zip(places, outline, strict=True):
         seen = to_canvas.map([*corner[::-1], 1])
         np.testing.assert_allclose(seen[:2] / seen[3], (place.x(), place.y()), atol=1.5)
+    voxels = np.argwhere(np.ones(SHAPE, bool))
+    drawn = to_canvas.map(np.c_[voxels[:, ::-1], np.ones(len(voxels))])
+    drawn = drawn[:, :2] / drawn[:, 3:]
+    inside = points_in_poly(drawn, [(p.x(), p.y()) for p in places]).reshape(SHAPE)
+    differs = (layer.data == 0) != (inside | (start == 0))
+    assert (inside & (start != 0)).sum() > 500
+    assert differs.sum() < 30  # at the very border, to a pixel of the screen
+    layer.undo()
+    np.testing.assert_array_equal(layer.data, start)
 
 
 def test_keys_are_none_of_the_viewers_own(edit: Any) -> None:

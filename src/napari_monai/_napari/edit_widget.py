@@ -42,6 +42,7 @@ from .scroll import Scroll
 if TYPE_CHECKING:
     import napari
 
+_UNGUARDED = "The brush of this version of napari cannot be kept off what is locked: update us."
 # The tabs beside the tools: each is made of a session.
 _PANELS = {"Classes": ClassesPanel, "Objects": ObjectsPanel, "Review": ReviewPanel}
 _NO_LABELS = "Open labels, add a labels layer, or segment an image first."
@@ -62,6 +63,7 @@ class EditWidget(JobWidget):
         super().__init__(napari_viewer)
         autosave.start(napari_viewer)
         self._keys: EditKeys | None = None
+        self._applying = False
         self._lines: tuple[Any, ...] = ()  # drawn on the canvas, for the tool that is chosen
         self.layer = LayerChoice(napari_viewer, Labels, nothing="Open labels first", parent=self)
         self.image = LayerChoice(
@@ -162,7 +164,8 @@ class EditWidget(JobWidget):
             try:
                 if reason is None:
                     self._begin(EditSession(self._viewer, layer))
-                self._say(reason or "")
+                    reason = "" if self.guard.works else _UNGUARDED
+                self._say(reason)
             except NapariMonaiError as error:
                 self._say(str(error))
         self.image.refill()
@@ -251,6 +254,8 @@ class EditWidget(JobWidget):
     def _tool_chosen(self) -> None:
         row = self.tools.operation
         self._lines = ()
+        if self.session is not None:
+            self.lasso.stop()  # its outline was for another tool
         mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)
@@ -325,6 +330,7 @@ class EditWidget(JobWidget):
         except NapariMonaiError as error:
             self._say(str(error))
             return
+        self._applying = True
         session.run(self.tools.operation.name, settings, **changes)
         self._update()
 
@@ -340,9 +346,10 @@ class EditWidget(JobWidget):
 
     def _on_run_ended(self, outcome: Outcome) -> None:
         self.progress.hide()
-        if outcome == "done":
+        if outcome == "done" and self._applying:  # and not a tab of tables
             self._lines = ()
             self.inputs.clear_drawn()
+        self._applying = False
         self._update()
 
     def _on_changed(self, _boxes: object) -> None:

@@ -98,16 +98,21 @@ class Lasso(QObject):
         super().__init__()
         self._session = session
         self._trace: Shapes | None = None
+        self._before = True, True
         self.active = False
         session.closed.connect(self.stop)
 
     def start(self) -> None:
-        """Take the next stroke of the mouse for an outline; the camera stays meanwhile."""
+        """Take the next stroke of the mouse for an outline; the camera stays meanwhile.
+
+        The view is from then on without perspective.
+        """
         if self.active:
             return
         viewer = self._session.viewer
         self.active = True
         camera = viewer.scene.camera
+        self._before = camera.mouse_pan, camera.mouse_zoom  # a brush has them otherwise
         camera.perspective = 0  # lines of sight that meet make another shape of each depth
         camera.mouse_pan = camera.mouse_zoom = False
         viewer.mouse_drag_callbacks.append(self._on_press)
@@ -119,7 +124,7 @@ class Lasso(QObject):
         viewer = self._session.viewer
         self.active = False
         viewer.mouse_drag_callbacks.remove(self._on_press)
-        viewer.scene.camera.mouse_pan = viewer.scene.camera.mouse_zoom = True
+        viewer.scene.camera.mouse_pan, viewer.scene.camera.mouse_zoom = self._before
         trace, self._trace = self._trace, None
         if trace is not None and trace in viewer.layers:
             with selection_kept(viewer):
