@@ -344,6 +344,49 @@ def test_guard_of_the_brush(kind: str, timed: bool, tmp_path: Path, start: np.nd
     np.testing.assert_array_equal(all_painted(9), np.full_like(start, 9))
 
 
+@pytest.mark.parametrize("first_out", [0, 1], ids=["the older leaves", "the newer leaves"])
+def test_two_sessions_guard_the_same_labels(start: np.ndarray, first_out: int) -> None:
+    layer = Labels(start.copy())
+    sessions = []
+    for viewer in (ViewerModel(), ViewerModel()):
+        viewer.add_layer(layer)
+        sessions.append(EditSession(viewer, layer))
+        sessions[-1].lock((5,))
+    said: list[str] = []
+    guards = [PaintGuard(session, said.append) for session in sessions]
+    assert all(guard.works for guard in guards)
+    layer.brush_size = 3
+    sessions.pop(first_out).close()
+    layer.paint((5, 7, 7), 9)
+    layer.paint((2, 3, 3), 5)
+    np.testing.assert_array_equal(layer.data, start)
+    assert [line.split(":")[0] for line in said] == ["Nothing is painted there", "5 is locked"]
+    sessions.pop().close()
+    layer.paint((5, 7, 7), 9)
+    assert layer.data[5, 7, 7] == 9
+
+
+@pytest.mark.parametrize(
+    ("data", "ends"),
+    [
+        (np.ones((3, 4, 5), np.uint16), False),
+        (np.ones((4, 5), np.uint16), True),
+        (np.ones((2, 3, 4, 5), np.uint16), True),
+        (dask.array.ones(SHAPE, dtype=np.uint16), True),
+    ],
+    ids=["another shape", "2d", "3d+t", "dask"],
+)
+def test_another_array_may_need_another_session(start: np.ndarray, data: Any, ends: bool) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(start)
+    session = EditSession(viewer, layer)
+    said: list[str] = []
+    session.closed.connect(lambda: said.append("closed"))
+    session.outgrown.connect(lambda: said.append("outgrown"))
+    layer.data = data
+    assert said == (["closed", "outgrown"] if ends else [])
+
+
 def test_boxes_that_are_looked_for_meanwhile(start: np.ndarray) -> None:
     """What was painted during the search counts; another array makes it void."""
     viewer = ViewerModel()

@@ -440,6 +440,20 @@ def test_labels_that_cannot_be_edited(edit: Any) -> None:
     assert widget.status.text().startswith("Open labels")
 
 
+def test_the_image_goes_with_the_labels_that_are_chosen(edit: Any) -> None:
+    viewer, layer, widget = edit()
+    second = viewer.add_labels(np.zeros(SHAPE, np.uint16), name="second")
+    flat = viewer.add_labels(np.zeros((7, 8), np.uint16), name="flat")
+    image = viewer.layers["ct"]
+    for chosen, wanted in ((second, image), (flat, None), (layer, image)):
+        widget.layer.choose(chosen)
+        assert widget.session.layer is chosen
+        assert widget.session.image is widget.image.layer is wanted
+    layer.data = np.zeros((7, 8), np.uint16)
+    assert widget.session.shape == (7, 8)
+    assert widget.session.image is None
+
+
 def test_threshold_is_seen_before_it_is_done(edit: Any, start: np.ndarray) -> None:
     viewer, layer, widget = edit()
     viewer.dims.current_step = (2, 0, 0)

@@ -95,6 +95,7 @@ class EditSession(QObject):
     selected_changed = Signal()
     edited = Signal(object)  # the same, where they were painted or edited, and not undone
     stepped = Signal(str)  # a line on what was undone or redone
+    outgrown = Signal()  # the layer's array is replaced by one that needs another session
     closed = Signal()
 
     def __init__(
@@ -137,7 +138,7 @@ class EditSession(QObject):
             (emitter.connect if on else emitter.disconnect)(slot)
 
     def close(self) -> None:
-        """Let go of the layer; nothing is said after ``closed``."""
+        """Let go of the layer; after ``closed`` nothing is said but ``outgrown``."""
         if not self._closed:
             self._closed = True
             self.runs.cancel()
@@ -352,6 +353,10 @@ class EditSession(QObject):
             self.stepped.emit(line)
 
     def _on_replaced(self, _event: object = None) -> None:
+        if why_not(self.layer) or self.layer.ndim != self.ndim + self.timed:
+            self.close()
+            self.outgrown.emit()
+            return
         self._history.mark()
         self._say_all()
 

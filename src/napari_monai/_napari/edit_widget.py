@@ -171,13 +171,13 @@ class EditWidget(JobWidget):
         self.image.refill()
         if self.session is not None and self.image.layer is None and self.image.every:
             self.image.choose(self.image.every[0])
+        self._image_chosen()  # which is not said where the image stays the one it was
         self.inputs.refill()
-        self._update()
 
     def _begin(self, session: EditSession) -> None:
         self.session = session
         self.picker = Picker(session)
-        self.guard = PaintGuard(session)
+        self.guard = PaintGuard(session, self._say)
         self.before = BeforeAfter(session)
         self.preview = Preview(session)
         self.lasso = Lasso(session)
@@ -193,6 +193,7 @@ class EditWidget(JobWidget):
         session.stepped.connect(self._say)
         session.selected_changed.connect(self._update)
         session.classes_changed.connect(self._update)
+        session.outgrown.connect(self._open)
         session.closed.connect(self._on_closed)
         for title, panel in _PANELS.items():
             self.tabs.addTab(panel(session), title)

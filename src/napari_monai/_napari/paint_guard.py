@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +27,8 @@ class PaintGuard:
     ----------
     session
         The labels, and what of them is locked.
+    say
+        Takes a line on why nothing was painted.
 
     Attributes
     ----------
@@ -37,8 +39,11 @@ class PaintGuard:
         The lowest and highest value of the image at which anything changes; ``None`` for any.
     """
 
-    def __init__(self, session: EditSession) -> None:
-        self._session = session
+    def __init__(
+        self, session: EditSession, say: Callable[[str], None] = lambda _line: None
+    ) -> None:
+        self._session, self._say = session, say
+        self._closed = False
         self.over: int | None = None
         self.intensity: tuple[float, float] | None = None
         self._paint: Any = getattr(session.layer, _WAY, None)
@@ -52,8 +57,13 @@ class PaintGuard:
         return self._paint is not None
 
     def close(self) -> None:
-        """Let everything be painted over again."""
-        self._session.layer.__dict__.pop(_WAY, None)
+        """Let everything be painted over again, unless another guard is there too."""
+        self._closed = True  # a guard that came later holds on to this one
+        layer = self._session.layer
+        if vars(layer).get(_WAY) == self._guarded:
+            delattr(layer, _WAY)
+            if self._paint != getattr(layer, _WAY):
+                setattr(layer, _WAY, self._paint)
 
     def _guarded(
         self,
@@ -69,10 +79,20 @@ class PaintGuard:
         narrowed = mask & allowed.squeeze(axis=hidden)
         if narrowed.any():
             self._paint(slice_key, narrowed, new_label, dims_to_paint, *rest, **more)
+        elif mask.any():
+            self._say(self._why_not(int(new_label)))
+
+    def _why_not(self, number: int) -> str:
+        if number in self._session.locked:
+            name = self._session.name_of(number)
+            return f"{name} is locked: unlock it in its table (L) to paint with it."
+        return "Nothing is painted there: it is locked, or left out under Painting."
 
     def allowed(self, box: Box, number: int) -> npt.NDArray[np.bool_]:
         """Return which voxels of a box, in the layer's own axes, may become a number."""
         there = np.asarray(self._session.layer.data[box])
+        if self._closed:
+            return np.ones(there.shape, np.bool_)
         locked = self._session.locked
         if number in locked:
             return np.zeros(there.shape, np.bool_)
