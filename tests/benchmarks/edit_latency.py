@@ -18,22 +18,29 @@ import numpy.typing as npt
 from qtpy.QtWidgets import QApplication
 
 SHAPE = (300, 512, 512)
+SPACING = (1.5, 0.8, 0.8)
 TIMES = 9
 
 
-def organs(spacing: tuple[float, ...] = (3.0, 1.0, 1.0)) -> npt.NDArray[np.uint16]:
-    """Return labels of twelve balls of 60 mm, each with a hole: as large as a kidney."""
+def organs() -> npt.NDArray[np.uint16]:
+    """Return twelve labels, each of two balls of 90 mm that touch, with holes.
+
+    They are of some 0.8 million voxels: more than a spleen, less than a liver.
+    """
     labels = np.zeros(SHAPE, np.uint16)
-    grid = np.ogrid[tuple(slice(0, 60 // int(s) + 1) for s in spacing)]
-    away = sum(((g * s - 30.0) / 30.0) ** 2 for g, s in zip(grid, spacing, strict=True))
-    ball = np.asarray((away <= 1) & (away > 0.05))
+    grid = np.ogrid[tuple(slice(0, round(90 / s) + 1) for s in SPACING)]
+    away = sum(((g * s - 45.0) / 45.0) ** 2 for g, s in zip(grid, SPACING, strict=True))
+    ball = np.asarray(away <= 1)
+    ball[28:32, 15:19, 54:58] = False
     number = 0
-    for z in (20, 140, 250):
-        for y in (100, 300):
-            for x in (100, 300):
+    for z in (20, 120, 220):
+        for y in (30, 280):
+            for x in (20, 260):
                 number += 1
-                box = labels[z : z + ball.shape[0], y : y + ball.shape[1], x : x + ball.shape[2]]
-                box[ball] = number
+                for start in (x, x + 98):
+                    size = ball.shape
+                    box = labels[z : z + size[0], y : y + size[1], start : start + size[2]]
+                    box[ball] = number
     return labels
 
 
@@ -62,15 +69,20 @@ def main() -> None:
 def measure() -> None:
     """Edit, undo and redo, and print how long each takes."""
     viewer = napari.Viewer(show=True)
-    viewer.add_labels(organs(), scale=(3, 1, 1), units=("mm",) * 3)
+    layer = viewer.add_labels(organs(), scale=SPACING, units=("mm",) * 3)
     _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Edit labels")
-    viewer.dims.current_step = (30, 0, 0)
+    viewer.dims.current_step = (50, 0, 0)
     while widget.session.known_boxes.known is None:  # looked for beside the window
         QApplication.processEvents()
-    print("x".join(map(str, SHAPE)), "uint16, labels of 60 mm, the slice that is seen drawn again:")
-    widget.session.select((1, 2))
-    for name in ("delete", "merge", "fill-holes"):
+    voxels = np.count_nonzero(layer.data == 1) / 1e6
+    print("x".join(map(str, SHAPE)), f"uint16, labels of {voxels:.2f} million voxels, until drawn:")
+    for name in ("delete", "split", "fill-holes", "merge"):
+        widget.session.select((1, 2) if name == "merge" else (1,))
         widget.tools.choose(name)
+        before = layer.data.copy()
+        done(widget)
+        assert (layer.data != before).any(), name
+        widget.undo()
         spent: dict[str, list[float]] = {"edit": [], "undo": [], "redo": []}
         for _ in range(TIMES):
             QApplication.processEvents()
