@@ -191,6 +191,26 @@ def test_the_slice_is_right_where_the_viewer_counts_in_another_unit(start: np.nd
     assert session.unit == "µm"
 
 
+def test_time_is_known_while_layers_come_and_go() -> None:
+    viewer = ViewerModel()
+    units = ("s", "um", "um")
+    layer = viewer.add_labels(
+        np.zeros((3, 8, 9), np.uint8), units=units, axis_labels=("t", "y", "x")
+    )
+    viewer.dims.current_step = (2, 0, 0)
+    session = EditSession(viewer, layer)
+    times: list[int | None] = []
+    viewer.layers.events.inserted.connect(lambda _event: times.append(session.time))
+    viewer.layers.events.removed.connect(lambda _event: times.append(session.time))
+    other = viewer.add_image(np.zeros((3, 8, 9)))  # in pixels
+    viewer.layers.remove(other)
+    viewer.layers.clear()
+    viewer.add_image(np.zeros((8, 9)))
+    viewer.add_labels(np.zeros((8, 9), np.uint8))
+    assert times[:2] == [2, 2]
+    assert len(set(times[2:])) == 1, "the last one stays when the labels are gone"
+
+
 def test_selection_follows_the_picker_and_the_picker_the_selection(start: np.ndarray) -> None:
     viewer = ViewerModel()
     layer = viewer.add_labels(start)

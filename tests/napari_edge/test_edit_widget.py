@@ -372,6 +372,36 @@ def test_points_and_lines_are_taken_in_voxels(edit: Any, qtbot: Any, start: np.n
     assert len(mine.data) == 1, "a layer of one's own stays as it is"
 
 
+def test_apply_waits_for_what_is_drawn_on_this_slice(edit: Any, qtbot: Any) -> None:
+    """Nothing else has to be touched after a point or an outline is there."""
+    viewer, _layer, widget = edit()
+    viewer.dims.current_step = (2, 0, 0)
+    ready = widget.apply_button.isEnabled
+    widget.tools.choose("mark")
+    qtbot.mouseClick(widget.inputs.points_button, Qt.MouseButton.LeftButton)
+    assert not ready()
+    points = viewer.layers.selection.active
+    points.add([(2, 20, 20)])
+    qtbot.waitUntil(ready)
+    points.data = np.empty((0, 3))
+    qtbot.waitUntil(lambda: not ready())
+
+    widget.tools.choose("delete")
+    widget.inputs.where.setCurrentText(OUTLINES)
+    qtbot.waitUntil(lambda: widget.hint.text().startswith("Draw an outline"))
+    qtbot.mouseClick(widget.inputs.lines_button, Qt.MouseButton.LeftButton)
+    shapes = viewer.layers.selection.active
+    assert isinstance(shapes, Shapes)
+    shapes.add_polygons(np.array([(2, 5, 5), (2, 5, 20), (2, 20, 20), (2, 20, 5)]))
+    qtbot.waitUntil(ready)
+    viewer.dims.current_step = (3, 0, 0)
+    qtbot.waitUntil(lambda: not ready())
+    viewer.dims.current_step = (2, 0, 0)
+    qtbot.waitUntil(ready)
+    viewer.layers.remove(shapes)
+    qtbot.waitUntil(lambda: not ready())
+
+
 def test_lasso_in_3d(edit: Any, qtbot: Any, start: np.ndarray) -> None:
     """The outline lies where the mouse was, in a plane across the direction of view."""
     viewer, layer, widget = edit(show=True)

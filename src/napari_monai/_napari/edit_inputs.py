@@ -14,6 +14,7 @@ from ..errors import EditError
 from ..labels.scene import Region
 from .drawn import clear, helper, labelled_region, lines_of, outlined, points_of
 from .edit_arrays import image_at
+from .layer_box import disconnector
 from .layer_choice import LayerChoice
 from .parts import button, form_rows
 
@@ -89,6 +90,15 @@ class EditInputs(QWidget):
         self.where.currentTextChanged.connect(self._show_rows)
         for choice in (self.inside, self.other, self.points, self.shapes):
             choice.chosen.connect(self.changed)
+        self._unwatch: Callable[[], None] | None = None
+        for drawn in (self.points, self.shapes):
+            drawn.chosen.connect(self._watch)
+        self._watch()
+        dims = viewer.dims.events
+        follow = tuple((e, self._on_seen) for e in (dims.current_step, dims.ndisplay))
+        for emitter, slot in follow:
+            emitter.connect(slot)
+        self.destroyed.connect(disconnector(follow))
         self._show_rows()
 
     def _is_other(self, layer: Any) -> bool:
@@ -121,6 +131,30 @@ class EditInputs(QWidget):
         ):
             self._rows.setRowVisible(row, shown)
         self.changed.emit()
+
+    # -- what is drawn, and where one looks ---------------------------------------------------
+
+    def _watch(self) -> None:
+        """Follow what is drawn on the layers that are chosen."""
+        if self._unwatch is not None:
+            self.destroyed.disconnect(self._unwatch)
+            self._unwatch()
+        layers = [x.layer for x in (self.points, self.shapes) if x.layer is not None]
+        follow = tuple((layer.events.data, self._on_drawn) for layer in layers)
+        for emitter, slot in follow:
+            emitter.connect(slot)
+        self._unwatch = disconnector(follow)
+        self.destroyed.connect(self._unwatch)
+
+    def _on_drawn(self, event: Any) -> None:
+        if not str(getattr(event, "action", "")).endswith("ing"):  # said again when it is done
+            self.changed.emit()
+
+    def _on_seen(self, _event: object = None) -> None:
+        """What is drawn is that of the slice that is seen."""
+        where = self.where.currentText()
+        if where in (SLICE, OUTLINES, THROUGH) or self._needs & {"points", "lines", "plane"}:
+            self.changed.emit()
 
     # -- drawing ------------------------------------------------------------------------------
 

@@ -107,6 +107,7 @@ class EditSession(QObject):
             raise VolumeError(reason)
         place = placement_of(layer, viewer.layers)
         autosave.start(viewer)
+        self._closed = False
         self.viewer = viewer
         self.layer = layer
         self.image = image
@@ -117,11 +118,10 @@ class EditSession(QObject):
         self._classes = classes_of(layer)
         self._locked: frozenset[int] = frozenset(layer.metadata.get(LOCKED, ()))
         self._selected: tuple[int, ...] = ()
-        self._time = self.time
+        self._time: int | None = self.time
         self._history = History(layer)
         self.known_boxes = KnownBoxes(lambda: labels_at(layer, self.time), self.crop)
         self.runs = EditRun(self)
-        self._closed = False
         self._listen(True)
         self._on_selected()
 
@@ -162,6 +162,8 @@ class EditSession(QObject):
         """The time point that is seen; ``None`` without a time axis."""
         if not self.timed:
             return None
+        if self._closed:  # the layer may be gone, while a panel of it is still to go
+            return self._time
         last = int(self.layer.data.shape[0]) - 1
         return min(max(slider_voxel(self.viewer, self.layer)[0], 0), last)
 

@@ -34,7 +34,8 @@ def to_voxels(
     units = viewer.dims.units
     if units is not None:
         there = there * [
-            (1 * world).to(own).magnitude if world != own else 1.0
+            # While layers come and go the viewer may still have units of others.
+            (1 * world).to(own).magnitude if world.is_compatible_with(own) else 1.0
             for world, own in zip(units[-layer.ndim :], layer.units, strict=True)
         ]
     return np.asarray(layer.world_to_data(there), np.float64)
