@@ -115,6 +115,12 @@ class TestFollowing:
         found = followed(self.notes, measure(labels, spacing=(1, 1)))
         assert {n: note.flags for n, note in found.objects.items()} in ({2: ()}, {2: ("ask",)})
 
+    def test_a_note_of_what_is_gone_does_not_go_to_a_long_neighbour(self):
+        labels = np.zeros((30, 30), np.uint8)
+        labels[2:24, 9:12] = 2
+        notes = Notes().marked("object", 1, done=True, centroid=(12.5, 6.0))  # beside it
+        assert not followed(notes, measure(labels, spacing=(1, 1))).objects
+
     def test_a_note_without_a_place_stays_with_its_number(self):
         notes = Notes().marked("object", 2, done=True).marked("object", 9, done=True)
         found = followed(notes, _dots((5, 5), (20, 20)))

@@ -137,8 +137,9 @@ def followed(notes: Notes, table: Table) -> Notes:
 
     A note stays with its number where the object of that number is where it was: its centroid is
     no farther from the noted one than half its longest axis. Otherwise it goes to the nearest
-    object of which that is true and that has no note of its own; where there is none, the object
-    is gone and so is the note. A note without a centroid stays as long as there is its number.
+    object of which that is true, that has no note of its own, and in whose box the place is: not
+    to a neighbour. Where there is none, the object is gone and so is the note. A note without a
+    centroid stays as long as there is its number.
 
     Parameters
     ----------
@@ -168,7 +169,10 @@ def followed(notes: Notes, table: Table) -> Notes:
         near = list(range(1, min(_NEAR, len(table)) + 1))
         distances, rows = KDTree(places).query(wanted, near)
         for note, away, found in zip(lost, distances, rows, strict=True):
-            free = (int(r) for r in found[away <= reach[found]] if int(table.label[r]) not in kept)
+            inner = np.array(note.centroid) + 0.5  # as edges of boxes are counted
+            held = ((table.start[found] <= inner) & (inner <= table.stop[found])).all(axis=1)
+            holding = found[held & (away <= reach[found])]
+            free = (int(r) for r in holding if int(table.label[r]) not in kept)
             if (row := next(free, None)) is not None:
                 kept[int(table.label[row])] = _moved(note, table, row)
     return replace(notes, objects=dict(sorted(kept.items())))
