@@ -61,8 +61,15 @@ def test_splitting_is_guarded_and_only_gives_new_numbers(scene, depth):
 
 def test_a_type_without_a_free_number_is_said():
     labels, _ = _discs(255)
-    with pytest.raises(EditError, match="from 0 to 255"):
-        edited(Scene(labels, SPACING), "split")
+    with pytest.raises(EditError, match="up to 255, and all numbers are taken"):
+        edited(Scene(labels, SPACING, locked=frozenset(range(1, 255))), "split")
+
+
+def test_parts_take_free_numbers_below_the_highest_of_the_type():
+    labels, _ = _discs(255)
+    found = edited(Scene(labels, SPACING), "split")
+    assert set(np.unique(found)) == {0, 1, 255}
+    np.testing.assert_array_equal(found > 0, labels > 0)
 
 
 def test_points_part_what_they_lie_in():

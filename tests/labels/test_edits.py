@@ -230,6 +230,30 @@ def test_what_does_not_fit_is_refused(make, said):
         make()
 
 
+@pytest.mark.parametrize(
+    ("labels", "locked", "names", "new", "lowest"),
+    [
+        ([[0, 1, 2]], (), {}, [3, 4, 5], 3),
+        ([[0, 0, 2]], (4,), {}, [5, 6, 7], 1),
+        ([[0, 1, 2]], (), {1: "liver", 3: "spleen"}, [4, 5, 6], 4),
+        ([[1, 254, 0]], (), {2: "cyst"}, [255, 3, 4], 3),
+        ([[1, 2, 0]], (), {70000: "of another file"}, [3, 4, 5], 3),
+    ],
+    ids=["after the last", "after a lock", "classes without a voxel", "gaps", "beyond the type"],
+)
+def test_new_labels_take_no_number_that_stands_for_something(labels, locked, names, new, lowest):
+    scene = Scene(np.array(labels, np.uint8), SPACING, locked=frozenset(locked), names=names)
+    numbers = scene.new_numbers()
+    assert [next(numbers) for _ in new] == new
+    assert scene.first_free() == lowest
+
+
+def test_where_all_numbers_are_taken_there_is_no_new_label():
+    scene = Scene(np.arange(256, dtype=np.uint8).reshape(2, 128), SPACING)
+    with pytest.raises(EditError, match="uint8 go up to 255, and all numbers are taken"):
+        next(scene.new_numbers())
+
+
 def test_titles_name_labels():
     scene = Scene(LABELS, SPACING, selected=(2, 0, 2), names={2: "liver"})
     assert scene.selected == (2,)

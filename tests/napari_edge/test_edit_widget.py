@@ -509,6 +509,12 @@ def test_threshold_is_seen_before_it_is_done(edit: Any, start: np.ndarray) -> No
     assert [x.name for x in viewer.layers] == ["ct", "organs"]
     assert layer.visible
 
+    widget.preview_box.setChecked(True)
+    assert not layer.visible
+    viewer.layers.remove("organs preview")
+    assert layer.visible, "the labels themselves are there again"
+    assert [x.name for x in viewer.layers] == ["ct", "organs"]
+
 
 def test_a_whole_correction(edit: Any, qtbot: Any, tmp_path: Path) -> None:
     """Paint two slices, interpolate, split, merge; undo and redo all; save and open again."""

@@ -151,7 +151,7 @@ class EditInputs(QWidget):
             self.changed.emit()
 
     def _on_seen(self, _event: object = None) -> None:
-        """What is drawn is that of the slice that is seen."""
+        """Say so where what there is depends on the slice that is seen."""
         where = self.where.currentText()
         if where in (SLICE, OUTLINES, THROUGH) or self._needs & {"points", "lines", "plane"}:
             self.changed.emit()

@@ -42,6 +42,7 @@ class Ghost:
         self._was_visible = True
         self._labels: Callable[[Box], npt.NDArray[Any]] | None = None
         session.viewer.dims.events.connect(self._on_dims)
+        session.viewer.layers.events.removed.connect(self._on_removed)
         session.closed.connect(self.close)
 
     @property
@@ -77,12 +78,17 @@ class Ghost:
     def close(self) -> None:
         """Hide, for good."""
         self._session.viewer.dims.events.disconnect(self._on_dims)
+        self._session.viewer.layers.events.removed.disconnect(self._on_removed)
         self.hide()
 
     def _remove(self) -> None:
         ghost, self._layer = self._layer, None
         if ghost is not None and ghost in self._session.viewer.layers:
             self._session.viewer.layers.remove(ghost)
+
+    def _on_removed(self, event: Any) -> None:
+        if event.value is self._layer:  # by the user
+            self.hide()
 
     def _made(self, box: Box, crop: npt.NDArray[Any]) -> Labels:
         layer, timed = self._session.layer, self._session.timed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -124,7 +123,7 @@ def lasso(scene: Scene, settings: Lasso) -> Iterator[Event]:
     part = limited(scene, settings.extent)
     into = 0
     if settings.action == "relabel":
-        into = settings.into or _first_free(scene)
+        into = settings.into or scene.first_free()
         _free_to_use(scene, into, "Lasso")
     outlines = [line for line in scene.lines if len(line) > 2]
     if not outlines:
@@ -178,11 +177,6 @@ def _where(scene: Scene) -> Box:
     nowhere = tuple(slice(0, 0) for _ in scene.shape)
     around = scene.located.around(scene.targets())
     return nowhere if around is None else overlap(around, scene.box) or nowhere
-
-
-def _first_free(scene: Scene) -> int:
-    taken = (scene.located, scene.locked)
-    return next(n for n in itertools.count(1) if not any(n in t for t in taken))
 
 
 def _free_to_use(scene: Scene, number: int, title: str) -> None:

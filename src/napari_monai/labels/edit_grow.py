@@ -155,8 +155,7 @@ def _grows(scene: Scene, label: int | None) -> int:
     if label is None:
         if len(scene.selected) > 1:
             raise EditError("Grow from points: select the one label that is to grow.")
-        used = (0, *scene.located.values(), *scene.locked)
-        label = scene.selected[0] if scene.selected else max(used) + 1
+        label = scene.selected[0] if scene.selected else next(scene.new_numbers())
     if label in scene.locked:
         raise EditError(f"Grow from points: {scene.named((label,))} is locked: unlock it first.")
     check_numbers(scene, label)

@@ -54,7 +54,7 @@ def relabel(scene: Scene, settings: Relabel) -> Iterator[Event]:
     (value,) = scene.selected
     to = settings.to
     if to is None:
-        to = next(n for n in itertools.count(1) if n not in scene.located and n not in scene.locked)
+        to = scene.first_free()
     _open(scene, to, "Relabel")
     mapping = dict.fromkeys(scene.targets(), to)
     title = f"Relabel {scene.named()} to {to}"

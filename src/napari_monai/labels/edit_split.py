@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..errors import EditError
 from ..events import BlockDone, Edited, Event, Started
 from ..settings import Settings
 from .boxes import Box, grown, overlap, whole, within
-from .edits import Draft, Scene, check_numbers
+from .edits import Draft, Scene
 from .flood import seed_voxels
 from .settings_grow import SplitByLine, SplitTouching
 from .split import drawn_through, split_at_seeds, split_by_lines, split_touching
@@ -88,8 +89,8 @@ def _each(
     """Split labels one by one; parts after the first of each get numbers that are free."""
     draft = Draft(scene)
     yield Started(len(values), "labels")
-    number = max((0, *scene.located.values(), *scene.locked))
-    made = 0
+    new, unused = scene.new_numbers(), list[int]()
+    first, made = 0, 0
     for done, value in enumerate(values, start=1):
         found = scene.located.get(value)
         assert found is not None  # a target is there
@@ -99,15 +100,16 @@ def _each(
             parts = split_mask(np.asarray(before == value), box, value)
             more = int(parts.max(initial=0)) - 1
             if more > 0:
-                check_numbers(scene, number + more)
-                table = np.asarray([0, value, *range(number + 1, number + more + 1)], before.dtype)
+                unused += itertools.islice(new, max(0, more - len(unused)))
+                table = np.asarray([0, value, *unused[:more]], before.dtype)
                 if draft.write(np.where(parts > 0, table[parts], before), box):
-                    number += more
+                    first = first or unused[0]
                     made += more
+                    del unused[:more]
         yield BlockDone(done, len(values))
     notes: tuple[str, ...] = (nothing,)
     if made:
-        notes = (f"{made} new label{'s' if made > 1 else ''}, from {number - made + 1}.",)
+        notes = (f"{made} new label{'s' if made > 1 else ''}, from {first}.",)
     yield Edited(draft.edit(f"{verb} {scene.named(values)}", (*scene.notes(), *notes)))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -151,6 +152,28 @@ class Scene:
     def located(self) -> Boxes:
         """Where each label lies, worked out where the caller has not said it."""
         return Boxes.of(self.labels) if self.boxes is None else self.boxes
+
+    @cached_property
+    def taken(self) -> frozenset[int]:
+        """Numbers that labels have, that are locked, or that stand for a class."""
+        return frozenset((*self.located.values(), *self.locked, *self.names))
+
+    def new_numbers(self) -> Iterator[int]:
+        """Yield numbers for new labels: those above all that are taken, then the gaps below.
+
+        Raises EditError, with the first that there is none for.
+        """
+        most, top = int(np.iinfo(self.dtype).max), max((0, *self.taken))
+        yield from range(top + 1, most + 1)
+        yield from (n for n in range(1, min(top, most + 1)) if n not in self.taken)
+        raise EditError(
+            f"Labels of type {self.dtype} go up to {most}, and all numbers are taken: convert them "
+            "to a larger type first."
+        )
+
+    def first_free(self) -> int:
+        """Return the lowest number above 0 that is not taken."""
+        return next(n for n in itertools.count(1) if n not in self.taken)
 
     def targets(self) -> tuple[int, ...]:
         """Return the labels to work on that are there and not locked, by rising number."""
