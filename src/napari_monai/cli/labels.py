@@ -81,8 +81,8 @@ def _add_drawn(parser: argparse.ArgumentParser, row: Operation) -> None:
             nargs="+",
             default=(),
             required="points" in row.needs,
-            metavar="Z,Y,X",
-            help="Points, in voxels.",
+            metavar="N,N,N",
+            help="Points, in voxels along the axes of the file.",
         )
     if "lines" in row.uses:
         parser.add_argument(
@@ -93,8 +93,9 @@ def _add_drawn(parser: argparse.ArgumentParser, row: Operation) -> None:
             action="append",
             default=[],
             required="lines" in row.needs,
-            metavar="Z,Y,X",
-            help="A line or a polygon by its corners, in voxels; may come again.",
+            metavar="N,N,N",
+            help="A line or a polygon by its corners, in voxels along the axes of the file; may "
+            "come again.",
         )
     if "plane" in row.uses:
         parser.add_argument(
