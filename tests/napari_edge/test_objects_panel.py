@@ -209,6 +209,18 @@ def test_the_time_point_that_is_seen_is_measured(qtbot: Any) -> None:
     assert (np.asarray(data[0]) == objects()).all(), "the other time point is as it was"
 
 
+def test_labels_that_cannot_be_measured_say_why(qtbot: Any) -> None:
+    viewer = ViewerModel()
+    layer = viewer.add_labels(np.array([[[0, -5], [3, 3]]], np.int16), units="mm")
+    panel = ObjectsPanel(EditSession(viewer, layer))
+    qtbot.addWidget(panel)
+    with qtbot.waitSignal(panel.measurements.failed, timeout=20_000):
+        panel.show()
+    assert panel.progress.isHidden()
+    assert "go from 0 up" in panel.table._hint
+    assert cells(panel, "Label") == []
+
+
 def test_locked_objects_stay(opened: Opened, qtbot: Any) -> None:
     panel, session = opened()
     click(qtbot, panel, 1)

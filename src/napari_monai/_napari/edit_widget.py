@@ -256,7 +256,8 @@ class EditWidget(JobWidget):
         row = self.tools.operation
         self._lines = ()
         if self.session is not None:
-            self.lasso.stop()  # its outline was for another tool
+            self.lasso.stop()  # its outline was for another tool, and so is what was said
+            self._say("")
         mode = "add_path" if row.group == "Split" else "add_polygon_lasso"
         self.inputs.show_needs(row.needs, mode=mode)
         self.preview_box.setVisible(row.name in PREVIEWED)

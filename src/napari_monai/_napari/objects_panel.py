@@ -92,6 +92,7 @@ class ObjectsPanel(QWidget):
         add("Lock or unlock", self.lock, Qt.Key.Key_L)
 
     def _connect(self) -> None:
+        self._failure = ""  # why there are no measurements
         session, alone = self._session, self._session.layer.show_selected_label
         self.alone.setChecked(bool(alone))
         self.filter_line.textChanged.connect(self._filter)
@@ -100,7 +101,7 @@ class ObjectsPanel(QWidget):
         self.table.opened.connect(self.go)
         self.measurements.changed.connect(self._on_measured)
         self.measurements.progressed.connect(self._on_progress)
-        self.measurements.failed.connect(self._say)
+        self.measurements.failed.connect(self._on_failed)
         self._kept.changed.connect(self._renew)
         session.classes_changed.connect(self._renew)
         session.selected_changed.connect(self._follow)
@@ -123,7 +124,13 @@ class ObjectsPanel(QWidget):
         super().hideEvent(event)
         self.measurements.rest()
 
+    def _on_failed(self, error: str) -> None:
+        self._failure = error
+        self.progress.hide()
+        self._show()
+
     def _on_progress(self, done: int, total: int, words: str) -> None:
+        self._failure = ""
         self.progress.setVisible(True)
         self.progress.setRange(0, total)
         self.progress.setValue(done)
@@ -179,7 +186,8 @@ class ObjectsPanel(QWidget):
             verb.setEnabled(bool(chosen))
         self.merge_button.setEnabled(len(chosen) > 1)
         waits = self.measurements.table is None
-        self.table.hint("Measuring…" if waits else _NONE if not total else "None is like this.")
+        hint = self._failure or "Measuring…"
+        self.table.hint(hint if waits else _NONE if not total else "None is like this.")
         parts = [f"{total} object{'' if total == 1 else 's'}"]
         parts += [f"{shown} shown"] if shown != total else []
         parts += [f"{len(chosen)} chosen{self._sum(chosen)}"] if chosen else []

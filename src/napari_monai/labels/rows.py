@@ -20,10 +20,10 @@ Function = Callable[["Scene", Any], "Iterator[Event]"]
 # What to say where something is missing that an operation works from.
 CURES: dict[Need, str] = {
     "selected": "Select the labels to work on.",
-    "image": "Choose the image that the labels belong to.",
+    "image": "Choose the image that the labels belong to, of one channel.",
     "other": "Choose a second layer of labels.",
     "points": "Place points for it.",
-    "lines": "Draw a line or a polygon for it.",
+    "lines": "Draw a line or an outline for it.",
     "plane": "Show a slice: turn the view of the volume to 2-D.",
     "region": "Choose a region.",
 }
