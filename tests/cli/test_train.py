@@ -152,5 +152,5 @@ def test_scribbles_and_losses_are_told_by_flags_and_kept_in_the_run(data, capsys
     assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
     capsys.readouterr()
     again = ["train", "--settings", str(data / "out/run.json"), "--output", str(data / "b")]
-    assert main([*again, "--ignore-label", "2"]) == 1
+    assert main([*again, "--ignore-label", "2"]) == 2
     assert "Label 2 cannot be both ignored and the background" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_instances_keep_the_distances_of_whole_objects() -> None:
 def test_one_slice_of_objects_stays_what_it_is_in_every_patch() -> None:
     """However patches are turned and stretched, a voxel is labelled with its object or not."""
     image, truth = halves(0, ndim=3)
-    given = settings(ignore_label=9, scale=1.4, batch_size=8)
+    given = settings(ignore_label=9, scale=1.4, intensity=0.0, batch_size=8)
     labels = np.full_like(truth.numpy(), 9)
     labels[4] = truth.numpy()[4]
     pair = image, LabelVolume(labels, truth.grid, kind="instances")
@@ -201,9 +201,9 @@ def test_one_slice_of_objects_stays_what_it_is_in_every_patch() -> None:
     known = targets[:, 3] > 0
     assert set(targets[:, [0, 3]].unique().tolist()) == {0.0, 1.0}
     assert 0.02 < known.float().mean() < 0.5
-    bright = images[:, 0] > images.median()
+    bright = images[:, 0] > (images.amin() + images.amax()) / 2
     agree = (bright == (targets[:, 0] > 0))[known].float().mean()
-    assert agree > 0.8
+    assert agree > 0.95
 
 
 # -- corrected slices -----------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def test_corrected_slices_alone_are_trained_on(tmp_path: Path) -> None:
 
 def test_no_corrected_slice_is_said(tmp_path: Path) -> None:
     pair = saved(tmp_path, set())
-    with pytest.raises(TrainingError, match="labels.tif.notes.json names no corrected"):
+    with pytest.raises(TrainingError, match=r"labels\.tif\.notes\.json names no corrected"):
         train(tmp_path / "out", [pair], settings(target="classes", only_corrected=True))
     with pytest.raises(TrainingError, match="only volumes have corrected slices"):
         corrected_slices(pair[1], (24, 24))
