@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from napari_monai.instances import centre_distance
 from napari_monai.labels.notes import Notes, write_notes
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
-from napari_monai.training.choose_loss import class_weights
+from napari_monai.training.choose_loss import choose_loss, class_weights
 from napari_monai.training.examples import make_examples
 from napari_monai.training.losses import instance_loss
 from napari_monai.training.partial import (
@@ -31,6 +32,7 @@ from napari_monai.training.partial import (
 )
 from napari_monai.training.patches import PatchSampler
 from napari_monai.training.plan import plan_model
+from napari_monai.volume import LabelClass
 
 X = IGNORED
 TINY = {"channels": [4, 8], "strides": [2], "num_res_units": 0}
@@ -80,6 +82,15 @@ def test_what_is_known_of_labels(given: Any, slices: Any, expected: Any) -> None
     labels = np.array([[0, 1], [2, 5]], np.uint8)
     known = known_labels(labels, TrainingSettings(**given), slices=slices)
     np.testing.assert_array_equal(known, expected)
+
+
+@pytest.mark.parametrize("given", [{}, {"ignore_label": -2}], ids=["none", "another"])
+def test_a_negative_number_has_to_be_the_ignored_one(given: Any) -> None:
+    labels = np.array([[0, 1], [-1, -2]], np.int16)[:, :1]
+    with pytest.raises(TrainingError, match="cells: label -1 is negative"):
+        known_labels(labels, TrainingSettings(**given), name="cells")
+    known = known_labels(labels, TrainingSettings(ignore_label=-1))
+    assert known.tolist() == [[0], [X]]
 
 
 def test_what_is_ignored_is_not_the_background(tmp_path: Path) -> None:
@@ -275,3 +286,15 @@ def test_no_labelled_voxel_is_said(tmp_path: Path) -> None:
 def test_instances_have_a_loss_of_their_own(tmp_path: Path, given: Any) -> None:
     with pytest.raises(TrainingError, match="a loss of its own"):
         train(tmp_path, [halves(0)], settings(**given))
+
+
+def test_regions_that_overlap_are_refused() -> None:
+    told = description(2, 1)
+    outputs = replace(told.outputs, activation=("sigmoid",) * 2, regions=(1, 2))
+    told = replace(
+        told,
+        outputs=replace(outputs, channels=("whole", "core")),
+        labels=(LabelClass(1, "whole"), LabelClass(2, "core")),
+    )
+    with pytest.raises(TrainingError, match="regions that overlap"):
+        choose_loss(settings(target="classes"), told, [])

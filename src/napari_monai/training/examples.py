@@ -112,7 +112,9 @@ def make_examples(
         if settings.only_corrected and not validation:
             slices = corrected_slices(pair[1], truth.grid.shape)
         for time in range(volume.times):
-            labels = known_labels(truth.at_time(time).numpy(), settings, slices=slices)
+            labels = known_labels(
+                truth.at_time(time).numpy(), settings, slices=slices, name=volume.name
+            )
             yield from _examples(
                 volume.at_time(time), labels, description, partial=settings.partial
             )

@@ -26,6 +26,7 @@ def known_labels(
     settings: TrainingSettings,
     *,
     slices: frozenset[int] | None = None,
+    name: str = "labels",
 ) -> npt.NDArray[np.int32]:
     """Return labels in which the background is 0 and what is not labelled is `IGNORED`.
 
@@ -37,8 +38,19 @@ def known_labels(
         Which numbers are ignored and the background.
     slices
         The only indices along the first axis that count; ``None`` for all.
+    name
+        The image's name, for messages.
+
+    Raises TrainingError for a negative number that is not the ignored one.
     """
     known = labels.astype(np.int32)
+    if known.min(initial=0) < 0:
+        strange = known[(known < 0) & (labels != settings.ignore_label)]
+        if len(strange):
+            raise TrainingError(
+                f"{name}: label {strange[0]} is negative: take numbers from 0 up, or give it as "
+                "the ignored label."
+            )
     if settings.background_label is not None:
         known[labels == settings.background_label] = 0
     if settings.ignore_label is not None:
