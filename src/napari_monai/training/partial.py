@@ -41,7 +41,10 @@ def known_labels(
     name
         The image's name, for messages.
 
-    Raises TrainingError for a negative number that is not the ignored one.
+    Raises
+    ------
+    TrainingError
+        For a negative number that is not the ignored one.
     """
     known = labels.astype(np.int32)
     if known.min(initial=0) < 0:
