@@ -133,3 +133,24 @@ def test_without_validation_the_last_state_is_kept_and_no_score_is_made_up(data,
     assert "validation" not in step
     assert "nan" not in step
     assert "not validated" in last
+
+
+def test_scribbles_and_losses_are_told_by_flags_and_kept_in_the_run(data, capsys):
+    for path in data.glob("train/labels/*.png"):
+        labels = np.zeros((24, 24), np.uint8)
+        labels[8:10, 8:10], labels[20:22] = 1, 2
+        save_png(path, labels)
+    flags = (
+        "--target classes --ignore-label 0 --background-label 2 --loss focal --focal-gamma 1 "
+        "--class-weights balanced --steps 2"
+    )
+    assert main(arguments(data, *flags.split(), validation=False)) == 0
+    run = json.loads((data / "out" / "run.json").read_text())["settings"]
+    assert (run["ignore_label"], run["background_label"]) == (0, 2)
+    assert (run["loss"], run["focal_gamma"], run["class_weights"]) == ("focal", 1.0, "balanced")
+    assert [c.number for c in load_model(data / "out/model").description.labels] == [1]
+    assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+    capsys.readouterr()
+    again = ["train", "--settings", str(data / "out/run.json"), "--output", str(data / "b")]
+    assert main([*again, "--ignore-label", "2"]) == 2
+    assert "Label 2 cannot be both ignored and the background" in capsys.readouterr().err

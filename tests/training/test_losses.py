@@ -7,7 +7,8 @@ import torch
 from monai.losses import DiceLoss
 from torch.nn import functional
 
-from napari_monai.training.losses import class_loss, instance_loss, soft_dice
+from napari_monai.training.class_loss import ClassLoss
+from napari_monai.training.losses import instance_loss, soft_dice
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 8), (1, 2, 5, 6, 7)], ids=["2d", "3d"])
@@ -48,11 +49,11 @@ def test_instance_loss_falls_to_zero_at_the_truth() -> None:
 def test_class_loss_prefers_the_truth() -> None:
     truth = torch.randint(0, 3, (2, 1, 6, 6, 6))
     hot = functional.one_hot(truth[:, 0], 3).movedim(-1, 1).float()
-    right, wrong = class_loss(hot * 40, truth), class_loss(hot.roll(1, 1) * 40, truth)
+    right, wrong = ClassLoss()(hot * 40, truth), ClassLoss()(hot.roll(1, 1) * 40, truth)
     assert right < 1e-4
     assert wrong > 10
     entropy = functional.cross_entropy(hot, truth[:, 0])
-    assert class_loss(hot, truth) > entropy
+    assert ClassLoss()(hot, truth) > entropy
 
 
 def test_voxels_where_objects_touch_count_more():

@@ -185,3 +185,14 @@ def test_calm_steps_leave_intensities_alone() -> None:
     sampler = PatchSampler([flat], (32, 32), settings=settings, classes=False)
     changed = [not torch.equal(*sampler.batch(step)) for step in range(10)]
     assert changed == [True] * 6 + [False] * 4
+
+
+def test_spacings_are_those_of_the_images_of_the_batch() -> None:
+    both = [coordinates((20, 20), (1.0, 1.0)), coordinates((200, 200), (2.0, 3.0))]
+    both[1].image[:] = -1
+    settings = dataclasses.replace(PLAIN, batch_size=16)
+    sampler = PatchSampler(both, (4, 4), settings=settings, classes=False)
+    images, _ = sampler.batch(5)
+    expected = [(2.0, 3.0) if float(image.amax()) < 0 else (1.0, 1.0) for image in images]
+    assert sampler.spacings(5) == expected
+    assert len(set(expected)) == 2

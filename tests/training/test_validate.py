@@ -12,7 +12,8 @@ from tests.models.known import description
 
 from napari_monai.models import Inferer
 from napari_monai.training.examples import Example
-from napari_monai.training.validate import predict_examples
+from napari_monai.training.validate import predict_examples, score_maps
+from napari_monai.volume import LabelClass
 
 
 @pytest.mark.parametrize("flips", [False, True], ids=["plain", "mirrored along one axis"])
@@ -48,3 +49,14 @@ def test_windows_are_laid_and_mirrored_as_the_model_says(side: int, flips: bool)
             mode="gaussian",
         )
     np.testing.assert_allclose(maps, wanted[0].numpy(), atol=1e-5)
+
+
+def test_dice_of_a_sigmoid_is_of_the_surest_class_where_there_are_labels() -> None:
+    told = description(2, 1)
+    outputs = replace(told.outputs, channels=("nucleus", "rim"), activation=("sigmoid", "sigmoid"))
+    told = replace(told, outputs=outputs, labels=(LabelClass(1, "nucleus"), LabelClass(2, "rim")))
+    maps = np.array([[[0.9, 0.2, 0.6, 0.9]], [[0.1, 0.3, 0.7, 0.1]]], np.float32)
+    labels = np.array([[1, 1, 2, -1]], np.int32)
+    example = Example("one", maps.astype(np.float16), labels[None], labels, (1.0, 1.0), labels[:0])
+    scores = score_maps(maps, example, told, {})
+    assert scores == pytest.approx({"Dice nucleus": 2 / 3, "Dice rim": 1.0})

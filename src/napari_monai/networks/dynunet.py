@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from monai.networks.nets.dynunet import DynUNet as MonaiDynUNet
 from monai.networks.nets.dynunet import DynUNetSkipLayer
 
@@ -49,8 +50,8 @@ class Options(NetworkOptions):
     norm_name, act_name : str or (str, dict)
         Layers by their names in MONAI's factories, alone or with arguments.
     deep_supervision : bool
-        Whether weights have heads at coarser levels, which are loaded and saved but not run:
-        the logits are those of the finest level, in training too.
+        Whether weights have heads at coarser levels, which are run by deep supervision alone:
+        the logits are those of the finest level.
     deep_supr_num : int
         Number of these heads.
     res_block : bool
@@ -111,7 +112,26 @@ class DynUNet(PaddedWithin, MonaiDynUNet):  # type: ignore[misc]  # MONAI is unt
         for layer in self.modules():
             if isinstance(layer, DynUNetSkipLayer):
                 layer.heads = None
+        heads = arguments["deep_supr_num"] if arguments["deep_supervision"] else 0
+        self.coarse_heads: int = heads
         self.deep_supervision = False
+
+    def all_heads(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the logits of all levels with a head, of the padded image, finest first."""
+        coarse = [x] * self.coarse_heads  # to be replaced
+        layers = [
+            m
+            for m in self.modules()
+            if isinstance(m, DynUNetSkipLayer) and m.super_head is not None
+        ]
+        for layer in layers:
+            layer.heads = coarse
+        try:
+            finest = MonaiDynUNet.forward(self, self.pad(x))
+        finally:
+            for layer in layers:
+                layer.heads = None
+        return [finest, *coarse]
 
 
 def build(**arguments: Any) -> DynUNet:

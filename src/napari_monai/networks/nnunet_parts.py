@@ -228,11 +228,22 @@ class Decoder(nn.Module):
 
     def forward(self, levels: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the logits of the finest level from the features of all levels."""
-        x, *finer = reversed(levels)
-        for enlarge, stage, across in zip(self.transpconvs, self.stages, finer, strict=True):
-            x = stage(torch.cat([enlarge(x), across], dim=1))
-        logits: torch.Tensor = self.seg_layers[-1](x)
+        (logits,) = self.all_heads(levels, 1)
         return logits
+
+    def all_heads(self, levels: Sequence[torch.Tensor], count: int) -> list[torch.Tensor]:
+        """Return the logits of this many levels, finest first, from the features of all."""
+        x, *finer = reversed(levels)
+        found: list[torch.Tensor] = []
+        left = len(finer)
+        for enlarge, stage, head, across in zip(
+            self.transpconvs, self.stages, self.seg_layers, finer, strict=True
+        ):
+            x = stage(torch.cat([enlarge(x), across], dim=1))
+            if left <= count:
+                found.insert(0, head(x))
+            left -= 1
+        return found
 
 
 class NnUNet(nn.Module):
@@ -244,6 +255,15 @@ class NnUNet(nn.Module):
         self.encoder = encoder
         self.decoder = Decoder(options, encoder)
         self.apply(he_weights)
+        # nnU-Net's loss leaves out the head of the coarsest level that has one.
+        ups = options.levels - 1
+        self.coarse_heads = ups - 2 if ups > 2 else ups - 1
+
+    def all_heads(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the logits of the levels to train on, of the padded image, finest first."""
+        levels = self.encoder(pad_to_stride(x, self.total_stride))
+        found: list[torch.Tensor] = self.decoder.all_heads(levels, self.coarse_heads + 1)
+        return found
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(batch, out_channels, *spatial)`` of any image size from 1 up."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import torch
 from monai.networks.nets.segresnet_ds import SegResNetDS as MonaiSegResNetDS
 from monai.networks.nets.segresnet_ds import scales_for_resolution
 
@@ -39,8 +40,8 @@ class Options(NetworkOptions):
     blocks_up : tuple of int or None
         Those on the way up, coarsest first, one level less; None for one each.
     dsdepth : int
-        Levels that have a head. Those of coarser levels are loaded and saved but not run: the
-        logits are those of the finest level, in training too.
+        Levels that have a head. Those of coarser levels are run by deep supervision alone: the
+        logits are those of the finest level.
     upsample_mode : str
         How features are enlarged: ``"deconv"``, ``"nontrainable"`` or ``"pixelshuffle"``.
     resolution : tuple of float or None
@@ -89,8 +90,20 @@ class SegResNetDS(PaddedWithin, MonaiSegResNetDS):  # type: ignore[misc]  # MONA
 
     def __init__(self, *, total_stride: tuple[int, ...], **arguments: Any) -> None:
         super().__init__(total_stride=total_stride, **arguments)
+        levels = max(1, len(arguments["blocks_down"]) - 1)
+        self.coarse_heads = min(arguments["dsdepth"], levels) - 1
         # The heads that MONAI's forward runs; all are made by now.
         self.dsdepth = 1
+
+    def all_heads(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """Return the logits of all levels with a head, of the padded image, finest first."""
+        self.dsdepth = self.coarse_heads + 1
+        try:
+            found = MonaiSegResNetDS.forward(self, self.pad(x))
+        finally:
+            self.dsdepth = 1
+        # MONAI gives the finest alone where there is no other, and to one that does not train.
+        return found if isinstance(found, list) else [found]
 
 
 def build(**arguments: Any) -> SegResNetDS:

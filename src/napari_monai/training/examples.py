@@ -20,12 +20,14 @@ from ..instances import centre_distance
 from ..io import read
 from ..models import ModelDescription
 from ..preprocess import prepare
+from ..settings import TrainingSettings
 from ..volume import LabelVolume, Volume
+from .partial import IGNORED, corrected_slices, known_labels, whole_objects
 
 Source = Path | str | Volume
 Pair = tuple[Source, Source]
 
-# Foreground voxels remembered per example as centres of patches.
+# Foreground, and labelled, voxels remembered per example as centres of patches.
 _CENTRES = 4096
 # Voxels within which two objects count as touching.
 _NEAR = 2
@@ -43,14 +45,18 @@ class Example:
     image
         float16 array of shape (channel, *spatial), normalised.
     targets
-        Instances: float16 (3, *spatial), foreground, centre distance, and where objects touch.
-        Classes: int16 (1, *spatial), the index of each voxel's class among the outputs.
+        Instances: float16 (3, *spatial), foreground, centre distance, and where objects touch;
+        of partial labels two more, what is labelled and where the distance is known.
+        Classes: int16 (1, *spatial), the index of each voxel's class, or `IGNORED`.
     labels
-        The labels on the same grid: int32 instances or class indices, shape (*spatial).
+        The labels on the same grid: int32 instances or class indices, or `IGNORED`, shape
+        (*spatial).
     spacing
         Distance between voxels along each axis, in the image's unit.
     centres
         Indices of foreground voxels, shape (n, ndim).
+    labelled
+        Indices of labelled voxels, shape (n, ndim); ``None`` where all are.
     """
 
     name: str
@@ -59,6 +65,7 @@ class Example:
     labels: npt.NDArray[np.int32]
     spacing: tuple[float, ...]
     centres: npt.NDArray[np.int32]
+    labelled: npt.NDArray[np.int32] | None = None
 
 
 def load_pair(pair: Pair) -> tuple[Volume, LabelVolume]:
@@ -86,28 +93,56 @@ def load_pair(pair: Pair) -> tuple[Volume, LabelVolume]:
     return volume, truth
 
 
-def make_examples(pairs: Sequence[Pair], description: ModelDescription) -> Iterator[Example]:
-    """Yield the examples of all pairs: one a time point and, for 2-D models, one a slice."""
+def make_examples(
+    pairs: Sequence[Pair],
+    description: ModelDescription,
+    *,
+    settings: TrainingSettings | None = None,
+    validation: bool = False,
+) -> Iterator[Example]:
+    """Yield the examples of all pairs: one a time point and, for 2-D models, one a slice.
+
+    ``settings`` say what is not labelled; where nothing is, there is no example. Of pairs for
+    ``validation`` all slices count, corrected or not: they were made for that.
+    """
+    settings = settings or TrainingSettings()
     for pair in pairs:
         volume, truth = load_pair(pair)
+        slices = None
+        if settings.only_corrected and not validation:
+            slices = corrected_slices(pair[1], truth.grid.shape)
         for time in range(volume.times):
-            yield from _examples(volume.at_time(time), truth.at_time(time), description)
+            labels = known_labels(
+                truth.at_time(time).numpy(), settings, slices=slices, name=volume.name
+            )
+            yield from _examples(
+                volume.at_time(time), labels, description, partial=settings.partial
+            )
 
 
 def _examples(
-    volume: Volume, truth: LabelVolume, description: ModelDescription
+    volume: Volume,
+    known: npt.NDArray[np.int32],
+    description: ModelDescription,
+    *,
+    partial: bool,
 ) -> Iterator[Example]:
     prepared = prepare(volume, description)
-    labels = prepared.back.prepare_labels(truth.numpy()).astype(np.int32)
+    labels = prepared.back.prepare_labels(known)
     if description.outputs.kind == "classes":
         labels = _class_indices(labels, description, volume.name)
     spacing = prepared.grid.spacing
     if prepared.grid.ndim == description.inputs.spatial_dims:
-        yield _example(volume.name, prepared.array, labels, spacing, description)
+        if not partial or (labels != IGNORED).any():
+            yield _example(
+                volume.name, prepared.array, labels, spacing, description, partial=partial
+            )
         return
-    for index in range(len(labels)):
-        name = f"{volume.name}, slice {index}"
-        yield _example(name, prepared.array[:, index], labels[index], spacing[1:], description)
+    for index, here in enumerate(labels):
+        if not partial or (here != IGNORED).any():
+            name = f"{volume.name}, slice {index}"
+            image = prepared.array[:, index]
+            yield _example(name, image, here, spacing[1:], description, partial=partial)
 
 
 def _example(
@@ -116,17 +151,28 @@ def _example(
     labels: npt.NDArray[np.int32],
     spacing: tuple[float, ...],
     description: ModelDescription,
+    *,
+    partial: bool,
 ) -> Example:
     if description.outputs.kind == "instances":
-        distance = centre_distance(labels, spacing=spacing)
-        maps = [labels > 0, distance, touching(labels)]
+        objects = np.maximum(labels, 0)
+        maps = [objects > 0, centre_distance(objects, spacing=spacing), touching(objects)]
+        if partial:
+            maps += [labels != IGNORED, whole_objects(labels)]
         targets: npt.NDArray[Any] = np.stack(maps).astype(np.float16)
     else:
         targets = labels[np.newaxis].astype(np.int16)
-    inside = np.argwhere(labels > 0).astype(np.int32)
-    if len(inside) > _CENTRES:
-        inside = inside[np.random.default_rng(0).choice(len(inside), _CENTRES, replace=False)]
-    return Example(name, image.astype(np.float16), targets, labels, spacing, inside)
+    inside = _some_of(labels > 0)
+    labelled = _some_of(labels != IGNORED) if partial else None
+    return Example(name, image.astype(np.float16), targets, labels, spacing, inside, labelled)
+
+
+def _some_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
+    """Return the indices of voxels in a mask, shape (n, ndim): all, or as many as are kept."""
+    found = np.flatnonzero(mask)
+    if len(found) > _CENTRES:
+        found = found[np.random.default_rng(0).choice(len(found), _CENTRES, replace=False)]
+    return np.stack(np.unravel_index(found, mask.shape), axis=1).astype(np.int32)
 
 
 def touching(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
@@ -145,8 +191,10 @@ def _class_indices(
     """Return the output index of each voxel's class: 0 background, then the order of classes."""
     numbers = np.array([0, *(c.number for c in description.labels)], np.int32)
     found = np.unique(labels)
-    strange = sorted(set(found.tolist()) - set(numbers.tolist()))
+    strange = sorted(set(found.tolist()) - {*numbers.tolist(), IGNORED})
     if strange:
         raise TrainingError(f"{name}: label {strange[0]} is none of the model's classes {numbers}.")
     order = np.argsort(numbers)
-    return order[np.searchsorted(numbers[order], labels)].astype(np.int32)
+    indices = order[np.searchsorted(numbers[order], labels)].astype(np.int32)
+    indices[labels == IGNORED] = IGNORED
+    return indices

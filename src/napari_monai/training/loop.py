@@ -22,6 +22,7 @@ from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint, save_checkpoint
 from .examples import Example, Pair, make_examples
+from .partial import check_partial
 from .plan import default_patch, plan_model, with_card, with_zoom
 from .starting import read_start
 from .trainer import Trainer
@@ -79,6 +80,7 @@ def fine_tune(
         If a batch does not fit the device.
     """
     settings = settings or TrainingSettings()
+    check_partial(settings)
     name = name or (f"{model.name}-tuned" if model else "model")
     folder = Path(output) if output else user_folder() / name
     saved = _saved_state(folder, settings, resume=resume)
@@ -88,8 +90,10 @@ def fine_tune(
         raise TrainingError("Training needs at least one pair of image and labels.")
     description = _description(model, name, pairs, settings, card, saved)
     yield Said(f"Reading {len(pairs)} training and {len(validation)} validation pairs")
-    examples = list(make_examples(pairs, description))
-    held_out = list(make_examples(validation, description))
+    examples = list(make_examples(pairs, description, settings=settings))
+    if not examples:
+        raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
+    held_out = list(make_examples(validation, description, settings=settings, validation=True))
     job = _Job(description, examples, held_out, settings, folder, parent=model)
     try:
         yield from job.run(saved)

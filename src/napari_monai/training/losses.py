@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What the training of a model of instances minimises."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def instance_loss(
     *,
     distance_weight: float = 2.0,
     touching_weight: float = 0.0,
+    partial: bool = False,
 ) -> torch.Tensor:
     """Return cross-entropy + Dice of the foreground + the weighted error of the distance.
 
@@ -35,7 +36,14 @@ def instance_loss(
     over its own voxels, so that crowded and sparse patches count the same. Where objects touch,
     voxels count ``1 + touching_weight`` times: they are few, and they decide whether objects are
     told apart (Ronneberger et al. 2015).
+
+    ``partial`` targets have a fourth and a fifth channel, 1 where a voxel is labelled and where
+    its distance is known: others count in no term.
     """
+    if partial:
+        return _partial_loss(
+            logits, targets, distance_weight=distance_weight, touching_weight=touching_weight
+        )
     foreground, inside = logits[:, :1], targets[:, :1]
     weight = 1 + touching_weight * targets[:, 2:3] if touching_weight else None
     entropy = functional.binary_cross_entropy_with_logits(foreground, inside, weight)
@@ -48,15 +56,22 @@ def instance_loss(
     return entropy + dice + distance_weight * 0.5 * (within + outside)
 
 
-def class_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return cross-entropy + Dice over the foreground classes (Isensee et al. 2021).
-
-    ``logits`` has shape (batch, classes, *spatial), background first; ``targets`` holds class
-    indices, shape (batch, 1, *spatial).
-    """
-    entropy = functional.cross_entropy(logits, targets[:, 0])
-    hot = functional.one_hot(targets[:, 0], logits.shape[1]).movedim(-1, 1)
-    # Dice is the batch's, not the patch's: a patch without a class says little about it.
-    probability = logits.softmax(1)[:, 1:].movedim(0, 1).flatten(1)
-    wanted = hot[:, 1:].movedim(0, 1).flatten(1).to(probability.dtype)
-    return entropy + soft_dice(probability[:, None], wanted[:, None])
+def _partial_loss(
+    logits: torch.Tensor,
+    targets: torch.Tensor,
+    *,
+    distance_weight: float,
+    touching_weight: float,
+) -> torch.Tensor:
+    foreground, inside = logits[:, :1], targets[:, :1]
+    known, certain = targets[:, 3:].split(1, dim=1)
+    weight = 1 + touching_weight * targets[:, 2:3]
+    entropy = functional.binary_cross_entropy_with_logits(foreground, inside, known * weight)
+    entropy = entropy * known.numel() / known.sum().clamp_min(1)
+    dice = soft_dice(foreground.sigmoid() * known, inside * known)
+    error = (logits[:, 1:] - targets[:, 1:2]).abs() * weight
+    within, outside = inside * known * certain, (1 - inside) * known * certain
+    distance: torch.Tensor = (error * within).sum() / (within.sum() + 1)
+    distance = distance + (error * outside).sum() / (outside.sum() + 1)
+    loss: torch.Tensor = entropy + dice + distance_weight * 0.5 * distance
+    return loss

@@ -64,10 +64,9 @@ class PatchSampler:
         Returns
         -------
         images : float32 tensor (batch, channel, *patch)
-        targets : float32 (batch, 3, *patch) or, of classes, int64 (batch, 1, *patch)
+        targets : float32 (batch, maps, *patch) or, of classes, int64 (batch, 1, *patch)
         """
-        rng = np.random.default_rng((self.settings.seed, step))
-        chosen = rng.integers(len(self.examples), size=self.settings.batch_size)
+        rng, chosen = self._chosen(step)
         settings = self.calm if step >= self.calm_from else self.settings
         pairs = [self._patch(self.examples[i], rng, settings) for i in chosen]
         images = torch.stack([image for image, _ in pairs])
@@ -75,6 +74,15 @@ class PatchSampler:
         if settings.intensity > 0:
             images = change_intensity(images, rng, strength=settings.intensity)
         return images, targets.long() if self.classes else targets
+
+    def spacings(self, step: int) -> list[tuple[float, ...]]:
+        """Return the spacing of the image of each patch of a step."""
+        return [self.examples[i].spacing for i in self._chosen(step)[1]]
+
+    def _chosen(self, step: int) -> tuple[np.random.Generator, npt.NDArray[np.int_]]:
+        """Return the generator of a step and the examples that it draws first."""
+        rng = np.random.default_rng((self.settings.seed, step))
+        return rng, rng.integers(len(self.examples), size=self.settings.batch_size)
 
     def _patch(
         self, example: Example, rng: np.random.Generator, settings: TrainingSettings
@@ -89,7 +97,9 @@ class PatchSampler:
         box = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
         grid = sampling_grid(self.patch, matrix, centre - low, high - low)
         image = _sample(example.image[box], grid, "bilinear")
-        target = _sample(example.targets[box], grid, "nearest" if self.classes else "bilinear")
+        # What is not labelled must not be mixed into what is.
+        nearest = self.classes or example.labelled is not None
+        target = _sample(example.targets[box], grid, "nearest" if nearest else "bilinear")
         return image, target
 
     def _centre(self, example: Example, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -98,6 +108,9 @@ class PatchSampler:
             # Off by up to a quarter of a patch, so that objects stand anywhere in it.
             jitter = rng.uniform(-0.25, 0.25, len(shape)) * self.patch
             centre = example.centres[rng.integers(len(example.centres))] + jitter
+        elif example.labelled is not None:
+            jitter = rng.uniform(-0.25, 0.25, len(shape)) * self.patch
+            centre = example.labelled[rng.integers(len(example.labelled))] + jitter
         else:
             centre = rng.uniform(0, 1, len(shape)) * (shape - 1)
         # Keep the patch within the image where the image is larger.

@@ -16,6 +16,7 @@ from ..preprocess import Operation
 from ..settings import TrainingSettings
 from ..volume import LabelClass, LabelVolume, Volume
 from .examples import Pair, load_pair
+from .partial import special_labels
 
 _PATCH = {2: (192, 192), 3: (48, 96, 96)}
 _WINDOW = {2: (512, 512), 3: (64, 128, 128)}
@@ -138,7 +139,21 @@ def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
         raise TrainingError(f"Network arguments are not JSON: {error}.") from None
     if not isinstance(given, dict):
         raise TrainingError('Network arguments are a JSON object, such as {"norm": "instance"}.')
-    return {**planned, **given}
+    chosen = {**planned, **given}
+    return {**_coarse_heads(settings, chosen), **chosen}
+
+
+def _coarse_heads(settings: TrainingSettings, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what gives a network heads at coarser levels, where it has none by itself.
+
+    At as many levels as nnU-Net's, which leaves the two coarsest out.
+    """
+    if settings.deep_supervision and settings.network == "dynunet":
+        heads = len(chosen.get("strides", ())) - 3
+        return {"deep_supervision": True, "deep_supr_num": max(1, heads)}
+    if settings.deep_supervision and settings.network == "segresnet_ds":
+        return {"dsdepth": max(2, len(chosen.get("blocks_down", ())) - 1)}
+    return {}
 
 
 def _channels(images: Sequence[Volume]) -> tuple[str, ...]:
@@ -167,7 +182,8 @@ def _classes(
         names.update((c.number, c) for c in truth.classes)
         for number in np.unique(truth.numpy()):
             names.setdefault(int(number), LabelClass(int(number), f"class {number}"))
-    names.pop(0, None)
+    for number in special_labels(settings):
+        names.pop(number, None)
     if not names:
         raise TrainingError("The labels are empty: nothing to train on.")
     return tuple(names[number] for number in sorted(names))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -18,9 +19,12 @@ from ..models import Model, ModelDescription
 from ..networks import build_network
 from ..networks.starting import LoadReport, load_matching
 from ..settings import Precision, TrainingSettings
+from .choose_loss import choose_loss
+from .class_loss import Spacings
 from .examples import Example
-from .losses import class_loss, instance_loss
+from .losses import instance_loss
 from .patches import PatchSampler
+from .supervision import Supervised, supervised, supervision
 
 # Batches of validation patches on which the loss is measured, the same every time.
 _LOSS_BATCHES = 4
@@ -55,6 +59,7 @@ class Trainer:
         self.settings = settings
         self.patch = tuple(patch)
         self.classes = description.outputs.kind == "classes"
+        self.class_loss = choose_loss(settings, description, examples)
         self.device = pick_device(settings.device)
         self.precision = pick_precision(self.device, settings.precision)
         with torch.random.fork_rng(devices=[]):
@@ -63,6 +68,8 @@ class Trainer:
         if parent is not None:
             weights = parent.load_network(torch.device("cpu")).state_dict()
             network.load_state_dict(weights)
+        if settings.deep_supervision:
+            supervised(network, description.network.name)
         self.memory_format = (
             torch.channels_last if description.inputs.spatial_dims == 2 else torch.contiguous_format
         )
@@ -109,7 +116,13 @@ class Trainer:
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         with self._own_random():
-            loss = self._loss(self.network, images, targets)
+            loss = self._loss(
+                self.network,
+                images,
+                targets,
+                spacings=self.sampler.spacings(self.step),
+                progress=(self.step + 1) / self.settings.steps,
+            )
             self.scaler.scale(loss).backward()
         value = float(loss.detach())
         if not math.isfinite(value):
@@ -131,7 +144,10 @@ class Trainer:
         """Return the averaged network's mean loss on fixed, unchanged patches of examples."""
         plain = replace(self.settings, flips=False, rotations=False, scale=1.0, intensity=0.0)
         sampler = PatchSampler(examples, self.patch, settings=plain, classes=self.classes)
-        losses = [self._loss(self.average, *sampler.batch(k)) for k in range(_LOSS_BATCHES)]
+        losses = [
+            self._loss(self.average, *sampler.batch(k), spacings=sampler.spacings(k))
+            for k in range(_LOSS_BATCHES)
+        ]
         return float(torch.stack(losses).mean())
 
     def state(self) -> dict[str, Any]:
@@ -154,21 +170,43 @@ class Trainer:
         self.step = int(state["step"])
 
     def _loss(
-        self, network: nn.Module, images: torch.Tensor, targets: torch.Tensor
+        self,
+        network: nn.Module,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        spacings: Spacings,
+        progress: float = 1.0,
     ) -> torch.Tensor:
         images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
         targets = targets.to(self.device, non_blocking=True)
         reduced = self.precision != torch.float32
+        deep = self.settings.deep_supervision and network.training
         with torch.autocast(self.device.type, self.precision, enabled=reduced):
-            logits = network(images)
-        logits = logits.float()  # losses sum over many voxels: never in half precision
-        if self.classes:
-            return class_loss(logits, targets)
+            heads = cast(Supervised, network).all_heads(images) if deep else [network(images)]
+        heads = [head.float() for head in heads]  # losses sum over many voxels: never in half
+        finest = partial(self._level_loss, spacings=spacings, progress=progress)
+        if deep:
+            # Borders are drawn at the finest level: there alone the distance to them counts.
+            return supervision(heads, targets, finest, self._level_loss)
+        return finest(heads[0], targets)
+
+    def _level_loss(
+        self,
+        logits: torch.Tensor,
+        targets: torch.Tensor,
+        *,
+        spacings: Spacings | None = None,
+        progress: float = 0.0,
+    ) -> torch.Tensor:
+        if self.class_loss is not None:
+            return self.class_loss(logits, targets, spacings=spacings, progress=progress)
         return instance_loss(
             logits,
             targets,
             distance_weight=self.settings.distance_weight,
             touching_weight=self.settings.touching_weight,
+            partial=self.settings.partial,
         )
 
     def _rate(self, step: int) -> float:

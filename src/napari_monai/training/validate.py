@@ -16,6 +16,7 @@ from ..models import ModelDescription
 from ..settings import Precision
 from ..sliding import predict
 from .examples import Example
+from .partial import IGNORED, without_ignored
 
 Maps = npt.NDArray[np.float32]
 
@@ -58,11 +59,16 @@ def predict_examples(
 def score_maps(
     maps: Maps, example: Example, description: ModelDescription, decoding: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Return the scores of one example: APs, or the Dice of each class it holds or is given."""
+    """Return the scores of one example: APs, or the Dice of each class it holds or is given.
+
+    What is not labelled counts in none of them.
+    """
     outputs = description.outputs
     if outputs.kind == "classes":
-        names = dict(enumerate(outputs.channels))
-        values = dice(maps.argmax(0), example.labels, classes=range(1, len(names)))
+        names = dict(enumerate(outputs.channels, start=0 if outputs.softmax else 1))
+        order = maps.argmax(0) if outputs.softmax else _surest(maps)
+        known = example.labels != IGNORED
+        values = dice(order[known], example.labels[known], classes=range(1, max(names) + 1))
         return {f"Dice {names[n]}": value for n, value in values.items() if value == value}
     found = decode(
         maps[outputs.channels.index("foreground")],
@@ -70,8 +76,14 @@ def score_maps(
         spacing=example.spacing,
         **decoding,
     )
-    precisions = average_precision(found, example.labels)
+    precisions = average_precision(*without_ignored(found, example.labels))
     return {"AP": float(precisions.mean()), "AP50": float(precisions[0])}
+
+
+def _surest(maps: Maps) -> npt.NDArray[np.intp]:
+    """Return the index from 1 of the surest class of a sigmoid, 0 where none is likely."""
+    order: npt.NDArray[np.intp] = np.where(maps.max(0) < 0.5, 0, maps.argmax(0) + 1)
+    return order
 
 
 def mean_scores(cases: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -1,0 +1,129 @@
+"""Labels of which only a part was made: what nobody has labelled counts nowhere.
+
+Once read, voxels that are not labelled are `IGNORED`, whatever the file says of them: a number
+of its own (255, -1), all that is 0 (scribbles), or whole slices that nobody has corrected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ..errors import SettingsError, TrainingError
+from ..labels.notes import notes_path, read_notes
+from ..settings import TrainingSettings
+
+# Of a voxel that is not labelled: no class and no object has a negative number.
+IGNORED = -1
+
+
+def known_labels(
+    labels: npt.NDArray[np.integer[Any]],
+    settings: TrainingSettings,
+    *,
+    slices: frozenset[int] | None = None,
+    name: str = "labels",
+) -> npt.NDArray[np.int32]:
+    """Return labels in which the background is 0 and what is not labelled is `IGNORED`.
+
+    Parameters
+    ----------
+    labels
+        Labels as they were read, shape (*spatial).
+    settings
+        Which numbers are ignored and the background.
+    slices
+        The only indices along the first axis that count; ``None`` for all.
+    name
+        The image's name, for messages.
+
+    Raises
+    ------
+    TrainingError
+        For a negative number that is not the ignored one.
+    """
+    known = labels.astype(np.int32)
+    if known.min(initial=0) < 0:
+        strange = known[(known < 0) & (labels != settings.ignore_label)]
+        if len(strange):
+            raise TrainingError(
+                f"{name}: label {strange[0]} is negative: take numbers from 0 up, or give it as "
+                "the ignored label."
+            )
+    if settings.background_label is not None:
+        known[labels == settings.background_label] = 0
+    if settings.ignore_label is not None:
+        known[labels == settings.ignore_label] = IGNORED
+    if slices is not None:
+        others = [index for index in range(len(known)) if index not in slices]
+        known[others] = IGNORED
+    return known
+
+
+def check_partial(settings: TrainingSettings) -> None:
+    """Raise SettingsError when what is ignored is the background as well."""
+    if settings.ignore_label is not None and settings.ignore_label == settings.background_label:
+        raise SettingsError(
+            f"Label {settings.ignore_label} cannot be both ignored and the background: give the "
+            "background another number."
+        )
+
+
+def special_labels(settings: TrainingSettings) -> set[int]:
+    """Return the numbers that stand for no class and no object."""
+    return {0, settings.ignore_label or 0, settings.background_label or 0}
+
+
+def corrected_slices(labels: object, shape: tuple[int, ...]) -> frozenset[int]:
+    """Return the slices of a file of labels that its notes say were corrected.
+
+    Raises TrainingError where there can be none: of labels that are no file, or no volume, or
+    where the notes name none.
+    """
+    if not isinstance(labels, Path | str):
+        raise TrainingError(
+            "Corrected slices are noted beside files of labels: give the file, or train on all."
+        )
+    if len(shape) != 3:
+        raise TrainingError(f"{labels}: only volumes have corrected slices: train on all of it.")
+    found = frozenset(n for n in read_notes(labels).corrected if n < shape[0])
+    if not found:
+        raise TrainingError(
+            f"{labels}: {notes_path(labels).name} names no corrected slice: correct some, or train "
+            "on all."
+        )
+    return found
+
+
+def whole_objects(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
+    """Return where the distance to the border of an object is known.
+
+    That is all that is labelled but the objects that reach a voxel which is not: where they end
+    is not known, so neither is how deep any of their voxels lies.
+    """
+    missing = labels == IGNORED
+    near = ndimage.binary_dilation(missing, np.ones((3,) * labels.ndim, bool))
+    cut = np.unique(labels[near & (labels > 0)])
+    certain: npt.NDArray[np.bool_] = ~missing & ~np.isin(labels, cut)
+    return certain
+
+
+def without_ignored(
+    found: npt.NDArray[Any], labels: npt.NDArray[np.int32]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    """Return found objects and true ones where there are labels, for a score.
+
+    An object found of which the half or more lies where nobody has labelled is left out: nobody
+    knows if it is right.
+    """
+    missing = labels == IGNORED
+    if not missing.any():
+        return found, labels
+    sizes = np.bincount(found.ravel())
+    outside = np.bincount(found[missing].ravel(), minlength=len(sizes))
+    unknown = 2 * outside >= sizes
+    return np.where(missing | unknown[found], 0, found), np.maximum(labels, 0)
