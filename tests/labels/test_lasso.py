@@ -14,6 +14,9 @@ from napari_monai.labels.lasso import canvas, inside_polygon
 
 from .scenes import picture
 
+# Thousandths: the oracle divides by differences, which next to nothing is lost in.
+_PLACES = st.integers(-9000, 9000).map(lambda n: n / 1000)
+
 
 def test_literal():
     # A triangle in the plane of pixels, its edges between their centres.
@@ -50,7 +53,7 @@ def test_along_an_axis_every_slice_is_cut_alike(axis):
 @settings(max_examples=60)
 @given(
     st.tuples(*[st.floats(-3, 3)] * 3),
-    arrays.arrays(np.float64, st.tuples(st.integers(3, 8), st.just(2)), elements=st.floats(-9, 9)),
+    arrays.arrays(np.float64, st.tuples(st.integers(3, 8), st.just(2)), elements=_PLACES),
     st.tuples(*[st.sampled_from([0.5, 1.0, 2.5])] * 3),
 )
 def test_any_direction_by_testing_each_point(direction, flat, spacing):

@@ -76,7 +76,7 @@ def test_a_correction_through_the_panels(make_napari_viewer: Any, qtbot: Any) ->
     canvas.setFocus()
     viewer.layers.selection.active = layer
     qtbot.keyClick(canvas, Qt.Key.Key_O)
-    assert review.findings.progress.text() == "1 of 1 done"
+    qtbot.waitUntil(lambda: review.findings.progress.text() == "1 of 1 done", timeout=20_000)
 
 
 def test_panels_go_with_their_labels(make_napari_viewer: Any, qtbot: Any) -> None:
