@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         card=card,
     )
     try:
-        _show(follow(events), settings.steps, args.output, content)
+        _show(follow(events), args.output, content)
     except KeyboardInterrupt:
         _say_how_to_go_on(args.output)
         raise
@@ -189,10 +189,10 @@ def _card(path: Path) -> dict[str, Any]:
 # -- what is shown --------------------------------------------------------------------------------
 
 
-def _show(events: Iterator[Event], steps: int, output: Path, content: Mapping[str, Any]) -> None:
+def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> None:
     from ..events import EpochDone, Started, StepDone, Trained
 
-    with bar(steps, "steps") as progress:
+    with bar(0, "steps") as progress:
         for event in events:
             if isinstance(event, Started):
                 progress.total = event.total

@@ -23,7 +23,8 @@ from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint, save_checkpoint
 from .examples import Example, Pair, make_examples
 from .partial import check_partial
-from .plan import default_patch, plan_model, with_card, with_zoom
+from .plan import plan_model, with_card, with_zoom
+from .resolved import resolve
 from .starting import read_start
 from .trainer import Trainer
 from .validate import headline, mean_scores, predict_examples, score_maps, tune_decoding
@@ -99,7 +100,7 @@ def fine_tune(
         yield from job.run(saved)
     except torch.OutOfMemoryError:
         raise OutOfMemoryError(
-            f"A batch of {settings.batch_size} patches does not fit the device: "
+            f"A batch of {job.plan.batch_size} patches does not fit the device: "
             "take a smaller batch size or patch."
         ) from None
 
@@ -131,7 +132,7 @@ def _description(
         return with_card(described, card)
     if model is None:
         return plan_model(name, pairs, settings, card=card)
-    if model.description.outputs.kind != settings.target:
+    if settings.target not in ("auto", model.description.outputs.kind):
         raise TrainingError(
             f"{model.name} finds {model.description.outputs.kind}, not {settings.target}: "
             "change the target or start from another model."
@@ -165,10 +166,11 @@ class _Job:
         self.folder = folder
         self.parent = parent
         ndim = description.inputs.spatial_dims
-        patch = settings.patch or default_patch(description)
-        if len(patch) != ndim:
-            raise TrainingError(f"A patch of {len(patch)} axes does not fit a {ndim}-D model.")
-        self.trainer = Trainer(description, examples, patch, settings, parent=parent)
+        self.plan = resolve(settings, description)
+        if len(self.plan.patch) != ndim:
+            n = len(self.plan.patch)
+            raise TrainingError(f"A patch of {n} axes does not fit a {ndim}-D model.")
+        self.trainer = Trainer(description, examples, self.plan, settings, parent=parent)
         self.n_examples = len(examples)
         # A model that is tuned further keeps its own decoding until a better one is chosen.
         self.decoding: dict[str, Any] = {}
@@ -191,15 +193,15 @@ class _Job:
             report = self.trainer.start_from(read_start(self.settings.start_weights))
             yield Said(f"Weights of {self.settings.start_weights}: {report}")
         yield Said(f"Training {self._described()}")
-        yield Started(self.settings.steps, "steps")
+        yield Started(self.plan.steps, "steps")
         begun = time.monotonic() - self.seconds
-        every = self.settings.validate_every
-        while self.trainer.step < self.settings.steps:
+        every = self.plan.validate_every
+        while self.trainer.step < self.plan.steps:
             loss, rate = self.trainer.advance()
             self.losses.append(loss)
             step = self.trainer.step
-            yield StepDone(step, self.settings.steps, loss, rate)
-            if step % every == 0 or step == self.settings.steps:
+            yield StepDone(step, self.plan.steps, loss, rate)
+            if step % every == 0 or step == self.plan.steps:
                 done = self._validate(begun)
                 self.seconds = time.monotonic() - begun
                 save_checkpoint(self.folder, self._state())
@@ -211,7 +213,7 @@ class _Job:
 
     def _described(self) -> str:
         trainer, network = self.trainer, self.description.network
-        work = flops(network.name, network.arguments, trainer.patch) / 1e9
+        work = flops(network.name, network.arguments, self.plan.patch) / 1e9
         return (
             f"{network.name} ({trainer.parameters / 1e6:.1f} M parameters, {work:.1f} GFLOP a "
             f"patch) on {self.n_examples} images, on {trainer.device} in "
@@ -237,7 +239,7 @@ class _Job:
             self.best, self.best_step, self.scores = headline(scores), step, scores
             self._save(self.decoding)
         done = EpochDone(
-            step, self.settings.steps, train_loss, val_loss, scores, best, time.monotonic() - begun
+            step, self.plan.steps, train_loss, val_loss, scores, best, time.monotonic() - begun
         )
         self._log(done)
         return done

@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from ..settings import TrainingSettings
 from .examples import Example
+from .resolved import Augment, Resolved
 
 # Part of the patches that are centred on a foreground voxel.
 _ON_FOREGROUND = 0.5
@@ -33,30 +33,35 @@ class PatchSampler:
     ----------
     examples
         What to draw from; each example is as likely as any other.
-    patch
-        Size of a patch in voxels.
-    settings
-        Batch size, augmentation and seed.
+    plan
+        Size of patches and batches, and how they are changed.
+    seed
+        Seed of all that is random.
     classes
         Whether the targets are class indices, to be interpolated by nearest neighbour.
+    calm
+        Last part of the steps, in which patches are changed less.
     """
 
     def __init__(
         self,
         examples: Sequence[Example],
-        patch: Sequence[int],
+        plan: Resolved,
         *,
-        settings: TrainingSettings,
+        seed: int,
         classes: bool,
+        calm: float = 0.0,
     ) -> None:
         self.examples = examples
-        self.patch = np.asarray(patch)
-        self.settings = settings
+        self.patch = np.asarray(plan.patch)
+        self.batch_size = plan.batch_size
+        self.seed = seed
         self.classes = classes
+        self.augment = plan.augment
         # Outlines are drawn wider on some kinds of images than on others. What tells the kinds
         # apart is just what augmentation blurs, so towards the end there is less of it.
-        self.calm = replace(settings, scale=1 + (settings.scale - 1) / 4, intensity=0.0)
-        self.calm_from = settings.steps * (1 - settings.calm)
+        self.calm = replace(plan.augment, scale=1 + (plan.augment.scale - 1) / 4, intensity=0.0)
+        self.calm_from = plan.steps * (1 - calm)
 
     def batch(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the images and targets of a step.
@@ -67,12 +72,12 @@ class PatchSampler:
         targets : float32 (batch, maps, *patch) or, of classes, int64 (batch, 1, *patch)
         """
         rng, chosen = self._chosen(step)
-        settings = self.calm if step >= self.calm_from else self.settings
-        pairs = [self._patch(self.examples[i], rng, settings) for i in chosen]
+        augment = self.calm if step >= self.calm_from else self.augment
+        pairs = [self._patch(self.examples[i], rng, augment) for i in chosen]
         images = torch.stack([image for image, _ in pairs])
         targets = torch.stack([target for _, target in pairs])
-        if settings.intensity > 0:
-            images = change_intensity(images, rng, strength=settings.intensity)
+        if augment.intensity > 0:
+            images = change_intensity(images, rng, strength=augment.intensity)
         return images, targets.long() if self.classes else targets
 
     def spacings(self, step: int) -> list[tuple[float, ...]]:
@@ -81,13 +86,13 @@ class PatchSampler:
 
     def _chosen(self, step: int) -> tuple[np.random.Generator, npt.NDArray[np.int_]]:
         """Return the generator of a step and the examples that it draws first."""
-        rng = np.random.default_rng((self.settings.seed, step))
-        return rng, rng.integers(len(self.examples), size=self.settings.batch_size)
+        rng = np.random.default_rng((self.seed, step))
+        return rng, rng.integers(len(self.examples), size=self.batch_size)
 
     def _patch(
-        self, example: Example, rng: np.random.Generator, settings: TrainingSettings
+        self, example: Example, rng: np.random.Generator, augment: Augment
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        matrix = random_matrix(len(self.patch), rng, settings, spacing=example.spacing)
+        matrix = random_matrix(len(self.patch), rng, augment, spacing=example.spacing)
         centre = self._centre(example, rng)
         # Only the box that the patch can reach is converted and interpolated.
         shape = np.asarray(example.labels.shape)
@@ -122,7 +127,7 @@ class PatchSampler:
 def random_matrix(
     ndim: int,
     rng: np.random.Generator,
-    settings: TrainingSettings,
+    augment: Augment,
     *,
     spacing: Sequence[float],
 ) -> npt.NDArray[np.float64]:
@@ -132,16 +137,16 @@ def random_matrix(
     in physical space.
     """
     matrix = np.eye(ndim)
-    if settings.rotations:
+    if augment.rotations:
         angle = rng.uniform(0, 2 * np.pi)
         c, s = np.cos(angle), np.sin(angle)
         aspect = spacing[-1] / spacing[-2]
         matrix[-2:, -2:] = [[c, -s * aspect], [s / aspect, c]]
-    if settings.scale > 1:
-        limit = np.log(settings.scale)
+    if augment.scale > 1:
+        limit = np.log(augment.scale)
         stretch = rng.normal(0, limit / 8, ndim)  # a little of it differs between the axes
         matrix = matrix * np.exp(rng.uniform(-limit, limit) + stretch)
-    if settings.flips:
+    if augment.flips:
         matrix = matrix * rng.choice((-1.0, 1.0), ndim)
     return matrix
 

@@ -18,7 +18,6 @@ from ..volume import LabelClass, LabelVolume, Volume
 from .examples import Pair, load_pair
 from .partial import special_labels
 
-_PATCH = {2: (192, 192), 3: (48, 96, 96)}
 _WINDOW = {2: (512, 512), 3: (64, 128, 128)}
 # Card fields that a caller may give.
 _CARD = (
@@ -52,8 +51,9 @@ def plan_model(
     ndim = dims[0]
     channels = _channels(images)
     colour = channels == ("red", "green", "blue")
-    labels = _classes(looked, settings)
-    outputs = _outputs(settings.target, labels)
+    target = settings.target if settings.target != "auto" else _target(looked)
+    labels = _classes(looked, settings, target)
+    outputs = _outputs(target, labels)
     arguments = {
         "spatial_dims": ndim,
         "in_channels": len(channels),
@@ -62,7 +62,7 @@ def plan_model(
     }
     arguments = network_arguments(settings.network, arguments)
     fixed = fixed_size(settings.network, arguments)
-    instances = settings.target == "instances"
+    instances = target == "instances"
     preprocess = with_zoom(_preprocess(images, ndim, colour=colour), settings.zoom)
     description = ModelDescription(
         name=name,
@@ -124,13 +124,6 @@ def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation
     return (*rest, Operation("zoom", {"factor": factor}))
 
 
-def default_patch(description: ModelDescription) -> tuple[int, ...]:
-    """Return the patch size to train a model with: its window where it takes no other."""
-    if description.inputs.fixed_size:
-        return description.inferer.window
-    return _PATCH[description.inputs.spatial_dims]
-
-
 def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
     planned = presets(settings.network, ndim)[settings.network_size]
     try:
@@ -171,10 +164,14 @@ def _channels(images: Sequence[Volume]) -> tuple[str, ...]:
     return ("intensity",) if counts[0] == 1 else images[0].channel_names
 
 
+def _target(looked: Sequence[tuple[Volume, LabelVolume]]) -> str:
+    return "instances" if all(truth.kind == "instances" for _, truth in looked) else "classes"
+
+
 def _classes(
-    looked: Sequence[tuple[Volume, LabelVolume]], settings: TrainingSettings
+    looked: Sequence[tuple[Volume, LabelVolume]], settings: TrainingSettings, target: str
 ) -> tuple[LabelClass, ...]:
-    if settings.target == "instances":
+    if target == "instances":
         named = [c for _, truth in looked for c in truth.classes]
         return (LabelClass(1, named[0].name if named else "object"),)
     names: dict[int, LabelClass] = {}

@@ -24,6 +24,7 @@ from .class_loss import Spacings
 from .examples import Example
 from .losses import instance_loss
 from .patches import PatchSampler
+from .resolved import UNCHANGED, Resolved
 from .supervision import Supervised, supervised, supervision
 
 # Batches of validation patches on which the loss is measured, the same every time.
@@ -39,8 +40,8 @@ class Trainer:
         What the network is and what it is to predict.
     examples
         The training images.
-    patch
-        Size of a patch in voxels.
+    plan
+        What settings leave open, worked out.
     settings
         How to train.
     parent
@@ -51,13 +52,13 @@ class Trainer:
         self,
         description: ModelDescription,
         examples: Sequence[Example],
-        patch: Sequence[int],
+        plan: Resolved,
         settings: TrainingSettings,
         *,
         parent: Model | None = None,
     ) -> None:
         self.settings = settings
-        self.patch = tuple(patch)
+        self.plan = plan
         self.classes = description.outputs.kind == "classes"
         self.class_loss = choose_loss(settings, description, examples)
         self.device = pick_device(settings.device)
@@ -76,12 +77,14 @@ class Trainer:
         self.network = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average: nn.Module = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
-            _groups(self.network, settings.weight_decay), lr=settings.learning_rate
+            _groups(self.network, settings.weight_decay), lr=plan.learning_rate
         )
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
-        self.sampler = PatchSampler(examples, self.patch, settings=settings, classes=self.classes)
+        self.sampler = PatchSampler(
+            examples, plan, seed=settings.seed, classes=self.classes, calm=settings.calm
+        )
         self.step = 0
 
     @property
@@ -109,7 +112,7 @@ class Trainer:
 
         Raises TrainingError when the loss is no longer a number.
         """
-        rate = self.settings.learning_rate * self._rate(self.step)
+        rate = self.plan.learning_rate * self._rate(self.step)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         images, targets = self.sampler.batch(self.step)
@@ -121,7 +124,7 @@ class Trainer:
                 images,
                 targets,
                 spacings=self.sampler.spacings(self.step),
-                progress=(self.step + 1) / self.settings.steps,
+                progress=(self.step + 1) / self.plan.steps,
             )
             self.scaler.scale(loss).backward()
         value = float(loss.detach())
@@ -142,8 +145,8 @@ class Trainer:
     @torch.no_grad()
     def loss_on(self, examples: Sequence[Example]) -> float:
         """Return the averaged network's mean loss on fixed, unchanged patches of examples."""
-        plain = replace(self.settings, flips=False, rotations=False, scale=1.0, intensity=0.0)
-        sampler = PatchSampler(examples, self.patch, settings=plain, classes=self.classes)
+        plain = replace(self.plan, augment=UNCHANGED)
+        sampler = PatchSampler(examples, plain, seed=self.settings.seed, classes=self.classes)
         losses = [
             self._loss(self.average, *sampler.batch(k), spacings=sampler.spacings(k))
             for k in range(_LOSS_BATCHES)
@@ -214,10 +217,10 @@ class Trainer:
 
         Loshchilov & Hutter 2017, with warm-up (Goyal et al. 2017).
         """
-        rise = max(1, round(self.settings.warm_up * self.settings.steps))
+        rise = max(1, round(self.settings.warm_up * self.plan.steps))
         if step < rise:
             return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.settings.steps - rise)))
+        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.plan.steps - rise)))
 
     def _own_random(self) -> AbstractContextManager[None]:
         """Return a context whose random numbers (dropout) depend on seed and step alone."""
