@@ -109,7 +109,7 @@ def _tile(voxels: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[np.
     grey = np.clip((voxels.astype(np.float32) + 160) / 400, 0, 1)[..., np.newaxis] * 255
     colours = np.asarray(COLOURS, np.float32)[labels]
     mixed = np.where(labels[..., np.newaxis] > 0, 0.5 * grey + 0.5 * colours, grey)
-    upright = np.rot90(np.broadcast_to(mixed, (*labels.shape, 3)))
+    upright = np.rot90(np.broadcast_to(mixed, (*labels.shape, 3)))[:, ::-1]  # right is on the left
     return np.kron(upright, np.ones((2, 2, 1))).astype(np.uint8)
 
 
