@@ -26,6 +26,7 @@ def known_labels(
     settings: TrainingSettings,
     *,
     slices: frozenset[int] | None = None,
+    first: int = 0,
     name: str = "labels",
 ) -> npt.NDArray[np.int32]:
     """Return labels in which the background is 0 and what is not labelled is `IGNORED`.
@@ -38,6 +39,8 @@ def known_labels(
         Which numbers are ignored and the background.
     slices
         The only indices along the first axis that count; ``None`` for all.
+    first
+        Index of the first of the labels along that axis, where they are a part of others.
     name
         The image's name, for messages.
 
@@ -59,7 +62,7 @@ def known_labels(
     if settings.ignore_label is not None:
         known[labels == settings.ignore_label] = IGNORED
     if slices is not None:
-        others = [index for index in range(len(known)) if index not in slices]
+        others = [index for index in range(len(known)) if index + first not in slices]
         known[others] = IGNORED
     return known
 
@@ -86,7 +89,8 @@ def corrected_slices(labels: object, shape: tuple[int, ...]) -> frozenset[int]:
     """
     if not isinstance(labels, Path | str):
         raise TrainingError(
-            "Corrected slices are noted beside files of labels: give the file, or train on all."
+            "Corrected slices are noted beside files of labels: give the file, name the slices, or "
+            "train on all."
         )
     if len(shape) != 3:
         raise TrainingError(f"{labels}: only volumes have corrected slices: train on all of it.")
