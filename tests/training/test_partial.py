@@ -33,6 +33,7 @@ from napari_monai.training.partial import (
 from napari_monai.training.patches import PatchSampler
 from napari_monai.training.plan import plan_model
 from napari_monai.training.resolved import resolve
+from napari_monai.training.shares import Known
 from napari_monai.volume import LabelClass
 
 X = IGNORED
@@ -68,20 +69,19 @@ def train(folder: Path, pairs: Any, given: TrainingSettings, **more: Any) -> lis
 
 
 @pytest.mark.parametrize(
-    ("given", "slices", "expected"),
+    ("given", "expected"),
     [
-        ({}, None, [[0, 1], [2, 5]]),
-        ({"ignore_label": 5}, None, [[0, 1], [2, X]]),
-        ({"ignore_label": 0}, None, [[X, 1], [2, 5]]),
-        ({"ignore_label": 0, "background_label": 5}, None, [[X, 1], [2, 0]]),
-        ({"background_label": 2}, None, [[0, 1], [0, 5]]),
-        ({}, frozenset({1}), [[X, X], [2, 5]]),
+        ({}, [[0, 1], [2, 5]]),
+        ({"ignore_label": 5}, [[0, 1], [2, X]]),
+        ({"ignore_label": 0}, [[X, 1], [2, 5]]),
+        ({"ignore_label": 0, "background_label": 5}, [[X, 1], [2, 0]]),
+        ({"background_label": 2}, [[0, 1], [0, 5]]),
     ],
-    ids=["all", "a number", "scribbles", "with a background", "background alone", "slices"],
+    ids=["all", "a number", "scribbles", "with a background", "background alone"],
 )
-def test_what_is_known_of_labels(given: Any, slices: Any, expected: Any) -> None:
+def test_what_is_known_of_labels(given: Any, expected: Any) -> None:
     labels = np.array([[0, 1], [2, 5]], np.uint8)
-    known = known_labels(labels, TrainingSettings(**given), slices=slices)
+    known = known_labels(labels, TrainingSettings(**given))
     np.testing.assert_array_equal(known, expected)
 
 
@@ -233,7 +233,7 @@ def saved(folder: Path, corrected: set[int], *, ndim: int = 3) -> tuple[Path, Pa
 
 def test_corrected_slices_alone_are_trained_on(tmp_path: Path) -> None:
     pair = saved(tmp_path, {2, 5, 99})
-    assert corrected_slices(pair[1], (8, 24, 24)) == {2, 5}
+    assert corrected_slices(pair[1], Grid.from_spacing((8, 24, 24))) == {2, 5}
     given = settings(target="classes", only_corrected=True, patch=(4, 16, 16))
     told = plan_model("m", [pair], given)
     (example,) = make_examples([pair], told, settings=given)
@@ -250,7 +250,7 @@ def test_no_corrected_slice_is_said(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"labels\.tif\.notes\.json names no corrected"):
         train(tmp_path / "out", [pair], settings(target="classes", only_corrected=True))
     with pytest.raises(TrainingError, match="only volumes have corrected slices"):
-        corrected_slices(pair[1], (24, 24))
+        corrected_slices(pair[1], Grid.from_spacing((24, 24)))
     with pytest.raises(TrainingError, match="noted beside files"):
         train(tmp_path / "out", [halves(0)], settings(target="classes", only_corrected=True))
 
@@ -262,6 +262,18 @@ def test_corrected_slices_of_labels_without_a_file_are_handed_over() -> None:
         (example,) = make_examples([share], description(3, 1), validation=validation)
         counts = (example.labels != IGNORED).reshape(8, -1).sum(1)
         assert counts.tolist() == [0, 0, 0, 576, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("codes", ["IPL", "RAS", "LPS", "SAR"])
+def test_slices_are_those_that_the_viewer_shows(codes: str) -> None:
+    """Whatever axis of the file they lie along: an oracle turns the array to the viewer's."""
+    shown = Grid.from_spacing((4, 5, 6), origin=(1, 2, 3))
+    how = shown.reorientation_to(codes)
+    truth = LabelVolume(how.apply(np.ones((4, 5, 6), np.uint8)), shown.reoriented(how))
+    share = Share(truth, truth, corrected=frozenset({1, 3, 77}))
+    known = how.inverse().apply(Known(truth, share, TrainingSettings()).whole())
+    counts = (known != IGNORED).reshape(4, -1).sum(1)
+    assert counts.tolist() == [0, 30, 0, 30]
 
 
 # -- trainings ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from ..io import read, stem_of
 from ..labels.boxes import Box, slabs, whole
 from ..settings import TrainingSettings
 from ..volume import LabelVolume, Volume
-from .partial import IGNORED, corrected_slices, known_labels
+from .partial import IGNORED, corrected_slices, counted_slices, known_labels
 
 Source = Path | str | Volume
 Pair = tuple[Source, Source]
@@ -39,7 +39,8 @@ class Share:
     outside
         Whether all but the slab counts.
     corrected
-        The only slices along the first axis that count; ``None``: as notes and settings say.
+        The only slices that count, by their index in the viewer, as notes have it; ``None``: as
+        notes and settings say.
     """
 
     image: Source
@@ -132,27 +133,25 @@ class Known:
         all_slices: bool = False,
     ) -> None:
         self.shape = truth.grid.shape
-        if share.axis is not None and not 0 <= share.axis < len(self.shape):
-            raise TrainingError(f"{share.name} has no axis {share.axis} to cut a slab along.")
         self._labels = truth.at_time(time).data
-        self._share, self._settings = share, settings
-        self._slices = share.corrected
-        if self._slices is None and settings.only_corrected and not all_slices:
-            self._slices = corrected_slices(share.labels, self.shape)
+        self._settings, self._name = settings, share.name
+        #: Along some axes, which of their voxels count.
+        self._counted: list[tuple[int, npt.NDArray[np.bool_]]] = []
+        slices = share.corrected
+        if slices is None and settings.only_corrected and not all_slices:
+            slices = corrected_slices(share.labels, truth.grid)
+        if slices is not None:
+            self._counted.append(counted_slices(slices, truth.grid))
+        if share.axis is not None:
+            if not 0 <= share.axis < len(self.shape):
+                raise TrainingError(f"{share.name} has no axis {share.axis} to cut a slab along.")
+            self._counted.append((share.axis, share.counts(self.shape[share.axis])))
 
     def read(self, box: Box) -> npt.NDArray[np.int32]:
         """Return a box: 0 is background, and what does not count is `IGNORED`."""
-        known = known_labels(
-            np.asarray(self._labels[box]),
-            self._settings,
-            slices=self._slices,
-            first=box[0].start,
-            name=self._share.name,
-        )
-        if self._share.axis is not None:
-            axis = self._share.axis
-            counts = self._share.counts(self.shape[axis])[box[axis]]
-            known[(slice(None),) * axis + (~counts,)] = IGNORED
+        known = known_labels(np.asarray(self._labels[box]), self._settings, name=self._name)
+        for axis, counts in self._counted:
+            known[(slice(None),) * axis + (~counts[box[axis]],)] = IGNORED
         return known
 
     def whole(self) -> npt.NDArray[np.int32]:

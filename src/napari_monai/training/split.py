@@ -86,8 +86,8 @@ def _with_corrected(share: Share, settings: TrainingSettings) -> Share:
     """Return a share that names its corrected slices, so that they count on both sides alone."""
     if not settings.only_corrected or share.corrected is not None:
         return share
-    shape = read_labels(share.labels).grid.shape
-    return replace(share, corrected=corrected_slices(share.labels, shape))
+    grid = read_labels(share.labels).grid
+    return replace(share, corrected=corrected_slices(share.labels, grid))
 
 
 # -- by image -------------------------------------------------------------------------------------
