@@ -21,7 +21,7 @@ from napari_monai.labels.notes import Notes, write_notes
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
 from napari_monai.training.choose_loss import choose_loss, class_weights
-from napari_monai.training.examples import make_examples
+from napari_monai.training.examples import Share, make_examples
 from napari_monai.training.losses import instance_loss
 from napari_monai.training.partial import (
     IGNORED,
@@ -32,6 +32,8 @@ from napari_monai.training.partial import (
 )
 from napari_monai.training.patches import PatchSampler
 from napari_monai.training.plan import plan_model
+from napari_monai.training.resolved import resolve
+from napari_monai.training.shares import Known
 from napari_monai.volume import LabelClass
 
 X = IGNORED
@@ -67,20 +69,19 @@ def train(folder: Path, pairs: Any, given: TrainingSettings, **more: Any) -> lis
 
 
 @pytest.mark.parametrize(
-    ("given", "slices", "expected"),
+    ("given", "expected"),
     [
-        ({}, None, [[0, 1], [2, 5]]),
-        ({"ignore_label": 5}, None, [[0, 1], [2, X]]),
-        ({"ignore_label": 0}, None, [[X, 1], [2, 5]]),
-        ({"ignore_label": 0, "background_label": 5}, None, [[X, 1], [2, 0]]),
-        ({"background_label": 2}, None, [[0, 1], [0, 5]]),
-        ({}, frozenset({1}), [[X, X], [2, 5]]),
+        ({}, [[0, 1], [2, 5]]),
+        ({"ignore_label": 5}, [[0, 1], [2, X]]),
+        ({"ignore_label": 0}, [[X, 1], [2, 5]]),
+        ({"ignore_label": 0, "background_label": 5}, [[X, 1], [2, 0]]),
+        ({"background_label": 2}, [[0, 1], [0, 5]]),
     ],
-    ids=["all", "a number", "scribbles", "with a background", "background alone", "slices"],
+    ids=["all", "a number", "scribbles", "with a background", "background alone"],
 )
-def test_what_is_known_of_labels(given: Any, slices: Any, expected: Any) -> None:
+def test_what_is_known_of_labels(given: Any, expected: Any) -> None:
     labels = np.array([[0, 1], [2, 5]], np.uint8)
-    known = known_labels(labels, TrainingSettings(**given), slices=slices)
+    known = known_labels(labels, TrainingSettings(**given))
     np.testing.assert_array_equal(known, expected)
 
 
@@ -142,8 +143,10 @@ def test_patches_stand_on_labelled_voxels() -> None:
         ignore_label=0, background_label=2, flips=False, rotations=False, scale=1.0, batch_size=20
     )
     pair = image, LabelVolume(labels, truth.grid, kind="classes")
-    examples = list(make_examples([pair], description(2, 1), settings=given))
-    sampler = PatchSampler(examples, (1, 1), settings=given, classes=True)
+    told = description(2, 1)
+    examples = list(make_examples([pair], told, settings=given))
+    plan = replace(resolve(given, told), patch=(1, 1))
+    sampler = PatchSampler(examples, plan, seed=0, classes=True)
     targets = sampler.batch(0)[1]
     assert set(targets.flatten().tolist()) == {0, 1}
 
@@ -200,15 +203,14 @@ def test_instances_keep_the_distances_of_whole_objects() -> None:
 def test_one_slice_of_objects_stays_what_it_is_in_every_patch() -> None:
     """However patches are turned and stretched, a voxel is labelled with its object or not."""
     image, truth = halves(0, ndim=3)
-    given = settings(ignore_label=9, scale=1.4, intensity=0.0, batch_size=8)
+    given = settings(ignore_label=9, scale=1.4, intensity=0.0, batch_size=8, patch=(6, 8, 8))
     labels = np.full_like(truth.numpy(), 9)
     labels[4] = truth.numpy()[4]
     pair = image, LabelVolume(labels, truth.grid, kind="instances")
     told = plan_model("m", [pair], given)
-    sampler = PatchSampler(
-        list(make_examples([pair], told, settings=given)), (6, 8, 8), settings=given, classes=False
-    )
-    images, targets = sampler.batch(0)
+    plan = replace(resolve(given, told), patch=(6, 8, 8))
+    examples = list(make_examples([pair], told, settings=given))
+    images, targets = PatchSampler(examples, plan, seed=0, classes=False).batch(0)[:2]
     known = targets[:, 3] > 0
     assert set(targets[:, [0, 3]].unique().tolist()) == {0.0, 1.0}
     assert 0.02 < known.float().mean() < 0.5
@@ -231,7 +233,7 @@ def saved(folder: Path, corrected: set[int], *, ndim: int = 3) -> tuple[Path, Pa
 
 def test_corrected_slices_alone_are_trained_on(tmp_path: Path) -> None:
     pair = saved(tmp_path, {2, 5, 99})
-    assert corrected_slices(pair[1], (8, 24, 24)) == {2, 5}
+    assert corrected_slices(pair[1], Grid.from_spacing((8, 24, 24))) == {2, 5}
     given = settings(target="classes", only_corrected=True, patch=(4, 16, 16))
     told = plan_model("m", [pair], given)
     (example,) = make_examples([pair], told, settings=given)
@@ -248,9 +250,30 @@ def test_no_corrected_slice_is_said(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"labels\.tif\.notes\.json names no corrected"):
         train(tmp_path / "out", [pair], settings(target="classes", only_corrected=True))
     with pytest.raises(TrainingError, match="only volumes have corrected slices"):
-        corrected_slices(pair[1], (24, 24))
+        corrected_slices(pair[1], Grid.from_spacing((24, 24)))
     with pytest.raises(TrainingError, match="noted beside files"):
         train(tmp_path / "out", [halves(0)], settings(target="classes", only_corrected=True))
+
+
+def test_corrected_slices_of_labels_without_a_file_are_handed_over() -> None:
+    image, truth = halves(0, ndim=3)
+    share = Share(image, truth, corrected=frozenset({3}))
+    for validation in (False, True):
+        (example,) = make_examples([share], description(3, 1), validation=validation)
+        counts = (example.labels != IGNORED).reshape(8, -1).sum(1)
+        assert counts.tolist() == [0, 0, 0, 576, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("codes", ["IPL", "RAS", "LPS", "SAR"])
+def test_slices_are_those_that_the_viewer_shows(codes: str) -> None:
+    """Whatever axis of the file they lie along: an oracle turns the array to the viewer's."""
+    shown = Grid.from_spacing((4, 5, 6), origin=(1, 2, 3))
+    how = shown.reorientation_to(codes)
+    truth = LabelVolume(how.apply(np.ones((4, 5, 6), np.uint8)), shown.reoriented(how))
+    share = Share(truth, truth, corrected=frozenset({1, 3, 77}))
+    known = how.inverse().apply(Known(truth, share, TrainingSettings()).whole())
+    counts = (known != IGNORED).reshape(4, -1).sum(1)
+    assert counts.tolist() == [0, 30, 0, 30]
 
 
 # -- trainings ------------------------------------------------------------------------------------
@@ -285,7 +308,7 @@ def test_no_labelled_voxel_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("given", [{"loss": "dice"}, {"class_weights": "balanced"}], ids=str)
 def test_instances_have_a_loss_of_their_own(tmp_path: Path, given: Any) -> None:
     with pytest.raises(TrainingError, match="a loss of its own"):
-        train(tmp_path, [halves(0)], settings(**given))
+        train(tmp_path, [halves(0)], settings(target="instances", **given))
 
 
 def test_regions_that_overlap_are_refused() -> None:

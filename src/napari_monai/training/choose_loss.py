@@ -40,7 +40,7 @@ def choose_loss(
         weights=class_weights(
             settings.class_weights, examples, len(outputs.channels), background=outputs.softmax
         ),
-        partial=settings.partial,
+        partial=any(example.labelled is not None for example in examples),
         alpha=settings.tversky_alpha,
         beta=settings.tversky_beta,
         gamma=settings.focal_gamma,

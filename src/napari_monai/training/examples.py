@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,15 +16,14 @@ from scipy import ndimage
 
 from ..errors import TrainingError
 from ..instances import centre_distance
-from ..io import read
 from ..models import ModelDescription
 from ..preprocess import prepare
 from ..settings import TrainingSettings
-from ..volume import LabelVolume, Volume
-from .partial import IGNORED, corrected_slices, known_labels, whole_objects
+from ..volume import Volume
+from .partial import IGNORED, whole_objects
+from .shares import Known, Pair, Share, load_pair
 
-Source = Path | str | Volume
-Pair = tuple[Source, Source]
+__all__ = ["Example", "Pair", "Share", "is_partial", "load_pair", "make_examples", "touching"]
 
 # Foreground, and labelled, voxels remembered per example as centres of patches.
 _CENTRES = 4096
@@ -68,56 +66,45 @@ class Example:
     labelled: npt.NDArray[np.int32] | None = None
 
 
-def load_pair(pair: Pair) -> tuple[Volume, LabelVolume]:
-    """Read one pair and check that its labels lie on its image.
-
-    Raises TrainingError when shapes differ, or when both have a physical size and those differ.
-    """
-    image, labels = pair
-    volume = image if isinstance(image, Volume) else read(Path(image))
-    truth = labels if isinstance(labels, LabelVolume) else None
-    if truth is None:
-        if isinstance(labels, Volume):
-            raise TrainingError(f"{labels.name}: labels need a LabelVolume, not an image.")
-        read_labels = read(Path(labels), labels=True)
-        assert isinstance(read_labels, LabelVolume)
-        truth = read_labels
-    if volume.grid.shape != truth.grid.shape or volume.times != truth.times:
-        raise TrainingError(
-            f"{volume.name}: the image has shape {volume.grid.shape}, its labels "
-            f"{truth.grid.shape}; they need the same grid."
-        )
-    both_known = "pixel" not in (volume.grid.unit, truth.grid.unit)
-    if both_known and not volume.grid.is_close(truth.grid, tolerance=0.1):
-        raise TrainingError(f"{volume.name}: image and labels lie at different places in space.")
-    return volume, truth
-
-
 def make_examples(
-    pairs: Sequence[Pair],
+    shares: Sequence[Share | Pair],
     description: ModelDescription,
     *,
     settings: TrainingSettings | None = None,
     validation: bool = False,
+    partial: bool | None = None,
 ) -> Iterator[Example]:
     """Yield the examples of all pairs: one a time point and, for 2-D models, one a slice.
 
-    ``settings`` say what is not labelled; where nothing is, there is no example. Of pairs for
-    ``validation`` all slices count, corrected or not: they were made for that.
+    Parameters
+    ----------
+    shares
+        Pairs, or shares of them; what lies out of a share counts as not labelled.
+    description
+        The model.
+    settings
+        They say what is not labelled; where nothing is, there is no example.
+    validation
+        Whether these are for validation: all slices count then, corrected or not, where a share
+        does not name any.
+    partial
+        Whether the targets say what is labelled; by default where something may not be. Examples
+        that go into one training need the same.
     """
     settings = settings or TrainingSettings()
-    for pair in pairs:
-        volume, truth = load_pair(pair)
-        slices = None
-        if settings.only_corrected and not validation:
-            slices = corrected_slices(pair[1], truth.grid.shape)
+    chosen = [Share.of(share) for share in shares]
+    if partial is None:
+        partial = is_partial(chosen, settings)
+    for share in chosen:
+        volume, truth = load_pair(share)
         for time in range(volume.times):
-            labels = known_labels(
-                truth.at_time(time).numpy(), settings, slices=slices, name=volume.name
-            )
-            yield from _examples(
-                volume.at_time(time), labels, description, partial=settings.partial
-            )
+            known = Known(truth, share, settings, time=time, all_slices=validation)
+            yield from _examples(volume.at_time(time), known.whole(), description, partial=partial)
+
+
+def is_partial(shares: Sequence[Share | Pair], settings: TrainingSettings) -> bool:
+    """Return whether there may be voxels that count nowhere."""
+    return settings.partial or any(Share.of(share).partial for share in shares)
 
 
 def _examples(

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ..errors import SettingsError, TrainingError
+from ..grid import Grid
 from ..labels.notes import notes_path, read_notes
 from ..settings import TrainingSettings
 
@@ -25,7 +26,6 @@ def known_labels(
     labels: npt.NDArray[np.integer[Any]],
     settings: TrainingSettings,
     *,
-    slices: frozenset[int] | None = None,
     name: str = "labels",
 ) -> npt.NDArray[np.int32]:
     """Return labels in which the background is 0 and what is not labelled is `IGNORED`.
@@ -36,8 +36,6 @@ def known_labels(
         Labels as they were read, shape (*spatial).
     settings
         Which numbers are ignored and the background.
-    slices
-        The only indices along the first axis that count; ``None`` for all.
     name
         The image's name, for messages.
 
@@ -58,9 +56,6 @@ def known_labels(
         known[labels == settings.background_label] = 0
     if settings.ignore_label is not None:
         known[labels == settings.ignore_label] = IGNORED
-    if slices is not None:
-        others = [index for index in range(len(known)) if index not in slices]
-        known[others] = IGNORED
     return known
 
 
@@ -78,25 +73,42 @@ def special_labels(settings: TrainingSettings) -> set[int]:
     return {0, settings.ignore_label or 0, settings.background_label or 0}
 
 
-def corrected_slices(labels: object, shape: tuple[int, ...]) -> frozenset[int]:
+def corrected_slices(labels: object, grid: Grid) -> frozenset[int]:
     """Return the slices of a file of labels that its notes say were corrected.
+
+    They are counted as the viewer shows the volume; see `counted_slices`.
 
     Raises TrainingError where there can be none: of labels that are no file, or no volume, or
     where the notes name none.
     """
     if not isinstance(labels, Path | str):
         raise TrainingError(
-            "Corrected slices are noted beside files of labels: give the file, or train on all."
+            "Corrected slices are noted beside files of labels: give the file, name the slices, or "
+            "train on all."
         )
-    if len(shape) != 3:
+    if grid.ndim != 3:
         raise TrainingError(f"{labels}: only volumes have corrected slices: train on all of it.")
-    found = frozenset(n for n in read_notes(labels).corrected if n < shape[0])
+    n = grid.oriented().shape[0]
+    found = frozenset(index for index in read_notes(labels).corrected if index < n)
     if not found:
         raise TrainingError(
             f"{labels}: {notes_path(labels).name} names no corrected slice: correct some, or train "
             "on all."
         )
     return found
+
+
+def counted_slices(slices: frozenset[int], grid: Grid) -> tuple[int, npt.NDArray[np.bool_]]:
+    """Return the axis of an array that slices lie along in the viewer, and which of it they are.
+
+    The viewer shows a volume by its first axis after the turn of `Grid.oriented`, whichever axis
+    that is in the file.
+    """
+    how = grid.reorientation_to()
+    axis = how.axes[0]
+    counts = np.zeros(grid.shape[axis], np.bool_)
+    counts[[index for index in slices if index < len(counts)]] = True
+    return axis, counts[::-1] if how.flips[0] else counts
 
 
 def whole_objects(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
