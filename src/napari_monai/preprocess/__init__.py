@@ -14,6 +14,7 @@ from .prepared import (
     prepare,
     prepare_bytes,
     prepare_lazily,
+    prepared_space,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "prepare",
     "prepare_bytes",
     "prepare_lazily",
+    "prepared_space",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from ..grid import Grid
+from ..grid import Grid, Reorientation
 from ..resample import WayBack
 from ..volume import Volume
 from .blocks import Box
@@ -212,11 +212,25 @@ def is_resampled(volume: Volume, description: ModelDescription) -> bool:
 
     Raises ModelError and OutOfMemoryError as `prepare_bytes`.
     """
+    return _from_shapes(volume, description).link.place.resampled
+
+
+def prepared_space(volume: Volume, description: ModelDescription) -> tuple[Grid, Reorientation]:
+    """Return the space of the image as the model takes it, and how its axes came to be.
+
+    From shapes only: what is cropped away for the values it has is still there. Raises ModelError
+    and OutOfMemoryError as `prepare_bytes`.
+    """
+    place = _from_shapes(volume, description).link.place
+    return place.grid, place.how
+
+
+def _from_shapes(volume: Volume, description: ModelDescription) -> Chain:
     chain = replace(_chain(volume, description, in_memory=False, look=False), reads=False)
     for step in _steps(description):
         if not isinstance(step, MEASURES):
             chain = step.apply(chain)
-    return chain.link.place.resampled
+    return chain
 
 
 def _nbytes(link: Link) -> int:

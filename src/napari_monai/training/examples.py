@@ -149,16 +149,29 @@ def _example(
         targets: npt.NDArray[Any] = np.stack(maps).astype(np.float16)
     else:
         targets = labels[np.newaxis].astype(np.int16)
-    inside = _some_of(labels > 0)
+    inside = _centres(labels, each=description.outputs.kind == "classes")
     labelled = _some_of(labels != IGNORED) if partial else None
     return Example(name, image.astype(np.float16), targets, labels, spacing, inside, labelled)
 
 
-def _some_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.int32]:
-    """Return the indices of voxels in a mask, shape (n, ndim): all, or as many as are kept."""
+def _centres(labels: npt.NDArray[np.int32], *, each: bool) -> npt.NDArray[np.int32]:
+    """Return voxels of the foreground, with ``each`` as many of a rare class as of others.
+
+    So patches show all classes, as nnU-Net's do.
+    """
+    if not each:
+        return _some_of(labels > 0)
+    numbers = [int(n) for n in np.unique(labels) if n > 0]
+    most = _CENTRES // max(1, len(numbers))
+    found = [_some_of(labels == n, most) for n in numbers]
+    return np.concatenate([_some_of(labels < IGNORED), *found])
+
+
+def _some_of(mask: npt.NDArray[np.bool_], most: int = _CENTRES) -> npt.NDArray[np.int32]:
+    """Return the indices of voxels in a mask, shape (n, ndim): all, or ``most`` of them."""
     found = np.flatnonzero(mask)
-    if len(found) > _CENTRES:
-        found = found[np.random.default_rng(0).choice(len(found), _CENTRES, replace=False)]
+    if len(found) > most:
+        found = found[np.random.default_rng(0).choice(len(found), most, replace=False)]
     return np.stack(np.unravel_index(found, mask.shape), axis=1).astype(np.int32)
 
 

@@ -204,10 +204,13 @@ def _by_slab(shares: Sequence[Share], index: int, settings: TrainingSettings) ->
     truth = read_labels(share.labels)
     planes = _planes(truth, share, settings)
     sizes = _sizes(truth)
+    # As stacks are made, shown, and corrected.
+    how = truth.grid.reorientation_to()
+    across = how.axes[0] if truth.grid.ndim == 3 else None
     best: _Slab | None = None
     for shrunk in _SHRUNK:
         gaps = [int(_gap(axis, sizes, truth, settings) * shrunk) for axis in range(len(planes))]
-        best = _best(planes, gaps, settings)
+        best = _best(planes, gaps, settings, across=across)
         if best is not None:
             break
     if best is None:
@@ -215,13 +218,16 @@ def _by_slab(shares: Sequence[Share], index: int, settings: TrainingSettings) ->
         return Split(tuple(shares), (), f"no validation: {why}")
     rest, slab = best.cut(share)
     training = (*shares[:index], rest, *shares[index + 1 :])
-    what = "slices" if best.axis == 0 and len(planes) == 3 else "voxels"
+    first, last = best.start, best.stop - 1
+    if best.axis == across and how.flips[0]:  # as the viewer counts them
+        n = truth.grid.shape[best.axis]
+        first, last = n - 1 - last, n - 1 - first
+    what = "slices" if best.axis == across else f"along axis {best.axis}, voxels"
     beside = f"{best.gap} beside them for neither" if best.gap else "without a gap"
     return Split(
         training,
         (slab,),
-        f"by slab: {what} {best.start} to {best.stop - 1} along axis {best.axis} of {share.name} "
-        f"for validation, {beside}",
+        f"by slab: {what} {first} to {last} of {share.name} for validation, {beside}",
     )
 
 
@@ -285,11 +291,16 @@ def _gap(
 
 
 def _best(
-    planes: Sequence[Counts], gaps: Sequence[int], settings: TrainingSettings
+    planes: Sequence[Counts],
+    gaps: Sequence[int],
+    settings: TrainingSettings,
+    *,
+    across: int | None,
 ) -> _Slab | None:
     """Return the slab with the most classes on both sides and about the part that is wanted.
 
-    ``None`` where none has something labelled on both sides, and foreground if there is any.
+    Of slabs with as many classes those along the axis ``across`` come first. ``None`` where none
+    has something labelled on both sides, and foreground if there is any.
     """
     rng = np.random.default_rng(settings.seed)
     ranked = []
@@ -305,9 +316,8 @@ def _best(
             there = total > 0
             uneven = np.abs(held[there] / total[there] - settings.validation_part).mean()
             kept = left.sum() / total.sum()
-            across = axis == 0 and len(planes) == 3  # as stacks are made, and corrected
             # Rounded, so that among slabs that are about as good the seed decides.
-            rank = int(both.sum()), across, round(float(kept - uneven), 2), rng.random()
+            rank = int(both.sum()), axis == across, round(float(kept - uneven), 2), rng.random()
             ranked.append((rank, _Slab(axis, start, stop, gap)))
     return max(ranked, key=lambda entry: entry[0])[1] if ranked else None
 
