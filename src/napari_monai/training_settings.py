@@ -73,6 +73,11 @@ class TrainingSettings(Settings):
         step=5.0,
         advanced=False,
     )
+    keep_classes: bool = option(
+        True,
+        "Keep those classes of the model to start from that are in no label; otherwise they are "
+        "left out.",
+    )
     network: NetworkName = option(
         "unet", "Architecture to train when there is no model to start from."
     )

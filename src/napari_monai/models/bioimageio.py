@@ -38,8 +38,16 @@ def sniff(path: Path) -> bool:
         return False
 
 
-def read(path: Path) -> Model:
+def read(path: Path, *, weights: str | None = None) -> Model:
     """Return a BioImage.IO model; what keeps it from running here stands in its ``blockers``.
+
+    Parameters
+    ----------
+    path
+        Its folder, its description, or a zip of them.
+    weights
+        Which of its weights to take, such as ``"pytorch_state_dict"``; by default the first that
+        run here, ONNX before others.
 
     Raises
     ------
@@ -55,7 +63,7 @@ def read(path: Path) -> Model:
         raise ModelError(
             f"{path} has no {DESCRIPTIONS[0]}: choose the folder of a BioImage.IO model."
         )
-    return model_of(_loaded(file), file)
+    return model_of(_loaded(file), file, weights)
 
 
 def export(model: Model, target: Path, *, fold: int | None = None) -> Path:

@@ -49,13 +49,14 @@ class _Given:
     note: str = ""
 
 
-def model_of(rdf: Any, file: Path) -> Model:
+def model_of(rdf: Any, file: Path, weights: str | None = None) -> Model:
     """Return the model that a description, a ``ModelDescr``, means.
 
+    ``weights`` names the kind to take; ``None`` is the first that runs here.
     What cannot be run here becomes a blocker of the model: it lists, and says why.
     """
     folder = file.parent
-    chosen = choose(rdf.weights, folder)
+    chosen = choose(rdf.weights, folder, weights)
     blockers = list(chosen.refused) if not chosen.weights else []
     for what, tensors in (("inputs", rdf.inputs), ("outputs", rdf.outputs)):
         if len(tensors) != 1:

@@ -61,12 +61,15 @@ class _NotKnownError(Exception):
     """Weights of a network that is not one of ours."""
 
 
-def choose(weights: Any, folder: Path) -> Chosen:
-    """Return the weights to take of those that a description offers; runs nothing of them."""
+def choose(weights: Any, folder: Path, wanted: str | None = None) -> Chosen:
+    """Return the weights to take of those that a description offers; runs nothing of them.
+
+    ``wanted`` is the one kind to take.
+    """
     refused: list[str] = []
     for kind, take in _TAKERS:
         entry = getattr(weights, kind, None)
-        if entry is None:
+        if entry is None or wanted not in (None, kind):
             continue
         try:
             return take(entry, folder)

@@ -30,6 +30,18 @@ def count_parameters(name: str, arguments: Mapping[str, Any]) -> int:
     return sum(weight.numel() for weight in _without_memory(name, arguments).parameters())
 
 
+def tensor_shapes(name: str, arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a network, by its name.
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network, or an argument that is missing, unknown or out of its range.
+    """
+    tensors = _without_memory(name, arguments).state_dict()
+    return {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+
+
 def flops(name: str, arguments: Mapping[str, Any], window: Sequence[int]) -> int:
     """Return the floating point operations for one window, a multiplication and a sum being two.
 

@@ -14,9 +14,11 @@ from ..models import Inferer, Inputs, ModelDescription, NetworkSpec, Outputs
 from ..networks import fixed_size, network_arguments, presets, size_multiple
 from ..preprocess import Operation
 from ..settings import TrainingSettings
-from ..volume import LabelClass, LabelVolume, Volume
+from ..volume import LabelClass, Volume
+from .adapting import image_channels
 from .examples import Pair, load_pair
-from .partial import special_labels
+from .looks import as_labels_look
+from .matching import found_classes
 
 _WINDOW = {2: (512, 512), 3: (64, 128, 128)}
 # Card fields that a caller may give.
@@ -49,11 +51,11 @@ def plan_model(
     if len(dims) != 1 or dims[0] not in (2, 3):
         raise TrainingError(f"Images of {dims} dimensions cannot be trained on together.")
     ndim = dims[0]
-    channels = _channels(images)
+    channels = image_channels(images)
     colour = channels == ("red", "green", "blue")
-    target = settings.target if settings.target != "auto" else _target(looked)
-    labels = _classes(looked, settings, target)
-    outputs = _outputs(target, labels)
+    truths = [truth for _, truth in looked]
+    target = as_labels_look(truths) if settings.target == "auto" else settings.target
+    labels, outputs = new_outputs(target, found_classes(truths, settings))
     arguments = {
         "spatial_dims": ndim,
         "in_channels": len(channels),
@@ -112,7 +114,8 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
     )
     outputs = description.outputs
     if outputs.kind == "classes":
-        outputs = replace(outputs, channels=("background", *(label.name for label in labels)))
+        first = outputs.channels[: outputs.softmax]
+        outputs = replace(outputs, channels=(*first, *(label.name for label in labels)))
     return replace(description, inputs=inputs, labels=labels, outputs=outputs, **texts)
 
 
@@ -133,63 +136,41 @@ def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise TrainingError('Network arguments are a JSON object, such as {"norm": "instance"}.')
     chosen = {**planned, **given}
-    return {**_coarse_heads(settings, chosen), **chosen}
+    heads = coarse_heads(settings.network, chosen) if settings.deep_supervision else {}
+    return {**heads, **chosen}
 
 
-def _coarse_heads(settings: TrainingSettings, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what gives a network heads at coarser levels, where it has none by itself.
+def coarse_heads(network: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that give a network heads at coarser levels, where it has none.
 
     At as many levels as nnU-Net's, which leaves the two coarsest out.
     """
-    if settings.deep_supervision and settings.network == "dynunet":
+    if network == "dynunet" and not chosen.get("deep_supervision"):
         heads = len(chosen.get("strides", ())) - 3
         return {"deep_supervision": True, "deep_supr_num": max(1, heads)}
-    if settings.deep_supervision and settings.network == "segresnet_ds":
+    if network == "segresnet_ds" and chosen.get("dsdepth", 1) < 2:
         return {"dsdepth": max(2, len(chosen.get("blocks_down", ())) - 1)}
     return {}
 
 
-def _channels(images: Sequence[Volume]) -> tuple[str, ...]:
-    if any(image.rgb for image in images):
-        # A grey picture goes into a colour model as one whose channels are equal.
-        strange = [i for i in images if not i.rgb and i.channels != 1]
-        if strange:
-            raise TrainingError(
-                f"{strange[0].name} has {strange[0].channels} channels, others are in colour."
-            )
-        return ("red", "green", "blue")
-    counts = sorted({image.channels for image in images})
-    if len(counts) != 1:
-        raise TrainingError(f"Images of {counts} channels cannot be trained on together.")
-    return ("intensity",) if counts[0] == 1 else images[0].channel_names
+def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelClass, ...], Outputs]:
+    """Return the classes of a new model and what it gives.
 
-
-def _target(looked: Sequence[tuple[Volume, LabelVolume]]) -> str:
-    return "instances" if all(truth.kind == "instances" for _, truth in looked) else "classes"
-
-
-def _classes(
-    looked: Sequence[tuple[Volume, LabelVolume]], settings: TrainingSettings, target: str
-) -> tuple[LabelClass, ...]:
+    Parameters
+    ----------
+    target
+        ``"instances"`` or ``"classes"``.
+    found
+        The classes of the labels; see `found_classes`.
+    """
     if target == "instances":
-        named = [c for _, truth in looked for c in truth.classes]
-        return (LabelClass(1, named[0].name if named else "object"),)
-    names: dict[int, LabelClass] = {}
-    for _, truth in looked:
-        names.update((c.number, c) for c in truth.classes)
-        for number in np.unique(truth.numpy()):
-            names.setdefault(int(number), LabelClass(int(number), f"class {number}"))
-    for number in special_labels(settings):
-        names.pop(number, None)
-    if not names:
+        names = [label.name for label in found if label.name]
+        label = LabelClass(1, names[0] if len(names) == 1 else "object")
+        return (label,), Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
+    if not found:
         raise TrainingError("The labels are empty: nothing to train on.")
-    return tuple(names[number] for number in sorted(names))
-
-
-def _outputs(target: str, labels: Sequence[LabelClass]) -> Outputs:
-    if target == "instances":
-        return Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
-    return Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
+    labels = tuple(replace(c, name=c.name or f"class {c.number}") for c in found)
+    return labels, Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
 
 
 def _preprocess(images: Sequence[Volume], ndim: int, *, colour: bool) -> tuple[Operation, ...]:

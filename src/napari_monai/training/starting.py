@@ -1,18 +1,250 @@
-"""Weights for a new network to begin with, read from wherever they are."""
+"""What a training begins from: a model that is taken further, or weights for a new network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from ..errors import TrainingError
-from ..models import load_model
+from ..errors import ModelError, TrainingError
+from ..models import Model, ModelDescription, NetworkSpec, Outputs, load_model
 from ..models.checkpoints import read_checkpoint
+from ..models.parts import Activation
 from ..models.weights import read_weights
+from ..networks import network_arguments
+from ..preprocess import Operation
+from ..settings import TrainingSettings
+from ..volume import LabelClass, Volume
+from .adapting import adapt_inputs
+from .examples import Pair, load_pair
+from .heads import Transfer
+from .looks import as_labels_look
+from .matching import found_classes, match_classes
+from .plan import coarse_heads, new_outputs, with_card, with_zoom
+
+# Why a model that runs cannot be trained, by the source of its network.
+_FINISHED = {
+    "onnx": "an ONNX graph, which holds no layers to train",
+    "torchscript": "TorchScript, compiled code that cannot be trained",
+    "python": "made by Python code of its own, which a new model cannot take along",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A model that is taken further: what it becomes, and how its weights come into it.
+
+    Attributes
+    ----------
+    description
+        The new model. How images are prepared is as the old one has it.
+    transfer
+        Loads the old weights into the new network.
+    notes
+        Lines for the user: what of the classes or channels is new.
+    parent
+        What the new model's card says of the old one.
+    """
+
+    description: ModelDescription
+    transfer: Transfer
+    notes: tuple[str, ...]
+    parent: Mapping[str, Any]
+
+
+def start_from_model(
+    model: Model,
+    name: str,
+    pairs: Sequence[Pair],
+    settings: TrainingSettings,
+    *,
+    card: Mapping[str, Any] | None = None,
+) -> Start:
+    """Return what a model becomes that is trained further on ``pairs``.
+
+    Classes are matched by name, then by number; those of the labels that the model lacks get a
+    channel each. A model of objects becomes one of classes, or the other way, when the settings
+    say so: with a new head on the old body. Images of other channels get another first layer.
+
+    Raises
+    ------
+    TrainingError
+        If the model cannot be trained, or the pairs do not fit it.
+    ModelError, TrustError
+        If the model cannot run, or its weights are not what it names.
+    """
+    model = trainable(model)
+    loaded = [load_pair(pair) for pair in pairs]
+    images = [image for image, _ in loaded]
+    _check_dims(model, images)
+    head = _head(model.description, loaded, settings)
+    inputs = adapt_inputs(model.description, images)
+    told = model.description
+    network = _network(model, inputs.channels, head, settings)
+    description = replace(
+        told,
+        name=name,
+        title=name,
+        version="1",
+        description=f"Trained further from {told.name} {told.version}.",
+        network=network,
+        weights=(),
+        tests=(),
+        inputs=inputs.inputs,
+        preprocess=with_zoom(inputs.preprocess, settings.zoom),
+        outputs=head.outputs,
+        labels=head.labels,
+        postprocess=head.postprocess,
+        intended_use="" if head.fresh else told.intended_use,
+        training={},
+        scores={},
+    )
+    transfer = Transfer(model, network, head.sources, inputs.sources, head.outputs.softmax)
+    parent = {
+        "name": told.name,
+        "version": told.version,
+        "licence": told.licence,
+        "sha256": told.weights[0].sha256,
+    }
+    notes = head.notes + inputs.notes
+    if model.folds > 1:
+        notes += (f"{told.name} is {model.folds} networks: the first one is trained further",)
+    return Start(with_card(description, card), transfer, notes, parent)
+
+
+def trainable(model: Model) -> Model:
+    """Return a model whose network can be trained.
+
+    That is the model itself or, of a BioImage.IO package that runs as a graph, the same with the
+    PyTorch weights beside it.
+
+    Raises
+    ------
+    TrainingError
+        If it has none.
+    ModelError, TrustError
+        If it cannot run.
+    """
+    if model.description.network.source == "onnx" and model.origin == "bioimageio":
+        try:
+            again = load_model(model.folder, weights="pytorch_state_dict")
+        except ModelError:
+            again = model
+        if again.description.network.source == "table" and not again.description.blockers:
+            model = again
+    source = model.description.network.source
+    if source in _FINISHED:
+        raise TrainingError(
+            f"{model.name} is {_FINISHED[source]}: start from a model of the table of networks, "
+            "such as a MONAI bundle, or from scratch."
+        )
+    model.check_runs()
+    return model
+
+
+# -- what it gives ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the new model gives; ``sources`` are the channels of the old network."""
+
+    outputs: Outputs
+    labels: tuple[LabelClass, ...]
+    sources: tuple[int | None, ...]
+    postprocess: tuple[Operation, ...]
+    notes: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+def _head(
+    told: ModelDescription, loaded: Sequence[tuple[Any, Any]], settings: TrainingSettings
+) -> _Head:
+    outputs = told.outputs
+    target = outputs.kind if settings.target == "auto" else settings.target
+    truths = [truth for _, truth in loaded]
+    if target != outputs.kind or outputs.regions:
+        labels, made = new_outputs(target, found_classes(truths, settings))
+        why = "regions that overlap" if outputs.regions else f"{outputs.kind}"
+        return _Head(
+            made,
+            labels,
+            (None,) * len(made.channels),
+            (Operation("instances", {}),) if target == "instances" else (),
+            (f"{told.name} finds {why}, not {target}: its head is begun anew",),
+            fresh=True,
+        )
+    channels = outputs.select or tuple(range(len(outputs.channels)))
+    if target == "instances":
+        kept = replace(outputs, select=())
+        looks = as_labels_look(truths)
+        note = f"The labels look like {looks}, {told.name} finds {target}: see the target"
+        notes = () if looks == target else (note,)
+        return _Head(kept, told.labels, channels, told.postprocess, notes)
+    matched = match_classes(
+        told.labels, found_classes(truths, settings), keep=settings.keep_classes
+    )
+    if not matched.labels:
+        raise TrainingError("The labels are empty: nothing to train on.")
+    names = tuple(label.name for label in matched.labels)
+    first = channels[: outputs.softmax]
+    classes = channels[outputs.softmax :]
+    activation: tuple[Activation, ...] = ("sigmoid",) * len(names)
+    made = replace(
+        outputs,
+        channels=(*outputs.channels[: outputs.softmax], *names),
+        activation=outputs.activation if outputs.softmax else activation,
+        select=(),
+    )
+    numbers = {
+        told.labels[source].number: label.number
+        for label, source in zip(matched.labels, matched.sources, strict=True)
+        if source is not None
+    }
+    return _Head(
+        made,
+        matched.labels,
+        (*first, *(None if source is None else classes[source] for source in matched.sources)),
+        tuple(_renumbered(operation, numbers) for operation in told.postprocess),
+        matched.notes,
+    )
+
+
+def _renumbered(operation: Operation, numbers: Mapping[int, int]) -> Operation:
+    """Return an operation on labels with their new numbers."""
+    given = operation.parameters.get("labels")
+    if given is None:
+        return operation
+    labels = [numbers[number] for number in given if number in numbers]
+    return Operation(operation.name, {**operation.parameters, "labels": labels or None})
+
+
+def _network(model: Model, channels: int, head: _Head, settings: TrainingSettings) -> NetworkSpec:
+    spec = model.description.network
+    arguments = {
+        **spec.arguments,
+        "in_channels": channels,
+        "out_channels": len(head.outputs.channels),
+    }
+    heads = coarse_heads(spec.name, arguments) if settings.deep_supervision else {}
+    return NetworkSpec(spec.name, network_arguments(spec.name, {**arguments, **heads}))
+
+
+def _check_dims(model: Model, images: Sequence[Volume]) -> None:
+    dims = model.description.inputs.spatial_dims
+    for image in images:
+        if image.grid.ndim < dims:
+            raise TrainingError(
+                f"{model.name} takes volumes, but {image.name} is {image.grid.ndim}-D: start from "
+                "a 2D model."
+            )
+
+
+# -- bare weights -------------------------------------------------------------------------------
 
 
 def read_start(source: str) -> Mapping[str, Any]:
