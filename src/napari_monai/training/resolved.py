@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from ..models import ModelDescription
 from ..settings import TrainingSettings
-from .examples import Source
 from .kinds import choose_augment
 from .presets import UNCHANGED, Augment
+from .shares import Source
 
 __all__ = ["UNCHANGED", "Augment", "Resolved", "resolve"]
 
