@@ -11,6 +11,7 @@ a resumed training sees the very same batches, whoever makes them, in whatever o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,8 @@ _ON_FOREGROUND = 0.5
 # Percentiles of an image that count as dark and as bright, of blocks of so many voxels a side.
 _DARK, _BRIGHT = 0.5, 99.8
 _BLOCKS, _BLOCK = 4, {2: 96, 3: 20}
+# Parts that a patch is interpolated in, as far as its first axis can be divided by it.
+_PARTS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,10 +135,13 @@ class PatchSampler:
         high = np.clip(np.ceil(centre + far) + 1, low + 1, shape).astype(int)
         box = (slice(None), *(slice(a, b) for a, b in zip(low, high, strict=True)))
         grid = sampling_grid(self.patch, matrix, centre - low, high - low, bend, device=self.device)
-        image = _sample(example.image[box], grid, "bilinear")
+        # Mirroring costs as much as all the rest of an interpolation.
+        inside = bool((centre - far >= 0).all() and (centre + far <= shape - 1).all())
+        image = _sample(example.image[box], grid, "bilinear", inside=inside)
         # What is not labelled must not be mixed into what is.
         nearest = self.classes or example.labelled is not None
-        target = _sample(example.targets[box], grid, "nearest" if nearest else "bilinear")
+        mode = "nearest" if nearest else "bilinear"
+        target = _sample(example.targets[box], grid, mode, inside=inside)
         limits = self._about(index).limits
         changed = change_intensity(image, augment, rng, spacing=example.spacing, limits=limits)
         return changed, target
@@ -201,9 +207,20 @@ def grey_limits(image: npt.NDArray[np.generic], *, together: bool) -> npt.NDArra
     return limits
 
 
-def _sample(box: npt.NDArray[np.generic], grid: torch.Tensor, mode: str) -> torch.Tensor:
+def _sample(
+    box: npt.NDArray[np.generic], grid: torch.Tensor, mode: str, *, inside: bool
+) -> torch.Tensor:
+    """Return a box (channel, *spatial) at the points of a grid (1, *patch, ndim)."""
     # To the device as it is stored, which is half the bytes of what it is interpolated in.
     source = torch.from_numpy(np.ascontiguousarray(box)).to(grid.device).float()[None]
-    return functional.grid_sample(
-        source, grid, mode=mode, padding_mode="reflection", align_corners=False
-    )[0]
+    patch = grid.shape[1:-1]
+    # Torch gives each item of a batch one thread, and a patch is one item: so it goes in parts.
+    parts = math.gcd(patch[0], _PARTS)
+    found = functional.grid_sample(
+        source.expand(parts, *source.shape[1:]),
+        grid.reshape(parts, patch[0] // parts, *patch[1:], len(patch)),
+        mode=mode,
+        padding_mode="border" if inside else "reflection",
+        align_corners=False,
+    )
+    return found.transpose(0, 1).reshape(len(box), *patch)
