@@ -8,12 +8,29 @@ import numpy as np
 import pytest
 import torch
 
-from napari_monai.settings import TrainingSettings
 from napari_monai.training.examples import Example
-from napari_monai.training.patches import PatchSampler, change_intensity, random_matrix
+from napari_monai.training.geometry import random_matrix
+from napari_monai.training.patches import PatchSampler, grey_limits
+from napari_monai.training.presets import PRESETS, UNCHANGED, Augment
+from napari_monai.training.resolved import Resolved
 
-PLAIN = TrainingSettings(flips=False, rotations=False, scale=1.0, intensity=0.0, batch_size=3)
-NO_INTENSITY = dataclasses.replace(PLAIN, flips=True, rotations=True, scale=1.4)
+# Flips, rotations and scale alone.
+PLACED = Augment(intensity=0.0)
+
+
+def sampler_of(
+    examples: list[Example],
+    patch: tuple[int, ...],
+    augment: Augment = UNCHANGED,
+    *,
+    batch_size: int = 3,
+    classes: bool = False,
+    seed: int = 0,
+    steps: int = 10,
+    calm: float = 0.0,
+) -> PatchSampler:
+    plan = Resolved(steps, batch_size, 1e-3, 5, patch, augment)
+    return PatchSampler(examples, plan, seed=seed, classes=classes, calm=calm)
 
 
 def coordinates(shape: tuple[int, ...], spacing: tuple[float, ...]) -> Example:
@@ -57,7 +74,7 @@ def steps_of(patch: torch.Tensor) -> np.ndarray:
 def test_without_augmentation_a_patch_is_a_crop(
     shape: tuple[int, ...], patch: tuple[int, ...], spacing: tuple[float, ...]
 ) -> None:
-    sampler = PatchSampler([coordinates(shape, spacing)], patch, settings=PLAIN, classes=False)
+    sampler = sampler_of([coordinates(shape, spacing)], patch)
     for step in range(5):
         images, targets = sampler.batch(step)
         assert images.shape == targets.shape == (3, len(shape), *patch)
@@ -67,6 +84,8 @@ def test_without_augmentation_a_patch_is_a_crop(
             low, high = image.amin((*range(1, image.ndim),)), image.amax((*range(1, image.ndim),))
             assert (low >= -1e-3).all()
             assert (high <= torch.tensor(shape) - 1 + 1e-3).all()
+            # On voxels, so that nothing is interpolated.
+            np.testing.assert_allclose(image, image.round(), atol=1e-3)
 
 
 @CASES
@@ -77,11 +96,11 @@ def test_augmentation_is_a_similarity_in_space(
     # Kept away from the edges, where the image is mirrored.
     middle = np.asarray(shape)[None] // 2
     example = dataclasses.replace(example, centres=middle.astype(np.int32))
-    sampler = PatchSampler([example], patch, settings=NO_INTENSITY, classes=False)
+    sampler = sampler_of([example], patch, PLACED)
     scales, turned, mirrored = [], 0, 0
     for step in range(12):
         rng = np.random.default_rng((0, step))
-        matrix = random_matrix(len(shape), rng, NO_INTENSITY, spacing=spacing)
+        matrix = random_matrix(len(shape), rng, PLACED, spacing=spacing)
         physical = np.diag(spacing) @ matrix @ np.diag(1 / np.asarray(spacing))
         plane = physical[-2:, -2:]
         scale = np.sqrt(abs(np.linalg.det(plane)))
@@ -100,17 +119,17 @@ def test_augmentation_is_a_similarity_in_space(
 
 def test_the_matrix_maps_patch_steps_to_image_steps() -> None:
     example = coordinates((400, 400), (1.0, 1.0))  # so large that edges are out of reach
-    sampler = PatchSampler([example], (20, 20), settings=NO_INTENSITY, classes=False)
-    rng = np.random.default_rng(3)
-    example.centres[:] = 200
-    matrix = random_matrix(2, np.random.default_rng(3), NO_INTENSITY, spacing=(1.0, 1.0))
-    image, _ = sampler._patch(example, rng, NO_INTENSITY)
+    sampler = sampler_of([example], (20, 20), PLACED)
+    matrix = random_matrix(2, np.random.default_rng(3), PLACED, spacing=(1.0, 1.0))
+    centre = np.array([200.0, 190.0])
+    image, _ = sampler.cut(0, centre, np.random.default_rng(3), PLACED)
     np.testing.assert_allclose(steps_of(image), matrix, atol=1e-3)
+    np.testing.assert_allclose(image.mean((1, 2)), centre, atol=1e-2)
 
 
 def test_an_image_smaller_than_the_patch_is_mirrored() -> None:
     example = coordinates((10, 12), (1.0, 1.0))
-    images, _ = PatchSampler([example], (32, 32), settings=PLAIN, classes=False).batch(0)
+    images, _ = sampler_of([example], (32, 32)).batch(0)
     assert images.shape == (3, 2, 32, 32)
     assert images[:, 0].max() <= 9
     assert images[:, 1].max() <= 11
@@ -127,47 +146,44 @@ def test_classes_are_never_interpolated() -> None:
         (1.0, 1.0),
         np.argwhere(labels).astype(np.int32),
     )
-    _, targets = PatchSampler([example], (32, 32), settings=NO_INTENSITY, classes=True).batch(0)
+    augment = dataclasses.replace(PRESETS["fluorescence"], elastic=0.2)
+    _, targets = sampler_of([example], (32, 32), augment, classes=True, batch_size=8).batch(0)
     assert targets.dtype == torch.int64
     assert set(targets.unique().tolist()) == {0, 7}
 
 
+@pytest.mark.parametrize("kind", list(PRESETS))
+@CASES
+def test_image_and_target_move_together(
+    kind: str, shape: tuple[int, ...], patch: tuple[int, ...], spacing: tuple[float, ...]
+) -> None:
+    augment = dataclasses.replace(PRESETS[kind], intensity=0.0)  # type: ignore[index]
+    images, targets = sampler_of([coordinates(shape, spacing)], patch, augment).batch(4)
+    assert torch.equal(images, targets)
+    assert not torch.equal(images[0], images[1])
+
+
 def test_the_same_step_gives_the_same_batch() -> None:
-    settings = TrainingSettings(batch_size=4)
     example = coordinates((50, 50), (1.0, 1.0))
     one, two = (
-        PatchSampler([example], (16, 16), settings=settings, classes=False) for _ in range(2)
+        sampler_of([example], (16, 16), PRESETS["fluorescence"], batch_size=4) for _ in range(2)
     )
     one.batch(0)
     assert torch.equal(one.batch(3)[0], two.batch(3)[0])
     assert not torch.equal(one.batch(3)[0], two.batch(4)[0])
-    other = PatchSampler(
-        [example], (16, 16), settings=dataclasses.replace(settings, seed=1), classes=False
-    )
+    other = sampler_of([example], (16, 16), PRESETS["fluorescence"], batch_size=4, seed=1)
     assert not torch.equal(one.batch(3)[0], other.batch(3)[0])
 
 
-@pytest.mark.parametrize("shape", [(8, 3, 20, 20), (8, 1, 6, 20, 20)], ids=["2d", "3d"])
-def test_intensities_change_within_reason(shape: tuple[int, ...]) -> None:
-    images = torch.rand(*shape)
-    changed = torch.cat(
-        [change_intensity(images.clone(), np.random.default_rng(k)) for k in range(30)]
-    )
-    original = images.repeat(30, *(1,) * (len(shape) - 1))
-    assert torch.isfinite(changed).all()
-    flat = (1, 2, 3, 4)[: len(shape) - 1]
-    moved = (changed - original).abs().mean(flat)
-    assert 0.02 < moved.mean() < 0.5
-    assert moved.max() < 3
-    same = change_intensity(images.clone(), np.random.default_rng(0), strength=0.0)
-    torch.testing.assert_close(same, images, atol=1e-5, rtol=0.05)
-
-
-def test_grey_pictures_mostly_stay_grey() -> None:
-    images = torch.rand(200, 1, 8, 8).repeat(1, 3, 1, 1)
-    changed = change_intensity(images, np.random.default_rng(0))
-    grey = (changed - changed[:, :1]).abs().amax((1, 2, 3)) < 1e-5
-    assert 100 < int(grey.sum()) < 190
+@pytest.mark.parametrize("part", [slice(0, 2), slice(2, 5), slice(1, None, 2)], ids=str)
+def test_a_part_of_a_batch_is_that_part(part: slice) -> None:
+    examples = [coordinates((50, 50), (1.0, 1.0)), coordinates((40, 60), (2.0, 1.0))]
+    sampler = sampler_of(examples, (16, 16), PRESETS["em"], batch_size=5)
+    images, targets = sampler.batch(7)
+    some_images, some_targets = sampler.batch(7, part)
+    assert torch.equal(some_images, images[part])
+    assert torch.equal(some_targets, targets[part])
+    assert sampler.spacings(7, part) == sampler.spacings(7)[part]
 
 
 def test_calm_steps_leave_intensities_alone() -> None:
@@ -181,8 +197,7 @@ def test_calm_steps_leave_intensities_alone() -> None:
         (1.0, 1.0),
         np.argwhere(labels).astype(np.int32),
     )
-    settings = TrainingSettings(steps=10, calm=0.4, batch_size=8)
-    sampler = PatchSampler([flat], (32, 32), settings=settings, classes=False)
+    sampler = sampler_of([flat], (32, 32), PRESETS["fluorescence"], batch_size=8, calm=0.4)
     changed = [not torch.equal(*sampler.batch(step)) for step in range(10)]
     assert changed == [True] * 6 + [False] * 4
 
@@ -190,9 +205,37 @@ def test_calm_steps_leave_intensities_alone() -> None:
 def test_spacings_are_those_of_the_images_of_the_batch() -> None:
     both = [coordinates((20, 20), (1.0, 1.0)), coordinates((200, 200), (2.0, 3.0))]
     both[1].image[:] = -1
-    settings = dataclasses.replace(PLAIN, batch_size=16)
-    sampler = PatchSampler(both, (4, 4), settings=settings, classes=False)
+    sampler = sampler_of(both, (4, 4), batch_size=16)
     images, _ = sampler.batch(5)
     expected = [(2.0, 3.0) if float(image.amax()) < 0 else (1.0, 1.0) for image in images]
     assert sampler.spacings(5) == expected
     assert len(set(expected)) == 2
+
+
+def test_rare_classes_are_seen_as_often_as_frequent_ones() -> None:
+    labels = np.ones((200, 200), np.int32)
+    labels[:100] = 0
+    labels[150, 20] = 2  # one voxel
+    example = Example(
+        "rare",
+        np.zeros((1, *labels.shape), np.float16),
+        labels[None].astype(np.int16),
+        labels,
+        (1.0, 1.0),
+        np.argwhere(labels).astype(np.int32),
+    )
+    sampler = sampler_of([example], (16, 16), batch_size=100, classes=True)
+    _, targets = sampler.batch(0)
+    seen = (targets == 2).flatten(1).any(1).sum()
+    assert 12 < int(seen) < 45  # half of the half that is centred on foreground: 25
+
+
+@pytest.mark.parametrize("shape", [(2, 90, 70), (2, 20, 50, 60)], ids=["2d", "3d"])
+def test_grey_limits_are_those_of_the_whole_image(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image = rng.uniform(-3, 5, shape) * np.array([1.0, 10.0]).reshape(2, *(1,) * (len(shape) - 1))
+    limits = grey_limits(image.astype(np.float16), together=False)
+    np.testing.assert_allclose(limits, [[-3, -30], [5, 50]], rtol=0.03)
+    np.testing.assert_allclose(grey_limits(image, together=True)[:, 0], [-30, 50], rtol=0.05)
+    flat = np.full(shape, 4.0, np.float32)
+    assert grey_limits(flat, together=False).tolist() == [[4, 4], [5, 5]]

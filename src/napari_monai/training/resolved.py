@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from ..models import ModelDescription
 from ..settings import TrainingSettings
+from .kinds import choose_augment
+from .presets import UNCHANGED, Augment
+from .shares import Source
+
+__all__ = ["UNCHANGED", "Augment", "Resolved", "resolve"]
 
 # Where nothing else is said: what a small network learns two thousand images of nuclei with.
 _STEPS = {"quick": 500, "balanced": 2000, "thorough": 8000}
@@ -14,20 +20,6 @@ _BATCH = {2: 12, 3: 2}
 _RATE = 2e-3
 _PATCH = {2: (192, 192), 3: (48, 96, 96)}
 _VALIDATIONS = 4
-
-
-@dataclass(frozen=True)
-class Augment:
-    """How patches are changed; see the settings of the same names."""
-
-    flips: bool = True
-    rotations: bool = True
-    scale: float = 1.4
-    intensity: float = 1.0
-
-
-# Patches as they are, on which a loss is measured.
-UNCHANGED = Augment(flips=False, rotations=False, scale=1.0, intensity=0.0)
 
 
 @dataclass(frozen=True)
@@ -59,22 +51,18 @@ class Resolved:
         return cls(**rest)
 
 
-def resolve(settings: TrainingSettings, description: ModelDescription) -> Resolved:
-    """Fill in what settings leave open."""
+def resolve(
+    settings: TrainingSettings, description: ModelDescription, images: Sequence[Source] = ()
+) -> Resolved:
+    """Fill in what settings leave open; ``images`` are the training images."""
     ndim = description.inputs.spatial_dims
     steps = settings.steps or _STEPS[settings.goal]
     fixed = description.inferer.window if description.inputs.fixed_size else _PATCH[ndim]
-    kind = Augment()
     return Resolved(
         steps=steps,
         batch_size=settings.batch_size or _BATCH[ndim],
         learning_rate=settings.learning_rate or _RATE,
         validate_every=settings.validate_every or max(1, steps // _VALIDATIONS),
         patch=settings.patch or fixed,
-        augment=Augment(
-            flips=kind.flips if settings.flips is None else settings.flips,
-            rotations=kind.rotations if settings.rotations is None else settings.rotations,
-            scale=kind.scale if settings.scale is None else settings.scale,
-            intensity=kind.intensity if settings.intensity is None else settings.intensity,
-        ),
+        augment=choose_augment(settings, description, images),
     )
