@@ -66,6 +66,17 @@ class Owner:
         """Return this process."""
         return cls(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
+    @property
+    def alive(self) -> bool | None:
+        """Whether the process lives; ``None`` of another computer's, which is not known."""
+        if self.host != socket.gethostname():
+            return None
+        try:
+            process = psutil.Process(self.pid)
+            return process.status() != psutil.STATUS_ZOMBIE and _is_start(self, process)
+        except (psutil.Error, ValueError, OverflowError):
+            return False
+
 
 @dataclass(frozen=True)
 class Autosave:
@@ -117,14 +128,10 @@ class Autosave:
 
         Of another computer's process that is not known: until the file has rested for half a day.
         """
-        if self.owner.host != socket.gethostname():
+        alive = self.owner.alive
+        if alive is None:
             return abs(time.time() - self.saved.timestamp()) < _ELSEWHERE * 3600
-        if self.owner.pid == os.getpid() and _is_start(self.owner, psutil.Process()):
-            return self.path in _ours
-        try:
-            return _is_start(self.owner, psutil.Process(self.owner.pid))
-        except (psutil.Error, ValueError, OverflowError):
-            return False
+        return alive and (self.owner.pid != os.getpid() or self.path in _ours)
 
     def rank(self, file: PathLike) -> int | None:
         """Return which of the files this is, also where both were moved together, or ``None``."""

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..runfile import NAME
 from .output import bar, complain, say
-from .runfile import NAME
 
 if TYPE_CHECKING:
     from ..evaluation import Scores

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DeviceError, NapariMonaiError, SettingsError
+from ..runfile import NAME, read_run, write_run
 from ..settings import InferenceSettings
 from .consent import add_trust, agree
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
 from .plan import Task, file_name, plan, plan_joined, unused
-from .runfile import NAME, read_run, write_run
 
 if TYPE_CHECKING:
     from ..events import Segmented

@@ -5,21 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SettingsError, TrainingError
+from ..errors import SettingsError
+from ..runfile import NAME, read_run, write_run
 from ..settings import TrainingSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
-from .runfile import NAME, read_run, write_run
+from .pairs import images_of, match_folders
 
 if TYPE_CHECKING:
     from ..events import EpochDone, Event
 
-Pairs = list[tuple[Path, Path]]
-_FOLDERS = ("images", "labels", "val_images", "val_labels")
+_FOLDERS = ("images", "labels", "val_images", "val_labels", "unlabelled")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the state of the weights that validates best. Ctrl-C stops it, --resume goes on."
     )
     for flag, what in (
-        ("--images", "Folders of images."),
-        ("--labels", "Folders of their labels, in the same order."),
+        ("--images", "Folders of images, or images."),
+        ("--labels", "Folders of their labels, or labels, in the same order."),
         (
             "--val-images",
-            "Folders of images to choose the best state on. (default: none, keep the last)",
+            "Images to choose the best state on. (default: none, keep the last)",
         ),
-        ("--val-labels", "Folders of their labels, in the same order."),
+        ("--val-labels", "Their labels, in the same order."),
+        ("--unlabelled", "Images without labels, for a warm start."),
     ):
         parser.add_argument(flag, nargs="+", type=Path, metavar="DIR", help=what, default=[])
     parser.add_argument(
@@ -69,87 +71,82 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"Go on with the training in the output folder, as its {NAME} says.",
     )
+    parser.add_argument(
+        "--store", action="store_true", help="Put the new model into your store when it is done."
+    )
+    parser.add_argument(
+        "--background",
+        action="store_true",
+        help="Leave the computer to others: low priority, and one core that is not used.",
+    )
     add_settings(parser, TrainingSettings, unset="auto, worked out from the data")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train, showing the loss, and a line a validation."""
+    from ..training import launch
+    from ..training.run_folder import forget_stop
+
+    if args.background:
+        launch.give_way()
     _check_output(args)
-    earlier = _earlier(args)
-    folders = {name: getattr(args, name) or _paths(earlier, name) for name in _FOLDERS}
+    home, earlier = _earlier(args)
+    folders = {name: getattr(args, name) or _paths(home, earlier, name) for name in _FOLDERS}
     settings = settings_from(args, TrainingSettings, earlier.get("settings", {}))
     pairs = match_folders(folders["images"], folders["labels"], "--images", "--labels")
-    validation: Pairs = []
-    if folders["val_images"] or folders["val_labels"]:
-        validation = match_folders(
-            folders["val_images"], folders["val_labels"], "--val-images", "--val-labels"
-        )
+    validation = (
+        match_folders(folders["val_images"], folders["val_labels"], "--val-images", "--val-labels")
+        if folders["val_images"] or folders["val_labels"]
+        else []
+    )
     start = args.start or earlier.get("from")
     name = args.name or earlier.get("name")
     card = _card(args.card) if args.card else earlier.get("card")
-    content = {
-        "command": "train",
-        **{key: [str(p.resolve()) for p in paths] for key, paths in folders.items()},
-        "from": start,
+    content = _content(args.output, folders, start, name, card, settings)
+    keywords = {
+        "settings": settings,
+        "output": args.output,
+        "validation": validation,
         "name": name,
+        "resume": args.resume,
         "card": card,
-        "settings": settings.to_json(),
     }
+    if folders["unlabelled"]:
+        keywords["unlabelled"] = images_of(folders["unlabelled"])
+    if launch.rank():
+        for _ in _events(start, pairs, keywords):  # the first of several says it all
+            pass
+        return 0
+    from ..training.recording import recorded
 
-    from .. import models
-    from ..training import fine_tune
-
-    events = fine_tune(
-        models.load_model(start) if start else None,
-        pairs,
-        settings=settings,
-        output=args.output,
-        validation=validation,
-        name=name,
-        resume=args.resume,
-        card=card,
-    )
+    forget_stop(args.output)
+    events = recorded(partial(_events, start, pairs, keywords), args.output, resumed=args.resume)
     try:
         _show(follow(events), args.output, content)
     except KeyboardInterrupt:
         _say_how_to_go_on(args.output)
         raise
+    if args.store:
+        from ..training.keeping import add_to_store
+
+        say(f"{add_to_store(args.output).name} is in your store")
     return 0
+
+
+def _events(
+    start: str | None, pairs: list[tuple[Path, Path]], keywords: Mapping[str, Any]
+) -> Iterator[Event]:
+    from .. import models
+    from ..training import fine_tune
+
+    yield from fine_tune(models.load_model(start) if start else None, pairs, **keywords)
 
 
 # -- what to train on -----------------------------------------------------------------------------
 
 
-def match_folders(
-    images: Sequence[Path], labels: Sequence[Path], images_flag: str, labels_flag: str
-) -> Pairs:
-    """Return the pairs of files of folders that are given in the same order."""
-    from ..evaluation import match_pairs
-    from ..evaluation.pairs import named
-
-    if not images or len(images) != len(labels):
-        raise SettingsError(
-            f"{images_flag} names {len(images)} folders and {labels_flag} {len(labels)}: "
-            "give the same number of each, in the same order."
-        )
-    pairs: Pairs = []
-    for one, other in zip(images, labels, strict=True):
-        matched = match_pairs(one, other, error=TrainingError)
-        pairs.extend(matched.pairs)
-        for folder, alone, lacks in (
-            (one, matched.first_alone, "labels"),
-            (other, matched.second_alone, "image"),
-        ):
-            if alone:
-                complain(
-                    f"{folder}: {len(alone)} left out, without {lacks}: {named(alone)}",
-                    level="warning",
-                )
-    return pairs
-
-
 def _check_output(args: argparse.Namespace) -> None:
-    from ..training.checkpoint import NAME as CHECKPOINT
+    from ..training.run_folder import CHECKPOINT
 
     begun = (args.output / CHECKPOINT).exists()
     if begun and not args.resume:
@@ -164,16 +161,39 @@ def _check_output(args: argparse.Namespace) -> None:
         )
 
 
-def _earlier(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the run file to start from: the one that is named, or that of the run to resume."""
+def _earlier(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
+    """Return the run file to start from, and its folder: the one named, or that to resume."""
     if args.settings:
-        return read_run(args.settings, command="train")
+        return args.settings.parent, read_run(args.settings, command="train")
     own = args.output / NAME
-    return read_run(own, command="train") if args.resume and own.exists() else {}
+    if args.resume and own.exists():
+        return args.output, read_run(own, command="train")
+    return args.output, {}
 
 
-def _paths(earlier: Mapping[str, Any], name: str) -> list[Path]:
-    return [Path(p) for p in earlier.get(name, ())]
+def _paths(home: Path, earlier: Mapping[str, Any], name: str) -> list[Path]:
+    return [home / path for path in earlier.get(name, ())]
+
+
+def _content(
+    output: Path,
+    folders: Mapping[str, list[Path]],
+    start: str | None,
+    name: str | None,
+    card: Mapping[str, Any] | None,
+    settings: TrainingSettings,
+) -> dict[str, Any]:
+    """Return what ``run.json`` says; what lies in the output folder is named from there."""
+    from ..training.handing import path_in
+
+    return {
+        "command": "train",
+        **{key: [path_in(output, p) for p in paths] for key, paths in folders.items()},
+        "from": start,
+        "name": name,
+        "card": card,
+        "settings": settings.to_json(),
+    }
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -221,7 +241,7 @@ def _scores(scores: Mapping[str, float]) -> str:
 
 
 def _say_how_to_go_on(output: Path) -> None:
-    from ..training.checkpoint import NAME as CHECKPOINT
+    from ..training.run_folder import CHECKPOINT
 
     if (output / CHECKPOINT).exists():
         again = f"napari-monai train --output {shlex.quote(str(output))} --resume"

@@ -46,10 +46,11 @@ def match_pairs(
     for path in (a, b):
         if not path.exists():
             raise error(f"{path} does not exist.")
-    if a.is_file() and b.is_file():
+    files = [path.is_file() or io.is_image_folder(path) for path in (a, b)]
+    if all(files):
         return Matched(((a, b),))
-    if a.is_file() or b.is_file():
-        file, folder = (a, b) if a.is_file() else (b, a)
+    if any(files):
+        file, folder = (a, b) if files[0] else (b, a)
         raise error(f"{file} is a file and {folder} a folder: give two files or two folders.")
     ours, theirs = _by_stem(a, error), _by_stem(b, error)
     both = [name for name in ours if name in theirs]

@@ -9,8 +9,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from .. import __version__
-from ..errors import SettingsError
+from . import __version__
+from .errors import SettingsError
 
 NAME = "run.json"
 _LIBRARIES = ("torch", "monai", "numpy", "scipy", "scikit-image")
@@ -18,7 +18,7 @@ _LIBRARIES = ("torch", "monai", "numpy", "scipy", "scikit-image")
 
 def write_run(folder: Path, content: Mapping[str, Any]) -> Path:
     """Write ``run.json`` into a folder, with the versions of what ran, and return its path."""
-    from ..io.files import replacing
+    from .io.files import replacing
 
     path = folder / NAME
     everything = {"napari_monai": __version__, "versions": versions(), **content}
