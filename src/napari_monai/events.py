@@ -163,7 +163,9 @@ class EpochDone(Event):
     """A validation is done after ``step`` steps.
 
     ``scores`` maps names (``"AP50"``, ``"Dice liver"``) to values; ``best`` says whether this
-    state of the weights is the best so far and was kept.
+    state of the weights is the best so far and was kept. ``preview`` is a folder with arrays of one
+    validation image: ``image``, ``truth``, ``prediction`` and, of a model that is fine-tuned,
+    ``before``, each ``.npy``, and what they are in ``preview.json``.
     """
 
     step: int
@@ -173,12 +175,17 @@ class EpochDone(Event):
     scores: Mapping[str, float]
     best: bool
     seconds: float
+    preview: Path | None = None
 
 
 @dataclass(frozen=True)
 class Trained(Event):
-    """The last event of a training: where the best model was written, and its scores."""
+    """The last event of a training: where the best model was written, and its scores.
+
+    ``before`` holds those of the model that it began with, on the same images.
+    """
 
     path: Path
     scores: Mapping[str, float]
     seconds: float
+    before: Mapping[str, float] = field(default_factory=dict)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import platformdirs
@@ -27,6 +29,22 @@ def cache_folder() -> Path:
 def config_folder() -> Path:
     """Return the folder of what the user has decided; it may not exist yet."""
     return _home() or Path(platformdirs.user_config_dir(_NAME))
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Lend a path beside a file; what is written there takes the file's place, if all goes well.
+
+    It is on the disk before it does, so that a kill at any time leaves the one or the other.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield beside
+        with beside.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _home() -> Path | None:

@@ -11,69 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 from scipy import ndimage
+from tests.training.small import HELD_OUT, PAIRS, SETTINGS, discs, run, same, weights
 
-from napari_monai import LabelVolume, TrainingSettings, Volume, load_model, segment, write
+from napari_monai import LabelVolume, Volume, load_model, segment, write
 from napari_monai.errors import TrainingError
 from napari_monai.evaluation import average_precision
-from napari_monai.events import EpochDone, Event, StepDone, Trained
+from napari_monai.events import EpochDone, StepDone, Trained
 from napari_monai.grid import Grid
 from napari_monai.models import save_model
-from napari_monai.training import fine_tune
-from napari_monai.training.checkpoint import load_checkpoint
-from napari_monai.training.examples import Pair, load_pair
+from napari_monai.training.examples import load_pair
 from napari_monai.volume import LabelClass
-
-TINY = '{"channels": [8, 16, 16], "strides": [1, 2], "num_res_units": 1}'
-SETTINGS = TrainingSettings(
-    network_arguments=TINY,
-    steps=6,
-    patch=(32, 32),
-    batch_size=2,
-    validate_every=3,
-    precision="float32",
-    device="cpu",
-)
-
-
-def discs(seed: int, size: int = 64, *, colour: bool = False) -> tuple[Volume, LabelVolume]:
-    """Return a picture of bright discs of radius 4 to 7, some touching, and their labels."""
-    rng = np.random.default_rng(seed)
-    labels = np.zeros((size, size), np.uint16)
-    rows, columns = np.indices(labels.shape)
-    for number, (r, c) in enumerate(rng.uniform(6, size - 6, (9, 2)), start=1):
-        disc = np.hypot(rows - r, columns - c) <= rng.uniform(4, 7)
-        labels[disc & (labels == 0)] = number
-    clean = ndimage.gaussian_filter((labels > 0) * 150.0, 0.7)
-    image = np.clip(clean + rng.normal(20, 6, labels.shape), 0, 255).astype(np.uint8)
-    grid = Grid.from_spacing(labels.shape)
-    truth = LabelVolume(labels, grid, kind="instances", name=f"discs {seed}")
-    if colour:
-        picture = np.stack([image, 255 - image, image // 2])
-        return Volume(picture, grid, "c", rgb=True, name=f"discs {seed}"), truth
-    return Volume(image, grid, name=f"discs {seed}"), truth
-
-
-PAIRS: list[Pair] = [discs(seed) for seed in range(4)]
-HELD_OUT: list[Pair] = [discs(seed) for seed in range(4, 6)]
-
-
-def run(output: Path, **changes: Any) -> list[Event]:
-    """Train on the discs and return all events."""
-    keywords = {"settings": SETTINGS, "validation": HELD_OUT, "name": "discs", **changes}
-    model, pairs = keywords.pop("model", None), keywords.pop("pairs", PAIRS)
-    return list(fine_tune(model, pairs, output=output, **keywords))
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the averaged weights of the last state."""
-    return dict(load_checkpoint(folder)["average"])
-
-
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
-    """Whether two states are equal to the bit."""
-    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
 def test_events_and_files(tmp_path: Path) -> None:
@@ -88,7 +36,9 @@ def test_events_and_files(tmp_path: Path) -> None:
     assert epochs[0].best
     assert 0 <= epochs[0].scores["AP"] <= epochs[0].scores["AP50"] <= 1
     assert isinstance(events[-1], Trained)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "log.csv", "model"]
+    assert sorted(p.name.split(".out.")[0] for p in tmp_path.iterdir()) == [
+        "checkpoint.pt", "events", "log.csv", "model", "preview", "steps.csv",
+    ]  # fmt: skip
     with (tmp_path / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows] == [3, 6]
@@ -120,28 +70,6 @@ def test_it_learns_discs_it_has_not_seen(tmp_path: Path) -> None:
         blobs += ndimage.label(truth.numpy() > 0)[1]
     assert np.mean(precisions) > 0.5
     assert objects > blobs  # touching discs are told apart
-
-
-def test_resuming_gives_the_very_weights_of_an_uninterrupted_training(tmp_path: Path) -> None:
-    run(tmp_path / "whole")
-    steps = fine_tune(
-        None,
-        PAIRS,
-        settings=SETTINGS,
-        output=tmp_path / "cut",
-        validation=HELD_OUT,
-        name="discs",
-    )
-    for event in steps:  # killed in its fifth step, two after the checkpoint
-        if isinstance(event, StepDone) and event.step == 5:
-            steps.close()  # type: ignore[attr-defined]
-            break
-    assert load_checkpoint(tmp_path / "cut")["step"] == 3
-    events = run(tmp_path / "cut", resume=True)
-    assert [e.step for e in events if isinstance(e, StepDone)] == [4, 5, 6]
-    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
-    files = [load_file(tmp_path / d / "model" / "weights.safetensors") for d in ("whole", "cut")]
-    assert same(*files)
 
 
 def test_the_seed_decides(tmp_path: Path) -> None:

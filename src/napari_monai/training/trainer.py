@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ..devices import pick_device, pick_precision
-from ..errors import TrainingError
-from ..models import Model, ModelDescription
+from ..models import ModelDescription
 from ..networks import build_network
-from ..networks.starting import LoadReport, load_matching
 from ..settings import Precision, TrainingSettings
-from .choose_loss import choose_loss
-from .class_loss import Spacings
+from .distributed import Team, normalise_together
+from .ends import NotANumberError
 from .examples import Example
-from .losses import instance_loss
+from .objective import Heads, Objective
 from .patches import PatchSampler
 from .resolved import UNCHANGED, Resolved
-from .supervision import Supervised, supervised, supervision
+from .supervision import supervised
 
 # Batches of validation patches on which the loss is measured, the same every time.
 _LOSS_BATCHES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A step that is done: its number from 1, its loss (a tensor on the device), its rate."""
+
+    number: int
+    loss: torch.Tensor
+    rate: float
 
 
 class Trainer:
@@ -44,8 +51,10 @@ class Trainer:
         What settings leave open, worked out.
     settings
         How to train.
-    parent
-        The model whose weights to start from.
+    begin
+        Gives a new network the weights to start from.
+    team
+        The processes that share each batch.
     """
 
     def __init__(
@@ -55,37 +64,44 @@ class Trainer:
         plan: Resolved,
         settings: TrainingSettings,
         *,
-        parent: Model | None = None,
+        begin: Callable[[nn.Module], object] | None = None,
+        team: Team | None = None,
     ) -> None:
         self.settings = settings
-        self.plan = plan
+        self.team = team or Team()
+        self.examples = examples
         self.classes = description.outputs.kind == "classes"
-        self.class_loss = choose_loss(settings, description, examples)
+        self.objective = Objective(settings, description, examples)
         self.device = pick_device(settings.device)
         self.precision = pick_precision(self.device, settings.precision)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             network = build_network(description.network.name, description.network.arguments)
-        if parent is not None:
-            weights = parent.load_network(torch.device("cpu")).state_dict()
-            network.load_state_dict(weights)
+        if begin is not None:
+            begin(network)
         if settings.deep_supervision:
             supervised(network, description.network.name)
         self.memory_format = (
             torch.channels_last if description.inputs.spatial_dims == 2 else torch.contiguous_format
         )
-        self.network = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.average: nn.Module = copy.deepcopy(self.network).eval().requires_grad_(False)
+        network = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.average: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
+        self.network = normalise_together(network, self.team, self.device).train()
+        self.heads = self.team.wrap(Heads(self.network, deep=settings.deep_supervision))
         self.optimiser = torch.optim.AdamW(
-            _groups(self.network, settings.weight_decay), lr=plan.learning_rate
+            _groups(self.network, settings.weight_decay), lr=plan.learning_rate, fused=True
         )
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
-        self.sampler = PatchSampler(
-            examples, plan, seed=settings.seed, classes=self.classes, calm=settings.calm
-        )
+        self._averaged = list(_pairs(self.average, self.network, floating=True))
+        self._copied = list(_pairs(self.average, self.network, floating=False))
         self.step = 0
+        # Parts that a batch is cut into, each of which goes through the network alone.
+        self.parts = settings.accumulate
+        # Factor of all learning rates, smaller after a loss that was no number.
+        self.slowed = 1.0
+        self.follow(plan)
 
     @property
     def parameters(self) -> int:
@@ -97,66 +113,108 @@ class Trainer:
         """The number format inside the network, as settings name it."""
         return cast(Precision, str(self.precision).removeprefix("torch."))
 
+    def check_finite(self) -> None:
+        """Raise NotANumberError where a weight is none any more."""
+        tensors = [value for _, value in self._averaged]
+        if not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
+            raise NotANumberError(f"a weight is no number after step {self.step}")
+
+    def forget_gradients(self) -> None:
+        """Give back the memory of a step that was not finished."""
+        self.optimiser.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def follow(self, plan: Resolved) -> None:
+        """Go on by this plan, which may have other steps than the one so far."""
+        self.plan = plan
+        whole = replace(plan, batch_size=plan.batch_size * self.settings.accumulate)
+        self.sampler = PatchSampler(
+            self.examples,
+            whole,
+            seed=self.settings.seed,
+            classes=self.classes,
+            calm=self.settings.calm,
+        )
+
     def averaged(self) -> nn.Module:
         """Return the network with the moving average of the weights, in eval mode."""
         return self.average
 
-    def start_from(self, tensors: Mapping[str, Any]) -> LoadReport:
-        """Begin with given weights as far as they fit; see `load_matching`."""
-        report = load_matching(self.network, tensors)
-        self.average.load_state_dict(self.network.state_dict())
-        return report
-
-    def advance(self) -> tuple[float, float]:
-        """Do the next step; return its loss and learning rate.
-
-        Raises TrainingError when the loss is no longer a number.
-        """
-        rate = self.plan.learning_rate * self._rate(self.step)
+    def advance(self) -> Step:
+        """Do the next step. Its loss is not waited for, where the device works by itself."""
+        rate = self.plan.learning_rate * self._rate(self.step) * self.slowed
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         images, targets = self.sampler.batch(self.step)
-        self.network.train()
+        spacings = self.sampler.spacings(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         with self._own_random():
-            loss = self._loss(
-                self.network,
-                images,
-                targets,
-                spacings=self.sampler.spacings(self.step),
-                progress=(self.step + 1) / self.plan.steps,
-            )
-            self.scaler.scale(loss).backward()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss is {value} at step {self.step + 1}: lower the learning rate or "
-                "train in float32."
-            )
+            loss = self._accumulate(images, targets, spacings)
         if self.settings.gradient_clip > 0:
             self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_clip)
+            nn.utils.clip_grad_norm_(
+                self.network.parameters(), self.settings.gradient_clip, foreach=True
+            )
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.step += 1
         self._update_average()
-        return value, rate
+        return Step(self.step, loss, rate)
+
+    def _accumulate(
+        self, images: torch.Tensor, targets: torch.Tensor, spacings: Sequence[tuple[float, ...]]
+    ) -> torch.Tensor:
+        """Sum up the gradients of all parts of a batch; return its loss."""
+        progress = (self.step + 1) / self.plan.steps
+        total = torch.zeros((), device=self.device)
+        n = len(images)
+        size = -(-n // self.parts)
+        for first in range(0, n, size):
+            part = slice(first, first + size)
+            share = min(size, n - first) / n
+            last = first + size >= n
+            with nullcontext() if last else self.team.quiet(self.heads):
+                heads = [self.team.whole(h) for h in self._forward(self.heads, images[part])]
+                loss = share * self.objective(
+                    heads,
+                    self.team.whole(targets[part].to(self.device, non_blocking=True)),
+                    spacings=self.team.all_spacings(spacings[part]),
+                    progress=progress,
+                )
+                # Gradients of processes are averaged, but each is of its part alone.
+                self.scaler.scale(loss * self.team.size).backward()
+            total += loss.detach()
+        return total
 
     @torch.no_grad()
     def loss_on(self, examples: Sequence[Example]) -> float:
         """Return the averaged network's mean loss on fixed, unchanged patches of examples."""
         plain = replace(self.plan, augment=UNCHANGED)
         sampler = PatchSampler(examples, plain, seed=self.settings.seed, classes=self.classes)
-        losses = [
-            self._loss(self.average, *sampler.batch(k), spacings=sampler.spacings(k))
-            for k in range(_LOSS_BATCHES)
-        ]
+        heads = Heads(self.average, deep=False)
+        losses = []
+        for number in range(_LOSS_BATCHES):
+            images, targets = sampler.batch(number)
+            found = self._forward(heads, images)
+            spacings = sampler.spacings(number)
+            losses.append(self.objective(found, targets.to(self.device), spacings=spacings))
         return float(torch.stack(losses).mean())
+
+    def _forward(self, heads: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
+        reduced = self.precision != torch.float32
+        with torch.autocast(self.device.type, self.precision, enabled=reduced):
+            found: list[torch.Tensor] = heads(images)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return all that the next step depends on: tensors and plain values."""
         return {
             "step": self.step,
+            "parts": self.parts,
+            "slowed": self.slowed,
+            "plan": self.plan.to_json(),
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -171,46 +229,9 @@ class Trainer:
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
         self.step = int(state["step"])
-
-    def _loss(
-        self,
-        network: nn.Module,
-        images: torch.Tensor,
-        targets: torch.Tensor,
-        *,
-        spacings: Spacings,
-        progress: float = 1.0,
-    ) -> torch.Tensor:
-        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
-        targets = targets.to(self.device, non_blocking=True)
-        reduced = self.precision != torch.float32
-        deep = self.settings.deep_supervision and network.training
-        with torch.autocast(self.device.type, self.precision, enabled=reduced):
-            heads = cast(Supervised, network).all_heads(images) if deep else [network(images)]
-        heads = [head.float() for head in heads]  # losses sum over many voxels: never in half
-        finest = partial(self._level_loss, spacings=spacings, progress=progress)
-        if deep:
-            # Borders are drawn at the finest level: there alone the distance to them counts.
-            return supervision(heads, targets, finest, self._level_loss)
-        return finest(heads[0], targets)
-
-    def _level_loss(
-        self,
-        logits: torch.Tensor,
-        targets: torch.Tensor,
-        *,
-        spacings: Spacings | None = None,
-        progress: float = 0.0,
-    ) -> torch.Tensor:
-        if self.class_loss is not None:
-            return self.class_loss(logits, targets, spacings=spacings, progress=progress)
-        return instance_loss(
-            logits,
-            targets,
-            distance_weight=self.settings.distance_weight,
-            touching_weight=self.settings.touching_weight,
-            partial=self.settings.partial,
-        )
+        self.parts = int(state["parts"])
+        self.slowed = float(state["slowed"])
+        self.follow(Resolved.from_json(state["plan"]))
 
     def _rate(self, step: int) -> float:
         """Return the learning rate's factor: a linear rise, then a half cosine to 0.
@@ -225,24 +246,28 @@ class Trainer:
     def _own_random(self) -> AbstractContextManager[None]:
         """Return a context whose random numbers (dropout) depend on seed and step alone."""
         devices = [self.device] if self.device.type == "cuda" else []
-        return _seeded(hash((self.settings.seed, self.step)) % 2**63, devices)
+        own = (self.settings.seed, self.step, *([self.team.rank] if self.team.rank else []))
+        return _seeded(hash(own) % 2**63, devices)
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # A young average forgets faster, so that it does not keep the first random weights.
         decay = min(self.settings.average, (1 + self.step) / (10 + self.step))
-        # Not by the state dict, where some networks have a tensor under several names.
-        for average, value in zip(_tensors(self.average), _tensors(self.network), strict=True):
-            if value.is_floating_point():
-                average.lerp_(value, 1 - decay)
-            else:
-                average.copy_(value)
+        averages, values = zip(*self._averaged, strict=True)
+        get_ema_multi_avg_fn(decay)(averages, values, self.step)
+        for average, value in self._copied:
+            average.copy_(value)
 
 
-def _tensors(network: nn.Module) -> Iterator[torch.Tensor]:
-    """Yield all parameters and buffers, each once."""
-    yield from network.parameters()
-    yield from network.buffers()
+def _pairs(
+    average: nn.Module, network: nn.Module, *, floating: bool
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Yield the parameters and buffers of both, each once, that hold fractions or do not."""
+    # Not by the state dict, where some networks have a tensor under several names.
+    for tensors in (nn.Module.parameters, nn.Module.buffers):
+        for mine, its in zip(tensors(average), tensors(network), strict=True):
+            if its.is_floating_point() == floating:
+                yield mine, its
 
 
 @contextmanager
@@ -257,4 +282,7 @@ def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
     """Return parameter groups: weights decay, biases and norms do not."""
     weights = [p for p in network.parameters() if p.ndim > 1]
     rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": weights, "weight_decay": decay}, {"params": rest, "weight_decay": 0.0}]
+    return [
+        {"params": weights, "weight_decay": decay, "factor": 1.0},
+        {"params": rest, "weight_decay": 0.0, "factor": 1.0},
+    ]

@@ -56,28 +56,69 @@ def predict_examples(
         )
 
 
-def score_maps(
+def found_labels(
     maps: Maps, example: Example, description: ModelDescription, decoding: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return the scores of one example: APs, or the Dice of each class it holds or is given.
-
-    What is not labelled counts in none of them.
-    """
+) -> npt.NDArray[np.int32]:
+    """Return what the maps of an example are decoded to: objects, or class indices."""
     outputs = description.outputs
     if outputs.kind == "classes":
-        names = dict(enumerate(outputs.channels, start=0 if outputs.softmax else 1))
         order = maps.argmax(0) if outputs.softmax else _surest(maps)
-        known = example.labels != IGNORED
-        values = dice(order[known], example.labels[known], classes=range(1, max(names) + 1))
-        return {f"Dice {names[n]}": value for n, value in values.items() if value == value}
-    found = decode(
+        return order.astype(np.int32)
+    return decode(
         maps[outputs.channels.index("foreground")],
         maps[outputs.channels.index("distance")],
         spacing=example.spacing,
         **decoding,
     )
-    precisions = average_precision(*without_ignored(found, example.labels))
+
+
+def score_labels(
+    found: npt.NDArray[np.int32], example: Example, description: ModelDescription
+) -> dict[str, float]:
+    """Return the scores of one example: APs, or the Dice of each class it holds or is given.
+
+    What is not labelled counts in none of them.
+    """
+    labels = np.asarray(example.labels)
+    if description.outputs.kind == "classes":
+        names = class_names(description)
+        known = labels != IGNORED
+        values = dice(found[known], labels[known], classes=range(1, max(names) + 1))
+        return {f"Dice {names[n]}": value for n, value in values.items() if value == value}
+    precisions = average_precision(*without_ignored(found, labels))
     return {"AP": float(precisions.mean()), "AP50": float(precisions[0])}
+
+
+def score_maps(
+    maps: Maps, example: Example, description: ModelDescription, decoding: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return the scores of what the maps of an example are decoded to; see `score_labels`."""
+    found = found_labels(maps, example, description, decoding)
+    return score_labels(found, example, description)
+
+
+def class_names(description: ModelDescription) -> dict[int, str]:
+    """Return the names of the output channels by class index, which is 0 for the background."""
+    outputs = description.outputs
+    return dict(enumerate(outputs.channels, start=0 if outputs.softmax else 1))
+
+
+def score_names(description: ModelDescription) -> tuple[str, ...]:
+    """Return the names of all scores that a model can have, the one to compare by first."""
+    if description.outputs.kind == "instances":
+        return ("AP", "AP50")
+    names = class_names(description)
+    return ("Dice", *(f"Dice {name}" for n, name in names.items() if n > 0))
+
+
+def in_channels_of(maps: Maps, theirs: ModelDescription, ours: ModelDescription) -> Maps:
+    """Return maps of another model in the order of our channels, 0 where it has no such class."""
+    names = {name.casefold(): n for n, name in enumerate(theirs.outputs.channels)}
+    found = np.zeros((len(ours.outputs.channels), *maps.shape[1:]), np.float32)
+    for channel, name in enumerate(ours.outputs.channels):
+        if name.casefold() in names:
+            found[channel] = maps[names[name.casefold()]]
+    return found
 
 
 def _surest(maps: Maps) -> npt.NDArray[np.intp]:

@@ -1,0 +1,111 @@
+"""The validation images of a training, and how good a network is on them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from ..models import Model, ModelDescription
+from ..settings import Precision
+from .distributed import Team
+from .examples import Example
+from .validate import (
+    Maps,
+    found_labels,
+    in_channels_of,
+    mean_scores,
+    predict_examples,
+    score_labels,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """Scores on all images, the labels found in the image that is shown, and what it took.
+
+    ``decoding`` are the seconds of them that a second decoding would take again.
+    """
+
+    scores: dict[str, float]
+    shown: npt.NDArray[np.int32] | None
+    seconds: float
+    decoding: float
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The validation images, shared by the processes of a team."""
+
+    examples: Sequence[Example]
+    description: ModelDescription
+    team: Team
+    device: torch.device
+    precision: Precision
+
+    @property
+    def own(self) -> Sequence[Example]:
+        """The images of this process."""
+        return self.examples[self.team.part]
+
+    def validate(
+        self, network: nn.Module, decoding: Mapping[str, Any], *, shown: int | None = None
+    ) -> Validated:
+        """Score a network; ``shown`` is the index of the own image whose labels are returned."""
+        return self._validate(network, self.description, lambda maps: maps, decoding, shown)
+
+    def validate_parent(
+        self, parent: Model, decoding: Mapping[str, Any], *, shown: int | None = None
+    ) -> Validated:
+        """Score the model to start from, by the names of its classes.
+
+        Classes that it has not learned it does not find.
+        """
+        theirs = parent.description
+
+        def ours(maps: Maps) -> Maps:
+            return in_channels_of(maps, theirs, self.description)
+
+        network = parent.load_network(self.device)
+        return self._validate(network, theirs, ours, decoding, shown)
+
+    def maps(self, network: nn.Module, examples: Sequence[Example] | None = None) -> list[Maps]:
+        """Return the activated outputs for each whole image."""
+        return list(
+            predict_examples(
+                network,
+                self.examples if examples is None else examples,
+                self.description,
+                device=self.device,
+                precision=self.precision,
+            )
+        )
+
+    def _validate(
+        self,
+        network: nn.Module,
+        description: ModelDescription,
+        ours: Callable[[Maps], Maps],
+        decoding: Mapping[str, Any],
+        shown: int | None,
+    ) -> Validated:
+        begun, spent = time.monotonic(), 0.0
+        cases, labels = [], None
+        predicted = predict_examples(
+            network, self.own, description, device=self.device, precision=self.precision
+        )
+        for number, (maps, example) in enumerate(zip(predicted, self.own, strict=True)):
+            before = time.monotonic()
+            found = found_labels(ours(maps), example, self.description, decoding)
+            cases.append(score_labels(found, example, self.description))
+            spent += time.monotonic() - before
+            if number == shown:
+                labels = found
+        scores = mean_scores(self.team.all_of(cases))
+        return Validated(scores, labels, time.monotonic() - begun, spent)
