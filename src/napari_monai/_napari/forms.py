@@ -110,11 +110,19 @@ class SettingsForm(QWidget, Generic[S]):
         The dataclass.
     skip
         Names of settings that this form does not offer; they keep their defaults.
+    plain
+        Names of the settings that are not folded away; as the dataclass has it when left out.
     """
 
     changed = Signal()
 
-    def __init__(self, settings: type[S], *, skip: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        settings: type[S],
+        *,
+        skip: Collection[str] = (),
+        plain: Collection[str] | None = None,
+    ) -> None:
         super().__init__()
         self._settings = settings
         self.fields = {o.name: Field(o) for o in settings.options() if o.name not in skip}
@@ -122,9 +130,10 @@ class SettingsForm(QWidget, Generic[S]):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        plain = [f for f in self.fields.values() if not f.option.advanced]
-        advanced = [f for f in self.fields.values() if f.option.advanced]
-        self._rows = [_rows(plain)]
+        if plain is None:
+            plain = [name for name, f in self.fields.items() if not f.option.advanced]
+        advanced = [f for name, f in self.fields.items() if name not in plain]
+        self._rows = [_rows([f for name, f in self.fields.items() if name in plain])]
         layout.addLayout(self._rows[0])
         self.more = Folded("More settings")
         if advanced:

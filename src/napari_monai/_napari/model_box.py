@@ -72,6 +72,16 @@ class ModelBox(QComboBox):
         self.blockSignals(False)
         self._show_tip()
 
+    def choose(self, name: str) -> bool:
+        """Choose a model of the store by its name, as if by hand; say whether it fits."""
+        before, self._wanted = self._wanted, name
+        self.fit(self._layer, self._beside)
+        self.chosen.emit()
+        found = self.choice is not None and self.choice.model.name == name
+        if not found:
+            self._wanted = before
+        return found
+
     def why_none(self) -> str:
         """Return why no model can be chosen, and the cure."""
         lines = [f"{c.model.name} {c.why_not}." for c in self._choices if c.why_not]

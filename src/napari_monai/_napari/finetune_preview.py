@@ -1,0 +1,219 @@
+"""The validation image of a training as layers: its truth, the prediction, before and after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image, Labels, Layer
+
+from ..volume import LabelClass
+from .label_colours import class_look
+from .layer_box import add_unselected, selection_kept
+from .layers import MAP_OF, smallest_type
+from .smooth import remove_layer
+
+if TYPE_CHECKING:
+    import napari
+
+# Pixels of the outline of the truth.
+_OUTLINE = 2
+_OPACITY = 0.6
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a validation left to be looked at; arrays of shape (*spatial), colours at the end.
+
+    ``found`` has what the model says ``"before"`` the training and ``"prediction"`` now.
+    """
+
+    name: str
+    image: npt.NDArray[Any]
+    rgb: bool
+    truth: npt.NDArray[Any]
+    found: Mapping[str, npt.NDArray[Any]]
+    place: Mapping[str, Any]
+    look: Mapping[str, Any]
+
+
+def read_seen(folder: Path) -> Seen:
+    """Return what a folder of a validation holds; of several channels the first is shown.
+
+    Raises OSError or ValueError where it is not whole.
+    """
+    told = json.loads((folder / "preview.json").read_text(encoding="utf-8"))
+    arrays = {
+        name: np.load(folder / f"{name}.npy", allow_pickle=False)
+        for name in ("image", "truth", "prediction", "before")
+        if (folder / f"{name}.npy").is_file()
+    }
+    image, truth = arrays.pop("image"), arrays.pop("truth")
+    rgb = bool(told.get("rgb", False))
+    if rgb:
+        image = _shades(np.moveaxis(image[:3], 0, -1))
+    elif image.ndim > truth.ndim:
+        image = image[0]
+    if image.dtype == np.float16:
+        image = image.astype(np.float32)  # no graphics card shows half numbers everywhere
+    unit = told.get("unit", "pixel")
+    spacing = [float(s) for s in told["spacing"]]
+    place = {"scale": spacing, "units": (unit,) * len(spacing)}
+    classes = [
+        LabelClass(int(number), name, colour)
+        for number, (name, colour) in told.get("classes", {}).items()
+    ]
+    look = class_look(classes) if told.get("kind") == "classes" else {}
+    found = {name: smallest_type(np.maximum(array, 0)) for name, array in arrays.items()}
+    truth = smallest_type(np.maximum(truth, 0))
+    return Seen(str(told["name"]), image, rgb, truth, found, place, look)
+
+
+def _shades(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return colours of any range as bytes."""
+    values = colours.astype(np.float32)
+    low, high = float(values.min()), float(values.max())
+    return np.asarray((values - low) * (255 / max(high - low, 1e-6)), np.uint8)
+
+
+class Validation:
+    """The layers of the validation image, renewed at each validation.
+
+    Parameters
+    ----------
+    viewer
+        Where they are shown.
+    """
+
+    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+        self._viewer = viewer
+        self._seen: Seen | None = None
+        self._layers: dict[str, Layer] = {}
+        self._hidden: list[Layer] = []  # by us, to show two pictures side by side
+        self._grid: tuple[bool, int, tuple[int, int]] | None = None
+        self.shown = True
+
+    @property
+    def comparable(self) -> bool:
+        """Whether there is something to see side by side."""
+        return self._seen is not None and set(self._seen.found) == {"before", "prediction"}
+
+    @property
+    def beside(self) -> bool:
+        """Whether two pictures are shown side by side."""
+        return self._grid is not None
+
+    def begin(self) -> None:
+        """Forget what the last training left: those layers stay with the user."""
+        self.together()
+        self._seen, self._layers = None, {}
+
+    def take(self, seen: Seen) -> None:
+        """Show another prediction, in the layers that are there."""
+        first = self._seen is None
+        self._seen = seen
+        if not self.shown:
+            return
+        layer = self._layers.get("prediction")
+        array = seen.found["prediction"]
+        kept = not first and layer is not None and layer in self._viewer.layers
+        if kept and layer is not None and layer.data.shape == array.shape:
+            layer.data = array
+        elif first:
+            self._add()
+
+    def show(self, shown: bool) -> None:
+        """Show the layers, or take them away."""
+        self.shown = shown
+        if not shown:
+            self.together()
+            self._remove(self._layers)
+        elif self._seen is not None:
+            self._add()
+
+    # -- one picture --------------------------------------------------------------------------
+
+    def _add(self) -> None:
+        seen = self._seen
+        assert seen is not None
+        self._remove(self._layers)
+        self._layers = {
+            "image": self._image(seen, "image"),
+            "prediction": self._labels(seen, seen.found["prediction"], "prediction"),
+            "truth": self._outline(seen, "truth"),
+        }
+        for layer in self._layers.values():
+            add_unselected(self._viewer, layer)
+
+    def _image(self, seen: Seen, what: str) -> Image:
+        return Image(
+            seen.image, name=f"{seen.name} {what}", rgb=seen.rgb, **self._common(seen), **seen.place
+        )
+
+    def _labels(self, seen: Seen, array: npt.NDArray[Any], what: str) -> Labels:
+        look = {**self._common(seen), **seen.place, **seen.look}
+        return Labels(array, name=f"{seen.name} {what}", opacity=_OPACITY, **look)
+
+    def _outline(self, seen: Seen, what: str) -> Labels:
+        layer = self._labels(seen, seen.truth, what)
+        layer.contour, layer.opacity = _OUTLINE, 1.0
+        return layer
+
+    def _common(self, seen: Seen) -> dict[str, Any]:
+        # Not offered as an image to segment, nor as labels to train on.
+        return {"metadata": {MAP_OF: f"validation {seen.name}"}}
+
+    def _remove(self, layers: dict[str, Layer]) -> None:
+        with selection_kept(self._viewer):
+            for layer in layers.values():
+                if layer in self._viewer.layers:
+                    remove_layer(self._viewer, layer)
+        layers.clear()
+
+    # -- two pictures -------------------------------------------------------------------------
+
+    def side_by_side(self) -> None:
+        """Show before and after next to each other, zoomed and moved as one."""
+        seen = self._seen
+        if seen is None or not self.comparable or self.beside:
+            return
+        viewer = self._viewer
+        grid = viewer.grid
+        self._grid = bool(grid.enabled), int(grid.stride), tuple(grid.shape)
+        self._remove(self._layers)
+        self._hidden = [layer for layer in viewer.layers if layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        # Those on top come first in the grid, three a picture.
+        for what, array in (("after", "prediction"), ("before", "before")):
+            trio = (
+                self._image(seen, f"({what})"),
+                self._labels(seen, seen.found[array], what),
+                self._outline(seen, f"truth ({what})"),
+            )
+            for layer in trio:
+                add_unselected(viewer, layer)
+                self._layers[layer.name] = layer
+        grid.stride, grid.shape, grid.enabled = 3, (1, 2), True
+        viewer.reset_view()
+
+    def together(self) -> None:
+        """Show what was shown before `side_by_side`."""
+        if self._grid is None:
+            return
+        grid = self._viewer.grid
+        grid.enabled, grid.stride, grid.shape = self._grid
+        self._grid = None
+        self._remove(self._layers)
+        for layer in self._hidden:
+            with suppress(RuntimeError):  # its window is gone
+                layer.visible = True
+        self._hidden = []
+        if self.shown and self._seen is not None:
+            self._add()

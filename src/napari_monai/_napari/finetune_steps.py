@@ -1,0 +1,238 @@
+"""What the Fine-tune widget does in a thread beside the window: hand over, train, look, use."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import NapariMonaiError
+from ..events import EpochDone, Event, Said, StepDone, Trained
+from ..models import Model
+from ..settings import TrainingSettings
+from . import finetune_curves
+from .finetune_curves import StepsDone
+from .finetune_data import IGNORED, Counted, Taken, counted
+from .finetune_preview import Seen, read_seen
+from .jobs import Steps
+from .smooth import load_torch
+
+if TYPE_CHECKING:
+    from ..training.examples import Pair
+    from ..training.preparing import Prepared
+
+
+# Seconds between two words on the steps: a hundred a second are no news.
+_TOLD_EVERY = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """A training as it was asked for."""
+
+    model: Model | None
+    taken: tuple[Taken, ...]
+    which: Counted
+    settings: TrainingSettings
+    name: str
+
+
+@dataclass(frozen=True)
+class Begun(Event):
+    """A training has a folder now, by which it can be stopped and found again."""
+
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Previewed(Event):
+    """A validation can be looked at."""
+
+    seen: Seen
+
+
+@dataclass(frozen=True)
+class Checked(Event):
+    """The data were looked through: what is wrong, what is odd, and what would be done."""
+
+    errors: tuple[str, ...]
+    warnings: tuple[str, ...]
+    plan: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictured(Event):
+    """Changed training images: uint8 array of shape (height, width, 3)."""
+
+    picture: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Stored(Event):
+    """The new model is in the store."""
+
+    model: Model
+
+
+def handed(wanted: Wanted) -> tuple[list[Pair], list[Pair], TrainingSettings]:
+    """Return pairs to train on, pairs for validation, and settings that know what is left out."""
+    own = wanted.settings.ignore_label
+    ignored = IGNORED if own is None else own
+    pairs = [(counted(one, wanted.which, ignored), one) for one in wanted.taken]
+    partial = any(pair[1] is not one.labels for pair, one in pairs)
+    settings = replace(wanted.settings, ignore_label=ignored if partial else own)
+    training: list[Pair] = [pair for pair, one in pairs if not one.validation]
+    validation: list[Pair] = [pair for pair, one in pairs if one.validation]
+    return training, validation, settings
+
+
+# -- to train -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who listens to a training, as its thread sees them.
+
+    ``left`` is set when nobody does any more; ``stays`` says whether the training goes on then.
+    """
+
+    left: threading.Event
+    stays: Callable[[], bool]
+
+
+def train_steps(wanted: Wanted, listener: Listener) -> Steps:
+    """Train in a process of its own."""
+    from ..training.process import Job, new_folder, train_process
+
+    yield Said("Handing the data over…")
+    finetune_curves.warm_up()
+    pairs, validation, settings = handed(wanted)
+    folder = new_folder(wanted.name)
+    yield Begun(folder, wanted.name)
+    job = Job(
+        pairs=pairs,
+        model=wanted.model,
+        settings=settings,
+        output=folder,
+        validation=validation,
+        name=wanted.name,
+    )
+    yield from _shown(train_process(job, detach=listener.stays), listener)
+
+
+def resume_steps(folder: Path, name: str, listener: Listener) -> Steps:
+    """Go on with a training that was stopped; all that it has said before is said again."""
+    from ..training.process import attach, resume_process
+
+    yield Said("Going on…")
+    finetune_curves.warm_up()
+    yield Begun(folder, name)
+    with suppress(NapariMonaiError):  # how it ended the last time
+        earlier = attach(folder, detach=True)
+        yield from _shown((e for e in earlier if not isinstance(e, Trained)), listener)
+    yield from _shown(resume_process(folder, detach=listener.stays), listener)
+
+
+def follow_steps(folder: Path, name: str, listener: Listener) -> Steps:
+    """Follow a training that goes on, or show one that is through."""
+    from ..training.process import attach
+
+    finetune_curves.warm_up()
+    yield Begun(folder, name)
+    yield from _shown(attach(folder, detach=listener.stays), listener)
+
+
+def _shown(steps: Iterator[Event], listener: Listener) -> Steps:
+    """Yield the events of a training as a window can follow them, until nobody listens.
+
+    Steps come together; and with a validation what it left to be looked at. The training is let
+    go of here, as to stop it takes its time.
+    """
+    losses: list[StepDone] = []
+    told, seen = 0.0, 0
+    with closing(cast("Steps", steps)):
+        for event in steps:
+            if listener.left.is_set():
+                return
+            if isinstance(event, StepDone):
+                losses.append(event)
+            due = time.monotonic() - told >= _TOLD_EVERY or not isinstance(event, StepDone)
+            if losses and due:
+                yield StepsDone(tuple(losses))
+                yield losses[-1]
+                losses, told = [], time.monotonic()
+            if not isinstance(event, StepDone):
+                yield event
+            folder = getattr(event, "preview", None) if isinstance(event, EpochDone) else None
+            if folder is not None and (stamp := _stamp(folder)) != seen:
+                seen = stamp
+                # Otherwise the next validation is being written, and will be told of.
+                with suppress(OSError, ValueError, KeyError):
+                    yield Previewed(read_seen(folder))
+
+
+def _stamp(folder: Path) -> int:
+    """Return when a prediction was written; 0 where there is none."""
+    with suppress(OSError):
+        return (folder / "prediction.npy").stat().st_mtime_ns
+    return 0
+
+
+def stop(folder: Path, *, now: bool = False) -> None:
+    """Ask a training to end, and to make a model of the best state unless that is ``now``."""
+    from ..training.process import ask_to_stop
+
+    ask_to_stop(folder, now=now)
+
+
+def use_steps(folder: Path, name: str) -> Steps:
+    """Put the best model of a training into the store."""
+    from ..training.keeping import add_to_store
+
+    yield Said("Putting the model into the store…")
+    load_torch()
+    yield Stored(add_to_store(folder, name=name))
+
+
+# -- to look first --------------------------------------------------------------------------------
+
+
+def check_steps(wanted: Wanted) -> Steps:
+    """Look through the data as a training would before it starts. PyTorch is loaded here."""
+    yield Said("Looking through the data…")
+    try:
+        found = _prepared(wanted)
+    except NapariMonaiError as error:
+        yield Checked((str(error),), (), ())
+        return
+    errors = tuple(p.text for p in found.problems if p.severity == "error")
+    warnings = tuple(p.text for p in found.problems if p.severity == "warning")
+    patch = " × ".join(map(str, found.plan.patch))
+    plan = f"{found.plan.steps} steps of {found.plan.batch_size} patches of {patch} voxels."
+    yield Checked(errors, warnings, (found.split.how, plan))
+
+
+def picture_steps(wanted: Wanted) -> Steps:
+    """Draw training images as the augmentation would change them. PyTorch is loaded here."""
+    yield Said("Changing some training images…")
+    found = _prepared(wanted)
+    from ..training.pictures import preview
+
+    picture = preview(found.examples, found.plan, wanted.settings, found.description)
+    yield Pictured(picture)
+
+
+def _prepared(wanted: Wanted) -> Prepared:
+    load_torch()
+    from ..training.preparing import prepare
+
+    pairs, validation, settings = handed(wanted)
+    return prepare(wanted.model, pairs, settings=settings, validation=validation, name=wanted.name)
