@@ -48,14 +48,31 @@ def centre_distance(
             continue
         inside = labels[box] == number
         rim = [(int(s.start > 0), int(s.stop < n)) for s, n in zip(box, labels.shape, strict=True)]
-        distance = ndimage.distance_transform_edt(np.pad(inside, rim), sampling=spacing)
-        core = tuple(slice(low, low + n) for (low, _), n in zip(rim, inside.shape, strict=True))
-        depth = distance[core][inside]
-        if depth.max() > 0 and np.isfinite(depth.max()) and any(map(any, rim)):
+        depth = object_depth(inside, rim, spacing)[inside]
+        if depth.max() > 0 and np.isfinite(depth.max()):
             result[box][inside] = depth / depth.max()
         else:  # the object fills the whole array
             result[box][inside] = 1.0
     return result
+
+
+def object_depth(
+    inside: npt.NDArray[np.bool_],
+    rim: Sequence[tuple[int, int]],
+    spacing: Sequence[float] | None = None,
+) -> npt.NDArray[np.float64]:
+    """Return the distance of each voxel of an object to its edge, 0 outside.
+
+    ``rim`` says for both ends of each axis whether the object ends there (1) or goes on beyond
+    the array (0). Infinite where it has no edge at all.
+    """
+    padded = np.pad(inside, rim)
+    if padded.all():
+        return np.full(inside.shape, np.inf)
+    distance = ndimage.distance_transform_edt(padded, sampling=spacing)
+    core = tuple(slice(low, low + n) for (low, _), n in zip(rim, inside.shape, strict=True))
+    found: npt.NDArray[np.float64] = distance[core]
+    return found
 
 
 def decode(

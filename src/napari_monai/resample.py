@@ -5,6 +5,7 @@ Spacing changes axis by axis, so every resampling here is separable: a list of p
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -211,10 +212,22 @@ class WayBack:
 
         Beyond the native grid there is background.
         """
-        oriented = self.how.apply(labels)
-        found = np.ascontiguousarray(oriented[np.ix_(*nearest(self.oriented, self.prepared))])
-        sides = zip(positions(self.oriented, self.prepared), oriented.shape, strict=True)
-        for axis, (where, n) in enumerate(sides):
+        box = tuple(slice(0, n) for n in self.prepared.shape)
+        return self.prepare_labels_in(box, labels.__getitem__)
+
+    def prepare_labels_in(
+        self, box: Sequence[slice], read: Callable[[Box], npt.NDArray[Any]]
+    ) -> npt.NDArray[Any]:
+        """Return a box of `prepare_labels`; ``read`` returns a box of the labels."""
+        oriented = self.oriented
+        chosen = [at[side] for at, side in zip(nearest(oriented, self.prepared), box, strict=True)]
+        source = tuple(slice(int(at.min()), int(at.max()) + 1) for at in chosen)
+        native = self.how.inverse().box(source, oriented.shape)
+        near = [at - side.start for at, side in zip(chosen, source, strict=True)]
+        found = np.ascontiguousarray(self.how.apply(read(native))[np.ix_(*near)])
+        sides = zip(positions(oriented, self.prepared), box, oriented.shape, strict=True)
+        for axis, (every, side, n) in enumerate(sides):
+            where = every[side]
             outside = (where < -0.5 - _BORDER) | (where > n - 0.5 + _BORDER)
             found[(slice(None),) * axis + (outside,)] = 0
         return found

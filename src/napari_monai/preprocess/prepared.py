@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -118,6 +118,11 @@ class LazilyPrepared(Preparation):
         if 0 in lengths:
             return np.empty((self.channels, *lengths), np.float32)
         return filled(np.ascontiguousarray(self._link.read(sides)))
+
+    def boxes(self, most: int) -> Iterator[Box]:
+        """Yield boxes of about ``most`` voxels that tile the grid, as the file is read in best."""
+        for _, box in self._link.place.boxes(most):
+            yield box
 
 
 def prepare(volume: Volume, description: ModelDescription) -> Prepared:

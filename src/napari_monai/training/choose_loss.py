@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import TrainingError
+from ..labels.boxes import slabs
 from ..models import ModelDescription
 from ..settings import TrainingSettings
 from .class_loss import ClassLoss
@@ -62,8 +63,9 @@ def class_weights(
         first = 0 if background else 1
         counts = np.zeros(first + channels, np.int64)
         for example in examples:
-            known = example.labels[example.labels >= 0]
-            counts += np.bincount(known, minlength=len(counts))
+            for slab in slabs(example.labels):  # they may lie on disk
+                labels = example.labels[slab]
+                counts += np.bincount(labels[labels >= 0], minlength=len(counts))
         shares = counts[first:] * channels / max(1, counts[first:].sum())
         return tuple(1 / share if share else 1.0 for share in shares.tolist())
     try:

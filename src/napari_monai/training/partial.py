@@ -125,8 +125,8 @@ def whole_objects(labels: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
 
 
 def without_ignored(
-    found: npt.NDArray[Any], labels: npt.NDArray[np.int32]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32]]:
+    found: npt.NDArray[Any], labels: npt.NDArray[np.integer[Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.integer[Any]]]:
     """Return found objects and true ones where there are labels, for a score.
 
     An object found of which the half or more lies where nobody has labelled is left out: nobody
