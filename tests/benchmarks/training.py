@@ -29,6 +29,7 @@ from napari_monai.grid import Grid
 from napari_monai.networks import build_network
 from napari_monai.settings import TrainingSettings
 from napari_monai.training.choose_loss import choose_loss
+from napari_monai.training.class_loss import Spacings
 from napari_monai.training.examples import make_examples
 from napari_monai.training.losses import instance_loss
 from napari_monai.training.patches import PatchSampler
@@ -39,7 +40,7 @@ Pairs = list[tuple[nm.Volume, nm.LabelVolume]]
 
 # Images to train on, batches that lie ready, steps of a turn that do not count: in the first of
 # them a batch lies ready for the training too, made while the bare loop had its turn.
-IMAGES, READY, UNCOUNTED = 4, 4, 3
+IMAGES, READY, UNCOUNTED = 4, 4, 2
 # Patches, batches and kinds of images as they usually are.
 USUAL = {
     2: TrainingSettings(
@@ -96,7 +97,9 @@ def bare(data: Pairs, settings: TrainingSettings) -> Iterator[None]:
         images, targets = sampler.batch(step)
         images = images.to(device, memory_format=layout)
         ready.append((images, targets.to(device), sampler.spacings(step)))
-    for images, targets, spacings in cycle(ready):
+
+    def advance(images: torch.Tensor, targets: torch.Tensor, spacings: Spacings) -> None:
+        optimiser.zero_grad(set_to_none=True)
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             logits = network(images)
         if class_loss is None:
@@ -108,10 +111,12 @@ def bare(data: Pairs, settings: TrainingSettings) -> Iterator[None]:
             )
         else:
             loss = class_loss(logits.float(), targets, spacings=spacings, progress=0.0)
-        optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.step(optimiser)
         scaler.update()
+
+    for batch in cycle(ready):
+        advance(*batch)
         yield
 
 

@@ -180,7 +180,7 @@ class PatchSampler:
             return ()
         if not self.classes:
             return (centres,)
-        found = np.array([int(example.labels[tuple(at)]) for at in centres])
+        found = example.labels[tuple(centres.T)]
         return tuple(centres[found == number] for number in np.unique(found))
 
 
