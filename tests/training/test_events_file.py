@@ -97,6 +97,18 @@ def test_steps_that_were_done_again_count_once(tmp_path: Path) -> None:
     assert Begun(True) in kept
 
 
+def test_steps_before_those_of_the_training_are_counted_apart(tmp_path: Path) -> None:
+    file = EventsFile(tmp_path)
+    warm = [StepDone(n, 3, 9.0, 0.1) for n in (1, 2, 3)]
+    for event in (Started(3, "steps of the warm start"), *warm, Started(6, "steps"), step(1)):
+        file.add(event)
+    file.begin(resumed=True)
+    for event in (Started(6, "steps"), step(1), step(2)):
+        file.add(event)
+    kept = [line.said for line in still_true(Tail(tmp_path).read())]
+    assert [s for s in kept if isinstance(s, StepDone)] == [*warm, step(1), step(2)]
+
+
 def test_a_folder_that_is_gone_is_one_line(tmp_path: Path) -> None:
     file = EventsFile(tmp_path / "gone")
     with pytest.raises(WriteError, match=r"cannot be written .*: make room") as caught:

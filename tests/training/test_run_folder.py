@@ -58,9 +58,9 @@ def test_another_process_is_refused_until_the_first_is_dead(tmp_path: Path) -> N
         assert held is not None
         assert held.pid == other.pid
         assert is_running(tmp_path)
-        with pytest.raises(TrainingError, match=rf"process {other.pid} on .* is under way") as no:
-            with claimed(tmp_path):
-                pass
+        busy = rf"process {other.pid} on .* is under way"
+        with pytest.raises(TrainingError, match=busy) as no, claimed(tmp_path):
+            pass
         assert "\n" not in str(no.value)
         other.kill()  # and nobody asks how it ended: a zombie, on systems that have such
         until = time.monotonic() + 20
