@@ -7,10 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.cli.bright import save_png, squares
 
+from napari_monai import Grid, LabelVolume, TrainingSettings, Volume
 from napari_monai.cli import main
 from napari_monai.models import load_model
+from napari_monai.training import fine_tune
+from napari_monai.training.checkpoint import load_checkpoint
+from napari_monai.training.handing import Job, hand_over
+from napari_monai.training.run_folder import claimed
+from napari_monai.training.shares import Share
 
 SMALL = [
     "--network-arguments",
@@ -154,3 +161,80 @@ def test_scribbles_and_losses_are_told_by_flags_and_kept_in_the_run(data, capsys
     again = ["train", "--settings", str(data / "out/run.json"), "--output", str(data / "b")]
     assert main([*again, "--ignore-label", "2"]) == 2
     assert "Label 2 cannot be both ignored and the background" in capsys.readouterr().err
+
+
+def averaged(folder):
+    return load_checkpoint(folder)["average"]
+
+
+def test_files_are_taken_in_their_order_and_a_run_is_repeated_to_the_weight(data, capsys):
+    files = [str(data / f"train/images/{n}.png") for n in (2, 0)]
+    labels = [path.replace("images", "labels") for path in files]
+    given = ["--images", *files, "--labels", *labels, *SMALL, "--steps", "2"]
+    assert main(["train", *given, "--output", str(data / "a")]) == 0
+    assert json.loads((data / "a/run.json").read_text())["images"] == files
+    again = ["train", "--settings", str(data / "a/run.json"), "--output", str(data / "b")]
+    assert main(again) == 0
+    a, b = averaged(data / "a"), averaged(data / "b")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_what_was_begun_in_the_viewer_is_repeated_here(data, capsys):
+    generator = np.random.default_rng(0)
+    labels = np.zeros((6, 24, 24), np.int32)
+    labels[1:5, 3:9, 4:10], labels[1:4, 14:20, 13:22] = 1, 2
+    grid = Grid.from_spacing(labels.shape, (2.0, 1.0, 1.0), unit="µm")
+    image = np.where(labels > 0, 200, 40) + generator.integers(0, 20, labels.shape)
+    pair = Volume(image.astype(np.uint8), grid, name="stack"), LabelVolume(labels, grid)
+    settings = TrainingSettings(
+        network_arguments=SMALL[1], patch=(4, 16, 16), batch_size=2, steps=2, device="cpu"
+    )
+    share = Share(*pair, corrected=frozenset({2, 3}))
+    job = Job(pairs=[share], settings=settings, name="mine")
+    (data / "run").mkdir()
+    list(hand_over(job, data / "run"))
+    (data / "run").rename(data / "moved")
+    assert (
+        main(["train", "--settings", str(data / "moved/run.json"), "--output", str(data / "a")])
+        == 0
+    )
+    list(fine_tune(None, [share], settings=settings, output=data / "b", name="mine"))
+    a, b = averaged(data / "a"), averaged(data / "b")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    run = json.loads((data / "a/run.json").read_text())
+    assert run["shares"] == [{"corrected": [2, 3]}]
+    assert Path(run["images"][0]).is_absolute()
+
+
+def test_the_model_goes_into_the_store_where_that_is_asked_for(data, capsys):
+    flags = ["--steps", "1", "--name", "cells", "--store"]
+    assert main(arguments(data, *flags, validation=False)) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "cells is in your store"
+    assert load_model("cells").description.training["images"] == 3
+
+
+def test_a_folder_that_another_process_trains_in_is_one_line(data, capsys):
+    with claimed(data / "out"):
+        assert main(arguments(data, "--steps", "1")) == 1
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "error" in x]
+    assert "is under way in it" in line
+
+
+def test_images_without_labels_that_are_not_there_are_one_line(data, capsys):
+    assert main(arguments(data, "--unlabelled", str(data / "none"))) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "none does not exist" in line
+
+
+@pytest.mark.slow
+def test_several_processes_share_the_work(data, capfd):
+    assert main(arguments(data, "--steps", "2", "--processes", "2")) == 0
+    out = capfd.readouterr().out.splitlines()
+    assert [line.split()[1] for line in out if line.startswith("step ")] == ["2/2"]
+    load_model(data / "out/model").load_network("cpu")
+    assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+    assert (
+        main(arguments(data, "--steps", "2", "--output", str(data / "b"), "--processes", "3")) == 1
+    )
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert "A batch of 2 patches cannot be shared by 3 processes" in error

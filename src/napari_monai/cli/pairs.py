@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SettingsError, TrainingError
 from .output import complain
 
+if TYPE_CHECKING:
+    from ..training.shares import Pair, Share
+
+FOLDERS = ("images", "labels", "val_images", "val_labels", "unlabelled")
+
 Pairs = list[tuple[Path, Path]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """What to train on, and the folders and files that it was found in."""
+
+    pairs: Sequence[Pair | Share]
+    validation: Sequence[Pair | Share]
+    unlabelled: Sequence[Path]
+    folders: Mapping[str, Sequence[Path]]
+    parts: Mapping[str, Sequence[Mapping[str, Any]]]
+
+    def content(self, output: Path) -> dict[str, Any]:
+        """Return what ``run.json`` in a folder says of it."""
+        from ..training.handing import path_in
+
+        named = {key: [path_in(output, p) for p in paths] for key, paths in self.folders.items()}
+        return {**named, **{key: list(parts) for key, parts in self.parts.items() if parts}}
+
+
+def read_data(
+    folders: Mapping[str, Sequence[Path]], parts: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> Data:
+    """Return what there is in folders to train on.
+
+    Parameters
+    ----------
+    folders
+        Folders or files by `FOLDERS`.
+    parts
+        What counts of each pair, where that is not all: ``shares`` and ``val_shares``.
+    """
+    from ..training.handing import with_parts
+
+    pairs = match_folders(folders["images"], folders["labels"], "--images", "--labels")
+    held_out: Pairs = []
+    if folders["val_images"] or folders["val_labels"]:
+        held_out = match_folders(
+            folders["val_images"], folders["val_labels"], "--val-images", "--val-labels"
+        )
+    return Data(
+        with_parts(pairs, parts.get("shares", ())),
+        with_parts(held_out, parts.get("val_shares", ())),
+        images_of(folders["unlabelled"]),
+        folders,
+        parts,
+    )
 
 
 def match_folders(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,10 @@ from ..runfile import NAME, read_run, write_run
 from ..settings import TrainingSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
-from .pairs import images_of, match_folders
+from .pairs import FOLDERS, Data, read_data
 
 if TYPE_CHECKING:
     from ..events import EpochDone, Event
-
-_FOLDERS = ("images", "labels", "val_images", "val_labels", "unlabelled")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,44 +83,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, showing the loss, and a line a validation."""
     from ..training import launch
-    from ..training.run_folder import forget_stop
 
-    if args.background:
-        launch.give_way()
     _check_output(args)
     home, earlier = _earlier(args)
-    folders = {name: getattr(args, name) or _paths(home, earlier, name) for name in _FOLDERS}
     settings = settings_from(args, TrainingSettings, earlier.get("settings", {}))
-    pairs = match_folders(folders["images"], folders["labels"], "--images", "--labels")
-    validation = (
-        match_folders(folders["val_images"], folders["val_labels"], "--val-images", "--val-labels")
-        if folders["val_images"] or folders["val_labels"]
-        else []
-    )
-    start = args.start or earlier.get("from")
-    name = args.name or earlier.get("name")
-    card = _card(args.card) if args.card else earlier.get("card")
-    content = _content(args.output, folders, start, name, card, settings)
+    if args.background:
+        launch.give_way(max(1, settings.processes))
+    data = _data(args, home, earlier)
+    content = {
+        "command": "train",
+        **data.content(args.output),
+        "from": args.start or earlier.get("from"),
+        "name": args.name or earlier.get("name"),
+        "card": _card(args.card) if args.card else earlier.get("card"),
+        "settings": settings.to_json(),
+    }
     keywords = {
         "settings": settings,
         "output": args.output,
-        "validation": validation,
-        "name": name,
+        "validation": data.validation,
+        "name": content["name"],
         "resume": args.resume,
-        "card": card,
+        "card": content["card"],
     }
-    if folders["unlabelled"]:
-        keywords["unlabelled"] = images_of(folders["unlabelled"])
+    if data.unlabelled:
+        keywords["unlabelled"] = data.unlabelled
+    steps = partial(_events, content["from"], data.pairs, keywords)
     if launch.rank():
-        for _ in _events(start, pairs, keywords):  # the first of several says it all
+        for _ in steps():  # the first of several says, and writes, it all
             pass
         return 0
-    from ..training.recording import recorded
-
-    forget_stop(args.output)
-    events = recorded(partial(_events, start, pairs, keywords), args.output, resumed=args.resume)
     try:
-        _show(follow(events), args.output, content)
+        _show(follow(_run(args, settings, content, steps)), args.output, content)
     except KeyboardInterrupt:
         _say_how_to_go_on(args.output)
         raise
@@ -133,16 +125,64 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run(
+    args: argparse.Namespace,
+    settings: TrainingSettings,
+    content: Mapping[str, Any],
+    steps: Callable[[], Iterator[Event]],
+) -> Iterator[Event]:
+    """Return the events of the training: of this process, or of several that it begins."""
+    from ..training import launch, process
+    from ..training.recording import recorded
+    from ..training.run_folder import forget_stop
+
+    if launch.rank() is None:
+        forget_stop(args.output)
+        n = _processes(settings)
+        if n > 1:
+            args.output.mkdir(parents=True, exist_ok=True)
+            write_run(args.output, content)
+            return process.begin(
+                args.output, resume=args.resume, processes=n, background=args.background
+            )
+    return recorded(steps, args.output, resumed=args.resume)
+
+
+def _processes(settings: TrainingSettings) -> int:
+    """Return how many processes share the work: as many as there are GPUs, or as is said."""
+    if settings.processes:
+        return settings.processes
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
 def _events(
-    start: str | None, pairs: list[tuple[Path, Path]], keywords: Mapping[str, Any]
+    start: str | None, pairs: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Iterator[Event]:
     from .. import models
-    from ..training import fine_tune
 
-    yield from fine_tune(models.load_model(start) if start else None, pairs, **keywords)
+    model = models.load_model(start) if start else None
+
+    from ..training import fine_tune  # torch, which takes seconds: after all that can go wrong
+
+    yield from fine_tune(model, pairs, **keywords)
 
 
 # -- what to train on -----------------------------------------------------------------------------
+
+
+def _data(args: argparse.Namespace, home: Path, earlier: Mapping[str, Any]) -> Data:
+    """Return the images and labels that are named here, or else in the run file."""
+    given = {name: getattr(args, name) for name in FOLDERS if getattr(args, name)}
+    kept = {name: [home / path for path in earlier.get(name, ())] for name in FOLDERS}
+    # What counts of the pairs of a run is of those pairs alone.
+    parts = {
+        name: earlier.get(name, ())
+        for name, owner in (("shares", "images"), ("val_shares", "val_images"))
+        if owner not in given
+    }
+    return read_data({**kept, **given}, parts)
 
 
 def _check_output(args: argparse.Namespace) -> None:
@@ -169,31 +209,6 @@ def _earlier(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     if args.resume and own.exists():
         return args.output, read_run(own, command="train")
     return args.output, {}
-
-
-def _paths(home: Path, earlier: Mapping[str, Any], name: str) -> list[Path]:
-    return [home / path for path in earlier.get(name, ())]
-
-
-def _content(
-    output: Path,
-    folders: Mapping[str, list[Path]],
-    start: str | None,
-    name: str | None,
-    card: Mapping[str, Any] | None,
-    settings: TrainingSettings,
-) -> dict[str, Any]:
-    """Return what ``run.json`` says; what lies in the output folder is named from there."""
-    from ..training.handing import path_in
-
-    return {
-        "command": "train",
-        **{key: [path_in(output, p) for p in paths] for key, paths in folders.items()},
-        "from": start,
-        "name": name,
-        "card": card,
-        "settings": settings.to_json(),
-    }
 
 
 def _card(path: Path) -> dict[str, Any]:

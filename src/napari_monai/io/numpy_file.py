@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -94,13 +96,38 @@ def _archive(path: Path, voxels: Container[int]) -> Iterator[Volume]:
                     raise ReadError(f"{path} is damaged: {entry.filename} is not that large.")
     with np.load(path, allow_pickle=False) as arrays:
         if _DESCRIPTION in arrays:
-            data = arrays["data"] if 0 in voxels else _outline(path, "data")
+            data = _data(path, arrays) if 0 in voxels else _outline(path, "data")
             yield _described(path, data, json.loads(str(arrays[_DESCRIPTION][()])))
             return
         names = [name for name in arrays if _outline(path, name).ndim >= 2]
         for number, name in enumerate(names):
             array = arrays[name] if number in voxels else _outline(path, name)
             yield _bare(path, array, stem_of(path) + (f" {name}" if len(names) > 1 else ""))
+
+
+def _data(path: Path, arrays: Mapping[str, Array]) -> Array:
+    """Return the voxels of an archive; left in the file where they are large and not packed."""
+    with zipfile.ZipFile(path) as archive:
+        entry = archive.getinfo("data.npy")
+    if entry.compress_type != zipfile.ZIP_STORED or entry.file_size < LAZY_FROM:
+        return arrays["data"]
+    with path.open("rb") as file:
+        file.seek(entry.header_offset)
+        # APPNOTE.TXT of zip, 4.3.7: the lengths of name and extra field end the fixed part.
+        head = file.read(30)
+        if head[:4] != b"PK\x03\x04":
+            raise ReadError(f"{path} is damaged: data.npy is not where it is said to be.")
+        file.seek(sum(struct.unpack("<HH", head[26:])), os.SEEK_CUR)
+        version = np.lib.format.read_magic(file)
+        if version != (1, 0):
+            return arrays["data"]
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject:
+            return arrays["data"]
+        size = math.prod(shape) * dtype.itemsize
+        check_size(path, size, offset=file.tell())
+        order: Literal["C", "F"] = "F" if fortran else "C"
+        return np.memmap(path, dtype, map_mode(size), file.tell(), shape, order)
 
 
 def _outline(path: Path, name: str) -> Array:
@@ -170,17 +197,41 @@ def write_archive(
     volume
         The volume.
     level
-        How hard to compress, 1 (fast) to 9.
+        How hard to compress, 1 (fast) to 9; 0 not at all: large images are then read where they
+        are needed.
     notes
         Texts that go into the archive too, by the names of their entries; see `read_note`.
     """
-    arrays = {_DESCRIPTION: np.array(json.dumps(_description(volume))), "data": volume.numpy()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
+    packing = zipfile.ZIP_DEFLATED if level else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", packing, compresslevel=level) as archive:
         for name, text in (notes or {}).items():
             archive.writestr(name, text)
-        for name, array in arrays.items():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, array, allow_pickle=False)
+        with archive.open(f"{_DESCRIPTION}.npy", "w") as entry:
+            description = np.array(json.dumps(_description(volume)))
+            np.lib.format.write_array(entry, description, allow_pickle=False)
+        with archive.open("data.npy", "w", force_zip64=True) as entry:
+            header = {
+                "descr": np.lib.format.dtype_to_descr(volume.dtype),
+                "fortran_order": _is_fortran(volume.data),
+                "shape": tuple(volume.data.shape),
+            }
+            np.lib.format.write_array_header_1_0(entry, header)
+            for part in _planes(volume):
+                entry.write(part.tobytes())
+
+
+def _planes(volume: Volume) -> Iterator[Array]:
+    """Yield an image piece by piece as it lies in memory: not all of a lazy one at once."""
+    data: Any = volume.data
+    if _is_fortran(data):
+        data = data.T
+    for index in np.ndindex(*data.shape[: max(1, len(data.shape) - 2)]):
+        yield np.asarray(data[index])
+
+
+def _is_fortran(data: object) -> bool:
+    """Whether the first axis is the fastest in memory."""
+    return isinstance(data, np.ndarray) and data.flags.fnc
 
 
 def read_note(path: Path, name: str) -> str:

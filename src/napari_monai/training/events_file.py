@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from ..errors import WriteError
-from ..events import EpochDone, Event, StepDone
+from ..events import EpochDone, Event, Started, StepDone
 from ..io.files import one_line
 from .event_json import from_json, to_json
 
@@ -143,20 +143,24 @@ def last_lines(folder: Path) -> list[Line]:
 
 def still_true(lines: Iterable[Line]) -> list[Line]:
     """Return lines without the steps that were done once more after a kill."""
-    kept: list[Line] = []
-    fresh = False
+    kept: list[tuple[str, Line]] = []
+    what, fresh = "", False  # which steps are done: there may be others before the training's own
     for line in lines:
-        if isinstance(line.said, Begun):
+        said = line.said
+        if isinstance(said, Begun):
             fresh = True
-        elif fresh and isinstance(line.said, StepDone | EpochDone):
-            fresh, step = False, line.said.step
-            kept = [old for old in kept if not _from(old.said, step)]
-        kept.append(line)
-    return kept
-
-
-def _from(said: object, step: int) -> bool:
-    return isinstance(said, StepDone | EpochDone) and said.step >= step
+        elif isinstance(said, Started):
+            what = said.what
+        elif fresh and isinstance(said, StepDone | EpochDone):
+            fresh, step = False, said.step
+            kept = [
+                (of, old)
+                for of, old in kept
+                if not (of == what and isinstance(old.said, StepDone | EpochDone))
+                or old.said.step < step
+            ]
+        kept.append((what, line))
+    return [line for _, line in kept]
 
 
 def _line(text: bytes, folder: Path) -> Line | None:

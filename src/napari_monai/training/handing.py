@@ -9,28 +9,24 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError, ModelNotFoundError, TrainingError, WriteError
+from ..errors import ModelError, ModelNotFoundError, SettingsError, TrainingError, WriteError
 from ..events import Busy, Event, Said
-from ..io.files import one_line, replacing
+from ..io.files import LAZY_FROM, one_line, replacing
 from ..io.numpy_file import write_archive
 from ..models import store
 from ..runfile import write_run
 from ..settings import TrainingSettings
 from ..volume import Volume
+from .shares import Pair, Share, Source
 
 if TYPE_CHECKING:
     from ..models import Model
 
-Source = Path | str | Volume
-Pair = tuple[Source, Source]
-
 DATA = "data"
-# From so many bytes on voxels are not packed, so that they can be read where they are needed.
-_UNPACKED = 2**26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +36,7 @@ class Job:
     Parameters
     ----------
     pairs
-        Images and their labels, as files or volumes.
+        Images and their labels, as files or volumes, and what of them counts.
     model
         The model to start from, its name or its folder; ``None`` to train from scratch.
     settings
@@ -57,11 +53,11 @@ class Job:
         Texts of its card.
     """
 
-    pairs: Sequence[Pair]
+    pairs: Sequence[Pair | Share]
     model: Model | str | Path | None = None
     settings: TrainingSettings = field(default_factory=TrainingSettings)
     output: Path | None = None
-    validation: Sequence[Pair] = ()
+    validation: Sequence[Pair | Share] = ()
     unlabelled: Sequence[Source] = ()
     name: str | None = None
     card: Mapping[str, Any] | None = None
@@ -77,7 +73,8 @@ def hand_over(job: Job, folder: Path) -> Iterator[Event]:
     WriteError
         If it cannot be written.
     """
-    sources = [s for pair in (*job.pairs, *job.validation) for s in pair] + [*job.unlabelled]
+    shares = [Share.of(pair) for pair in (*job.pairs, *job.validation)]
+    sources = [s for share in shares for s in share.pair] + [*job.unlabelled]
     volumes = [s for s in sources if isinstance(s, Volume)]
     if volumes:
         size = sum(v.nbytes for v in volumes) / 2**20
@@ -91,31 +88,29 @@ def hand_over(job: Job, folder: Path) -> Iterator[Event]:
                 raise
             raise WriteError(f"{folder} cannot be written ({one_line(error)}).") from None
         yield Busy()
-    write_run(folder, run_content(folder, job, *_sorted_out(paths, job)))
+    files = iter(paths)
+    handed = [replace(share, image=next(files), labels=next(files)) for share in shares]
+    n = len(job.pairs)
+    write_run(folder, run_content(folder, job, handed[:n], handed[n:], list(files)))
 
 
 def run_content(
     folder: Path,
     job: Job,
-    pairs: Sequence[tuple[Path, Path]],
-    validation: Sequence[tuple[Path, Path]],
+    pairs: Sequence[Share],
+    validation: Sequence[Share],
     unlabelled: Sequence[Path],
 ) -> dict[str, Any]:
-    """Return what ``run.json`` says of a training, its files in the order of the pairs.
-
-    What lies in the folder of the run is named from there, so that it can be moved.
-    """
-
-    def named(files: Sequence[Path]) -> list[str]:
-        return [path_in(folder, path) for path in files]
-
+    """Return what ``run.json`` says of a job whose images and labels are these files."""
     return {
         "command": "train",
-        "images": named([image for image, _ in pairs]),
-        "labels": named([labels for _, labels in pairs]),
-        "val_images": named([image for image, _ in validation]),
-        "val_labels": named([labels for _, labels in validation]),
-        "unlabelled": named(unlabelled),
+        "images": [path_in(folder, share.image) for share in pairs],
+        "labels": [path_in(folder, share.labels) for share in pairs],
+        "val_images": [path_in(folder, share.image) for share in validation],
+        "val_labels": [path_in(folder, share.labels) for share in validation],
+        "shares": [_part(share) for share in pairs],
+        "val_shares": [_part(share) for share in validation],
+        "unlabelled": [path_in(folder, path) for path in unlabelled],
         "from": _model_words(job.model),
         "name": job.name,
         "card": dict(job.card) if job.card else None,
@@ -123,19 +118,43 @@ def run_content(
     }
 
 
-def path_in(folder: Path, path: Path) -> str:
-    """Return the path of a file as ``run.json`` of a folder has it."""
+def with_parts(pairs: Sequence[Pair], parts: Sequence[Mapping[str, Any]]) -> list[Pair | Share]:
+    """Return pairs of files with what ``run.json`` says counts of them.
+
+    Raises SettingsError where that is nothing that counts, or of other pairs.
+    """
+    try:
+        if len(parts) not in (0, len(pairs)):
+            raise ValueError(f"{len(parts)} parts of {len(pairs)} pairs")
+        told = [{**part} for part in parts] or [{}] * len(pairs)
+        for part in told:
+            if part.get("corrected") is not None:
+                part["corrected"] = frozenset(map(int, part["corrected"]))
+        return [
+            Share(*pair, **part) if part else pair for pair, part in zip(pairs, told, strict=True)
+        ]
+    except (TypeError, ValueError) as error:
+        raise SettingsError(
+            f"What counts of the pairs cannot be understood ({one_line(error)}): take the shares "
+            "out of the run file."
+        ) from None
+
+
+def _part(share: Share) -> dict[str, Any]:
+    """Return what of a pair counts, where that is not all."""
+    told: dict[str, Any] = {}
+    if share.axis is not None:
+        told.update(axis=share.axis, start=share.start, stop=share.stop, outside=share.outside)
+    if share.corrected is not None:
+        told["corrected"] = sorted(share.corrected)
+    return told
+
+
+def path_in(folder: Path, path: Source) -> str:
+    """Return the path of a file as ``run.json`` has it: what lies in its folder, from there."""
+    assert not isinstance(path, Volume)
     whole, home = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
     return whole.relative_to(home).as_posix() if whole.is_relative_to(home) else str(whole)
-
-
-def _sorted_out(
-    paths: Sequence[Path], job: Job
-) -> tuple[list[tuple[Path, Path]], list[tuple[Path, Path]], list[Path]]:
-    """Return the files of the pairs, of those for validation, and those without labels."""
-    n, m = len(job.pairs), len(job.pairs) + len(job.validation)
-    both = list(zip(paths[0 : 2 * m : 2], paths[1 : 2 * m : 2], strict=True))
-    return both[:n], both[n:], list(paths[2 * m :])
 
 
 def _file_of(source: Source, number: int, folder: Path) -> Path:
@@ -149,7 +168,7 @@ def _file_of(source: Source, number: int, folder: Path) -> Path:
     path = folder / DATA / f"{number:04d}" / f"{word}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as beside:
-        write_archive(beside, source, level=1 if source.nbytes < _UNPACKED else 0)
+        write_archive(beside, source, level=1 if source.nbytes < LAZY_FROM else 0)
     return path
 
 

@@ -107,18 +107,18 @@ def environment(processes: int = 1) -> dict[str, str]:
     return told
 
 
-def rank() -> int:
-    """Return which of several processes that share a training this one is; 0 of one alone."""
-    told = os.environ.get("RANK", "0")
-    return int(told) if told.isdecimal() else 0
+def rank() -> int | None:
+    """Return which one of several that share a training this process is; ``None`` of one alone."""
+    told = os.environ.get("RANK", "")
+    return int(told) if told.isdecimal() and "WORLD_SIZE" in os.environ else None
 
 
-def give_way() -> None:
+def give_way(processes: int = 1) -> None:
     """Leave the computer to others: a low priority, and one core that is not used.
 
     Before torch is imported, which asks once how many threads it is to have.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() - 1)))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (cores() - 1) // processes)))
     me = psutil.Process()
     with contextlib.suppress(psutil.Error, OSError):
         if sys.platform == "win32":

@@ -99,7 +99,7 @@ def train_process(job: Job, *, detach: Detach = False) -> Events:
         if fresh:
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    yield from _begin(folder, resume=False, detach=detach)
+    yield from begin(folder, resume=False, detach=detach)
 
 
 def resume_process(folder: Path, *, detach: Detach = False) -> Events:
@@ -111,7 +111,7 @@ def resume_process(folder: Path, *, detach: Detach = False) -> Events:
         raise TrainingError(f"{folder} holds no training to resume: there is no {RUN}.")
     if is_running(folder):
         raise TrainingError(busy(folder))
-    yield from _begin(folder, resume=(folder / CHECKPOINT).exists(), detach=detach)
+    yield from begin(folder, resume=(folder / CHECKPOINT).exists(), detach=detach)
 
 
 def attach(folder: Path, *, detach: Detach = True) -> Events:
@@ -125,12 +125,24 @@ def attach(folder: Path, *, detach: Detach = True) -> Events:
     yield from _follow(folder, Tail(folder), None, detach)
 
 
-def _begin(folder: Path, *, resume: bool, detach: Detach) -> Events:
+def begin(
+    folder: Path,
+    *,
+    resume: bool,
+    detach: Detach = False,
+    processes: int = 1,
+    background: bool = True,
+) -> Events:
+    """Start what trains as the ``run.json`` of a folder says, and follow it.
+
+    See `train_process`. Several ``processes`` share the work; those in the ``background`` give way
+    to others.
+    """
     tail = Tail(folder, size(folder))
     forget_stop(folder)
     given = ["--resume"] if resume else ["--settings", str(folder / RUN)]
-    words = ["train", "--output", str(folder), *given, "--background"]
-    process = launch.start(folder, words)
+    words = ["train", "--output", str(folder), *given, *(["--background"] if background else [])]
+    process = launch.start(folder, words, processes=processes)
     yield from _follow(folder, tail, process.pid, detach)
 
 

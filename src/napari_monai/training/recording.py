@@ -50,14 +50,15 @@ def _written(
     file.begin(resumed=resumed)
     how: How = "stopped"
     error: BaseException | None = None
-    steps = events()
+    steps, asked = events(), False
     try:
         for event in steps:
             file.add(event)
             yield event
-            if stop_asked_now(folder):
+            asked = asked or stop_asked(folder)
+            if asked and stop_asked_now(folder):
                 return
-        how = "stopped" if stop_asked(folder) else "finished"
+        how = "stopped" if asked else "finished"
     except (GeneratorExit, KeyboardInterrupt):
         raise
     except BaseException as caught:
