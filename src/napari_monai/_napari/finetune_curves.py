@@ -40,6 +40,8 @@ class Progress:
 
     def __init__(self) -> None:
         self.steps = 0  # there are
+        self.what = "steps"
+        self.over = False
         self.train: list[tuple[float, float]] = []  # step and mean loss up to it
         self.held_out: list[tuple[int, float]] = []  # step and loss of each validation
         self.scores: dict[str, list[tuple[int, float]]] = {}
@@ -52,6 +54,8 @@ class Progress:
         """Take an event in; say whether there is anything new to draw."""
         if isinstance(event, Started):
             self.steps = event.total
+            if event.what != self.what:  # a warm start is over: its losses are others
+                self.what, self.train = event.what, []
         elif isinstance(event, StepsDone):
             self.steps = event.steps[-1].steps
             before = len(self.train)
@@ -64,6 +68,9 @@ class Progress:
         return False
 
     def _take_loss(self, event: StepDone) -> None:
+        # Steps after the last checkpoint are done again when a training is resumed.
+        while self.train and self.train[-1][0] >= event.step:
+            self.train.pop()
         self._open.append(event.loss)
         if len(self._open) < self._bin:
             return
@@ -75,6 +82,8 @@ class Progress:
             self._bin *= 2
 
     def _take_validation(self, event: EpochDone) -> None:
+        for points in (self.held_out, *self.scores.values()):
+            points[:] = [point for point in points if point[0] < event.step]
         if math.isfinite(event.val_loss):
             self.held_out.append((event.step, event.val_loss))
         for name, value in event.scores.items():
@@ -143,9 +152,9 @@ class Curves(QWidget):
             if not self._soon.isActive():
                 self._soon.start()
 
-    def show_before(self, scores: Mapping[str, float]) -> None:
-        """Draw the scores of the model that the training began with, as dotted lines."""
-        self.progress.before = dict(scores)
+    def end(self, before: Mapping[str, float]) -> None:
+        """Draw it as it is at the end, with the scores that it began with as dotted lines."""
+        self.progress.before, self.progress.over = dict(before), True
         self._on_theme()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802
@@ -203,8 +212,9 @@ class Curves(QWidget):
         if progress.best_step is not None:
             axes.axvline(progress.best_step, color=text, lw=0.8, ls="--", alpha=0.5)
         if not progress.scores:
+            words = "no validation" if progress.over else "scores come with the first validation"
             axes.text(
-                0.5, 0.5, "scores come with the first validation", color=text, alpha=0.7,
+                0.5, 0.5, words, color=text, alpha=0.7,
                 ha="center", va="center", fontsize=8, transform=axes.transAxes,
             )  # fmt: skip
         self._legend(axes, text)

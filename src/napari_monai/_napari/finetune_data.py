@@ -145,8 +145,7 @@ def counted(taken: Taken, which: Counted, ignored: int) -> tuple[Volume | Path, 
 
 def _labelled(shown: npt.NDArray[Any], size: int) -> frozenset[int]:
     """Return the indices along the third axis from the end at which there are labels."""
-    across = tuple(axis for axis in range(shown.ndim) if axis != shown.ndim - 3)
-    return frozenset(int(at) for at in np.flatnonzero((shown != 0).any(axis=across)[:size]))
+    return frozenset(at for at in range(size) if shown[..., at, :, :].any())
 
 
 def _type_for(kind: np.dtype[Any], number: int) -> np.dtype[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
@@ -12,11 +13,13 @@ from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QVBoxLayout, 
 from ..errors import NapariMonaiError
 from ..models.shelf import check_free
 from ..settings import TrainingSettings
+from ..volume import LabelVolume
 from .finetune_data import Counted, Row
 from .finetune_pairs import PairList
 from .forms import SettingsForm
 from .label_colours import classes_of
 from .parts import form_rows, line
+from .placement import KEY, Placement
 from .results import KEY as RESULT
 from .results import Mark
 from .start_box import StartBox
@@ -60,6 +63,7 @@ class TrainingForm(QWidget):
         self.name = QLineEdit()
         self.name.setToolTip("What to call the new model")
         self.form = SettingsForm(TrainingSettings, skip=("only_corrected",), plain=_PLAIN)
+        self.form.fields["minutes"].widget.native.setSpecialValueText("no limit")
         self.validation = line()
         self._by_hand = False
         self._lay_out()
@@ -187,10 +191,9 @@ class TrainingForm(QWidget):
 
     def _suggest_start(self, rows: list[Row]) -> None:
         """Start from the model that made the labels, where one did."""
-        for labels in (row.labels for row in rows if row.layers):
-            mark = cast("Labels", labels).metadata.get(RESULT) if row_is_layer(labels) else None
-            if isinstance(mark, Mark):
-                self.start.suggest(mark.model)
+        for row in rows:
+            if not isinstance(row.labels, Path):
+                self.start.suggest(_maker(row.labels))
                 return
 
     def _on_start(self) -> None:
@@ -213,8 +216,8 @@ class TrainingForm(QWidget):
     def _named_background(self) -> int:
         """Return the number of the class that is called background, 0 for none."""
         for row in self.pairs.rows:
-            if row_is_layer(row.labels):
-                for item in classes_of(cast("Any", row.labels)):
+            if not isinstance(row.labels, Path):
+                for item in classes_of(row.labels):
                     if item.name.casefold() == "background":
                         return item.number
         return 0
@@ -223,9 +226,14 @@ class TrainingForm(QWidget):
         self.name.setPlaceholderText(self.suggested_name)
 
 
-def row_is_layer(source: object) -> bool:
-    """Whether one side of a pair is a layer, and no file."""
-    return hasattr(source, "metadata")
+def _maker(labels: Labels) -> str:
+    """Return the name of the model that made labels, as far as they say."""
+    mark, place = labels.metadata.get(RESULT), labels.metadata.get(KEY)
+    if isinstance(mark, Mark):
+        return mark.model
+    volume = place.volume if isinstance(place, Placement) else None
+    made = volume.made_by if isinstance(volume, LabelVolume) else None
+    return made.algorithm if made is not None else ""
 
 
 def _numbered(stem: str) -> Iterator[str]:

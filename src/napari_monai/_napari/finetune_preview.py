@@ -100,6 +100,11 @@ class Validation:
         self.shown = True
 
     @property
+    def there(self) -> bool:
+        """Whether there is anything to see."""
+        return self._seen is not None
+
+    @property
     def comparable(self) -> bool:
         """Whether there is something to see side by side."""
         return self._seen is not None and set(self._seen.found) == {"before", "prediction"}

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import NapariMonaiError
-from ..events import EpochDone, Event, Said, StepDone, Trained
+from ..events import Busy, EpochDone, Event, Said, Started, StepDone, Trained
 from ..models import Model
 from ..settings import TrainingSettings
 from . import finetune_curves
@@ -147,7 +147,23 @@ def follow_steps(folder: Path, name: str, listener: Listener) -> Steps:
 
     finetune_curves.warm_up()
     yield Begun(folder, name)
-    yield from _shown(attach(folder, detach=listener.stays), listener)
+    yield from _shown(_caught_up(attach(folder, detach=listener.stays)), listener)
+
+
+def _caught_up(steps: Iterator[Event]) -> Steps:
+    """Yield the events of a training, and begin to count anew where those of the past end.
+
+    They come all at once, and say nothing of the time that is left.
+    """
+    past, last = True, None
+    with closing(cast("Steps", steps)):
+        for event in steps:
+            last = event if isinstance(event, StepDone) else last
+            yield event
+            if past and isinstance(event, Busy):
+                past = False
+                if last is not None:
+                    yield Started(last.steps, "steps")
 
 
 def _shown(steps: Iterator[Event], listener: Listener) -> Steps:
@@ -193,13 +209,13 @@ def stop(folder: Path, *, now: bool = False) -> None:
     ask_to_stop(folder, now=now)
 
 
-def use_steps(folder: Path, name: str) -> Steps:
+def use_steps(folder: Path) -> Steps:
     """Put the best model of a training into the store."""
     from ..training.keeping import add_to_store
 
     yield Said("Putting the model into the store…")
     load_torch()
-    yield Stored(add_to_store(folder, name=name))
+    yield Stored(add_to_store(folder))
 
 
 # -- to look first --------------------------------------------------------------------------------

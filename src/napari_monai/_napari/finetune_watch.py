@@ -55,6 +55,7 @@ class Watch(QWidget):
         super().__init__(parent)
         self.validation = Validation(viewer)
         self.trained: Trained | None = None
+        self.is_kept = False
         self._warnings: list[str] = []
         self.title = line()
         self.progress = QProgressBar()
@@ -114,6 +115,8 @@ class Watch(QWidget):
         """Start to show another training; nothing for ``""``."""
         going = bool(title)
         self.trained = None
+        self.is_kept = False
+        self.use_button.setText("Use this model")
         self._warnings = []
         self.title.setText(title or "No training yet: choose data, and press Start.")
         self.curves.begin()
@@ -159,10 +162,16 @@ class Watch(QWidget):
         self.progress.hide()
         self.stop_button.hide()
         self.stays.hide()
+        self.show_validation.setVisible(self.validation.there)
         if outcome == "failed":
             self.say(error)
         elif self.trained is None:
             self.say("Stopped. It can be resumed under Runs.")
+
+    def kept(self) -> None:
+        """Show that the model is in the store."""
+        self.is_kept = True
+        self.use_button.setText("In the store")
 
     def say(self, text: str) -> None:
         """Say a line on how it goes."""
@@ -185,7 +194,7 @@ class Watch(QWidget):
     def _on_trained(self, event: Trained) -> None:
         self.trained = event
         before: Mapping[str, float] = getattr(event, "before", {})
-        self.curves.show_before(before)
+        self.curves.end(before)
         self.say(f"Trained in {span(event.seconds)}. {self._verdict(event, before)}".strip())
         table = list(rows(before, event.scores))
         self.scores.setRowCount(len(table))
@@ -196,7 +205,6 @@ class Watch(QWidget):
                 self.scores.setItem(at, column, item)
         self._fit_scores(len(table))
         self.use_button.show()
-        self.use_button.setEnabled(True)
         self.card_button.show()
         self.beside_button.setVisible(self.validation.comparable)
         self.beside_button.setChecked(False)

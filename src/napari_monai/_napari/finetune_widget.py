@@ -132,7 +132,7 @@ class FinetuneWidget(JobWidget):
         looking = self._job is not None
         self.cancel_button.setVisible(looking)
         self.cancel_button.setEnabled(looking and self._job is not None and not self._job.cancelled)
-        self.watch.use_button.setEnabled(idle)
+        self.watch.use_button.setEnabled(idle and not self.watch.is_kept)
 
     # -- what is asked for --------------------------------------------------------------------
 
@@ -258,17 +258,19 @@ class FinetuneWidget(JobWidget):
     def use(self) -> None:
         """Put the new model into the store, and choose it in the Segment widget."""
         if self._folder is not None and not self.busy:
-            self._look(use_steps(self._folder, self._name), "Storing the model")
+            self._look(use_steps(self._folder), "Storing the model")
 
     def _on_stored(self, model: Model) -> None:
         self.watch.beside_button.setChecked(False)
         self.watch.validation.together()
         window = self._viewer.window
-        _, segment = window.add_plugin_dock_widget("napari-monai", "Segment")
+        dock, segment = window.add_plugin_dock_widget("napari-monai", "Segment", tabify=True)
         images = self.data.pairs.images
         if images and images[0] in self._viewer.layers:
             self._viewer.layers.selection.active = images[0]
-        fits = segment.model.choose(model.name)
+        dock.raise_()
+        fits = segment.use(model.name)
+        self.watch.kept()
         self.watch.say(
             f"{model.name} is in the store, and chosen in Segment: press Run there."
             if fits

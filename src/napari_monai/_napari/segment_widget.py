@@ -121,6 +121,13 @@ class SegmentWidget(JobWidget):
             self._say("" if self.image.layer is not None else _NO_IMAGE)
         self._refit()
 
+    def use(self, model: str) -> bool:
+        """Choose a model of the store by its name, and say so; say whether it fits the image."""
+        fits = self.model.choose(model)
+        if fits and not self.busy:
+            self._say(f"{model} is chosen: press Run.")
+        return fits
+
     def _refit(self) -> None:
         try:
             self.model.fit(self.image.layer, self.image.every)
