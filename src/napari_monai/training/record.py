@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .clock import Clock
 from .ends import NotANumberError
 from .logs import Logs
-from .outcome import Best, curves, save_outcome
+from .outcome import FOLDER, Best, curves, save_outcome
 from .trainer import Step, Trainer
 from .validate import score_names
 
@@ -106,6 +107,8 @@ class Record:
         """Open the logs, behind the step that the trainer has done."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._writes:
+            for stale in self.folder.glob(f".{FOLDER}-*"):  # left by a kill
+                shutil.rmtree(stale, ignore_errors=True)
             names = score_names(self.description)
             self._logs = Logs(self.folder, names, step=self.trainer.step)
 
