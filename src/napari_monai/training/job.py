@@ -68,7 +68,6 @@ class Job:
     def run(self, saved: Mapping[str, Any] | None) -> Iterator[Event]:
         """Yield the events of the training, from its beginning or from a saved state."""
         record = self.record
-        forget_stop(record.folder)
         if saved is not None:
             record.restore(saved)
             yield Said(f"Resuming after step {self.trainer.step}")
@@ -103,7 +102,7 @@ class Job:
         first = self._first_scores()
         if first is not None:
             self._note_costs(first)
-        if first is not None and self.parent is not None:
+        if first is not None and self._comparable is not None:
             so_far = self.record.so_far
             so_far.before = first.scores
             self._show("before", first)
@@ -121,11 +120,16 @@ class Job:
         if not self.held_out.examples:
             return None
         decoding, shown = self.record.decoding, self._shown
-        if self.parent is not None:
-            return self.held_out.validate_parent(self.parent, decoding, shown=shown)
+        if self._comparable is not None:
+            return self.held_out.validate_parent(self._comparable, decoding, shown=shown)
         if self.settings.minutes:
             return self.held_out.validate(self.trainer.averaged(), decoding)
         return None
+
+    @property
+    def _comparable(self) -> Model | None:
+        """The model to start from, where it finds such things in such images as the new one."""
+        return self.parent if self.parent and self.held_out.takes(self.parent) else None
 
     def _validate(self) -> EpochDone:
         """Score the averaged network, keep it if it is the best, and save the state."""
@@ -176,7 +180,7 @@ class Job:
             yield self._validate()
         else:
             record.save()
-        if self.parent is not None and best.step == 0 and self.held_out.examples:
+        if record.so_far.before and best.step == 0:
             yield Said("No state was better than the model to start from: it is kept", "warning")
         yield from self._polish()
         forget_stop(record.folder)

@@ -22,6 +22,9 @@ from .outcome import FOLDER, Best, curves, save_outcome
 from .trainer import Step, Trainer
 from .validate import score_names
 
+# What a model was planned with, for those who train it further.
+_PLANNED = "planned"
+
 
 @dataclass
 class Progress:
@@ -149,6 +152,7 @@ class Record:
         trainer, so_far = self.trainer, self.so_far
         training = {
             **self.told,
+            **{k: v for k, v in self.description.training.items() if k == _PLANNED},
             "images": len(trainer.examples),
             "validation_images": validation_images,
             "plan": trainer.plan.to_json(),
@@ -181,6 +185,7 @@ class Record:
             state = {
                 "settings": self.settings.to_json(),
                 "description": self.description.to_json(),
+                "told": dict(self.told),
                 "so_far": self.so_far.to_json(),
                 "seconds": self.clock.seconds,
             }
