@@ -51,7 +51,6 @@ class Adversary:
         device: torch.device,
     ) -> None:
         self.weight = settings.adversarial_weight
-        self.partial = settings.partial
         self.classes = description.outputs.kind == "classes"
         self.softmax = description.outputs.softmax
         self.begin = settings.adversarial_from * plan.steps
@@ -143,11 +142,11 @@ class Adversary:
         return _shared(hot, found) if self.softmax else _unsure(hot[:, 1:], found)
 
     def _known(self, targets: torch.Tensor) -> torch.Tensor:
-        """Return 1 where maps count, broadcast to all of them or one each; neither sees others."""
-        if not self.partial:
-            return targets.new_ones((), dtype=torch.float32)
+        """Return 1 where maps count, one for all of them or one for each, else 0."""
         if self.classes:
             return (targets != IGNORED).float()
+        if targets.shape[1] <= 3:  # all is labelled
+            return targets.new_ones(())
         labelled, certain = targets[:, 3:4], targets[:, 4:5]
         return torch.cat([labelled, labelled * certain], 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -59,6 +60,17 @@ def parameter_groups(
         }
         for (factor, decays), parameters in groups.items()
     ]
+
+
+def rate_factor(step: int, steps: int, warm_up: float) -> float:
+    """Return the learning rate's factor in a step from 0: a linear rise, then a half cosine to 0.
+
+    Loshchilov & Hutter 2017, with warm-up (Goyal et al. 2017) over that part of the steps.
+    """
+    rise = max(1, round(warm_up * steps))
+    if step < rise:
+        return (step + 1) / rise
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, steps - rise)))
 
 
 class Freezer:
