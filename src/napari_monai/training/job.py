@@ -20,6 +20,7 @@ from .preview import Preview
 from .record import Record
 from .stepping import End, Stepping
 from .validate import tune_decoding
+from .warming import warm_up
 
 # Trials of a decoding, about, that are made after the last step.
 _TRIALS = 25
@@ -79,11 +80,13 @@ class Job:
             try:
                 if saved is None:
                     yield from self._begin()
+                yield from warm_up(record, self.settings)
                 yield Started(self.trainer.plan.steps, "steps")
                 end = yield from Stepping(record, self.settings, self._validate).run()
                 yield from self._finish(end)
             finally:
                 record.close()
+                self.trainer.close()
 
     def _described(self) -> str:
         trainer, network = self.trainer, self.record.description.network

@@ -22,7 +22,7 @@ from .job import Job
 from .outcome import told_of
 from .preparing import Prepared, prepare_training
 from .record import Record
-from .shares import Pair, Share
+from .shares import Pair, Share, Source
 from .starting import read_start
 from .trainer import Trainer
 
@@ -37,6 +37,7 @@ def fine_tune(
     settings: TrainingSettings | None = None,
     output: Path | str | None = None,
     validation: Sequence[Pair | Share] = (),
+    unlabelled: Sequence[Source] = (),
     name: str | None = None,
     resume: bool = False,
     card: Mapping[str, Any] | None = None,
@@ -60,6 +61,8 @@ def fine_tune(
     validation
         Pairs on which the best state and the decoding of instances are chosen. Without them a part
         of the others is held out, as settings say; where that is none, the last state is kept.
+    unlabelled
+        Images without labels for a warm start, beside those of the pairs.
     name
         Name of the new model; default: the old one's with ``-tuned``.
     resume
@@ -100,6 +103,7 @@ def fine_tune(
             pairs,
             settings=settings,
             validation=validation,
+            unlabelled=unlabelled,
             name=name,
             card=card,
             saved=saved,
@@ -109,7 +113,13 @@ def fine_tune(
         begin, said = _start(prepared, settings, resume=resume)
         team.check_batch(prepared.plan.batch_size)
         trainer = Trainer(
-            prepared.description, prepared.training, prepared.plan, settings, begin=begin, team=team
+            prepared.description,
+            prepared.training,
+            prepared.plan,
+            settings,
+            begin=begin,
+            team=team,
+            unlabelled=prepared.unlabelled,
         )
         yield from (Said(line) for line in said)
         decoding = _decoding(prepared.description)

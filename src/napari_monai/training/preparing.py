@@ -13,10 +13,11 @@ from .checkpoint import NAME as CHECKPOINT
 from .examples import Example, is_partial, make_examples
 from .partial import check_partial
 from .plan import plan_model, with_card
+from .pretext import without_labels
 from .problems import Problem, find_problems
 from .rates import check_rates
 from .resolved import Resolved, resolve
-from .shares import Pair, Share
+from .shares import Pair, Share, Source
 from .split import Split, split_pairs
 from .starting import Start, start_from_model
 
@@ -35,7 +36,7 @@ class Prepared:
         Which pairs, or parts of them, are trained on and validated on, and why.
     problems
         What is wrong with the data, errors first; of a training that is resumed nothing is said.
-    training, validation
+    training, validation, unlabelled
         The images, ready for patches to be cut from them; none where there is an error.
     start
         The model that is taken further, as it comes into the new one; ``None`` of a new network
@@ -48,6 +49,7 @@ class Prepared:
     problems: Sequence[Problem] = ()
     training: Sequence[Example] = ()
     validation: Sequence[Example] = ()
+    unlabelled: Sequence[Example] = ()
     start: Start | None = None
 
     @property
@@ -62,6 +64,7 @@ def prepare_training(
     *,
     settings: TrainingSettings,
     validation: Sequence[Pair | Share] = (),
+    unlabelled: Sequence[Source] = (),
     name: str = "model",
     card: Mapping[str, Any] | None = None,
     saved: Mapping[str, Any] | None = None,
@@ -71,7 +74,7 @@ def prepare_training(
 
     Parameters
     ----------
-    model, pairs, settings, validation, name, card
+    model, pairs, settings, validation, unlabelled, name, card
         As for `fine_tune`.
     saved
         The state of a training to resume, whose model and plan are taken.
@@ -89,6 +92,8 @@ def prepare_training(
     if not pairs:
         raise TrainingError("Training needs at least one pair of image and labels.")
     warm = settings.warm_start != "none"
+    if unlabelled and not warm:
+        raise TrainingError("Images without labels are for a warm start: choose one.")
     check_rates(settings, pretrained=model is not None or bool(settings.start_weights) or warm)
     start = None
     if saved is not None:
@@ -123,7 +128,8 @@ def prepare_training(
     )
     if not training:
         raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
-    return replace(found, training=training, validation=held_out)
+    unseen = list(without_labels(unlabelled, description, settings=settings))
+    return replace(found, training=training, validation=held_out, unlabelled=unseen)
 
 
 def _pairs(pairs: Sequence[Pair | Share]) -> list[Pair]:

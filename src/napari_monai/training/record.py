@@ -132,6 +132,11 @@ class Record:
         if self._logs is not None:
             self._logs.step(step.number, loss, step.rate, self.clock.seconds)
 
+    def warm_step(self, step: int, loss: float) -> None:
+        """Write a step of the warm start down."""
+        if self._logs is not None:
+            self._logs.warm_step(step, loss, self.clock.seconds)
+
     def validation(self, row: Mapping[str, Any]) -> None:
         """Write a validation down."""
         self.so_far.history.append(dict(row))

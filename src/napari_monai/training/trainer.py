@@ -24,6 +24,7 @@ from .examples import Example
 from .loader import Batches, planned_workers
 from .objective import Heads, Objective
 from .patches import PatchSampler
+from .pretext import WarmStart
 from .rates import Freezer, parameter_groups, rate_factor
 from .resolved import UNCHANGED, Resolved
 from .supervision import supervised
@@ -58,6 +59,8 @@ class Trainer:
         Gives a new network the weights to start from.
     team
         The processes that share each batch.
+    unlabelled
+        Images for a warm start beside the training images.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Trainer:
         *,
         begin: Callable[[nn.Module], object] | None = None,
         team: Team | None = None,
+        unlabelled: Sequence[Example] = (),
     ) -> None:
         self.settings = settings
         self.team = team or Team()
@@ -99,7 +103,6 @@ class Trainer:
         self.adversary: Adversary | None = None
         if settings.adversarial_weight > 0:
             self.adversary = Adversary(description, plan, settings, self.device)
-            self.adversary.partial = self.objective.partial
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
@@ -112,6 +115,11 @@ class Trainer:
         self.slowed = 1.0
         self._batches: Batches | None = None
         self._fixed: PatchSampler | None = None
+        # What is learnt first, without labels; none once that is done.
+        self.warm: WarmStart | None = None
+        if settings.warm_start != "none":
+            images = [*examples, *unlabelled]
+            self.warm = WarmStart(self.network, description, images, plan, settings, self.device)
         self.follow(plan)
 
     @property
@@ -129,6 +137,14 @@ class Trainer:
         tensors = [value for _, value in self._averaged]
         if not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
             raise NotANumberError(f"a weight is no number after step {self.step}")
+
+    def begin_warm(self) -> None:
+        """Begin with what the warm start has learnt."""
+        if self.warm is not None:
+            self.warm.finish()
+            self.team.spread(self.network)
+            self.average.load_state_dict(self.network.state_dict())
+        self.warm = None
 
     def forget_gradients(self) -> None:
         """Give back the memory of a step that was not finished."""
@@ -283,6 +299,7 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
             "adversary": self.adversary.state() if self.adversary else {},
+            "warm": self.warm.state() if self.warm else {},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -294,6 +311,10 @@ class Trainer:
             self.scaler.load_state_dict(state["scaler"])
         if self.adversary is not None:
             self.adversary.restore(state["adversary"])
+        if not state["warm"]:
+            self.warm = None
+        elif self.warm is not None:
+            self.warm.restore(state["warm"])
         self.step = int(state["step"])
         self.parts = int(state["parts"])
         self.slowed = float(state["slowed"])
