@@ -35,9 +35,10 @@ def config_folder() -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Lend a path beside a file; what is written there takes the file's place, if all goes well.
 
-    It is on the disk before it does, so that a kill at any time leaves the one or the other.
+    It is on the disk before it does, so that a kill at any time leaves the one or the other. One
+    process alone may write a file.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.part")
     try:
         yield beside
         with beside.open("rb+") as file:

@@ -197,6 +197,7 @@ def predict(
     batch_size: int | None = None,
     activation: Sequence[str] = (),
     flips: bool | Sequence[int] = False,
+    select: tuple[int, ...] = (),
     precision: Precision | torch.dtype = "float32",
 ) -> FloatArray:
     """Run a network over an array and return its maps, float32 of shape (channel, *spatial).
@@ -223,6 +224,7 @@ def predict(
         batch_size=batch_size,
         activation=activation,
         flips=flips,
+        select=select,
         precision=precision,
     ):
         if isinstance(event, Part):

@@ -24,6 +24,7 @@ SETTINGS = TrainingSettings(
     batch_size=2,
     validate_every=3,
     precision="float32",
+    validation_part=0.0,
     device="cpu",
 )
 

@@ -97,7 +97,7 @@ def test_training_goes_on_from_a_model(tmp_path: Path) -> None:
     assert isinstance(trained, Trained)
     child = load_model(trained.path)
     assert child.name == "discs-tuned"
-    assert child.description.training["parent"] == "discs"
+    assert child.description.training["parent"]["name"] == "discs"
     before, after = (m.load_network().state_dict() for m in (parent, child))
     for key, value in before.items():
         if "running" not in key and "num_batches" not in key:
@@ -222,7 +222,7 @@ def test_a_class_that_the_model_lacks_is_named(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, target="classes", patch=(8, 16, 16))
     image, truth = organs(0)
     strange = dataclasses.replace(truth, data=truth.numpy() + 1)
-    with pytest.raises(TrainingError, match="label 1 is none of"):
+    with pytest.raises(TrainingError, match="labels 1, 4, 9 are none of"):
         run(tmp_path, pairs=[organs(0)], validation=[(image, strange)], settings=settings)
 
 

@@ -85,6 +85,12 @@ class Team:
         rows = self.whole(torch.tensor(own, dtype=torch.float64)).tolist()
         return [tuple(row) for row in rows]
 
+    def spread(self, network: nn.Module) -> None:
+        """Give all processes the weights of the first."""
+        if self.size > 1:
+            for tensor in (*network.parameters(), *network.buffers()):
+                distributed.broadcast(tensor.data, src=0)
+
     def agree(self, number: float) -> float:
         """Return the number of the first process, in all."""
         if self.size == 1:

@@ -16,6 +16,7 @@ from ..models import Model, ModelDescription
 from ..settings import Precision
 from .distributed import Team
 from .examples import Example
+from .starting import trainable
 from .validate import (
     Maps,
     found_labels,
@@ -60,6 +61,15 @@ class HeldOut:
         """Score a network; ``shown`` is the index of the own image whose labels are returned."""
         return self._validate(network, self.description, lambda maps: maps, decoding, shown)
 
+    def takes(self, parent: Model) -> bool:
+        """Return whether another model can be scored on these images."""
+        ours, theirs = self.description, parent.description
+        return (
+            theirs.outputs.kind == ours.outputs.kind
+            and not theirs.outputs.regions
+            and len(theirs.inputs.channels) == len(ours.inputs.channels)
+        )
+
     def validate_parent(
         self, parent: Model, decoding: Mapping[str, Any], *, shown: int | None = None
     ) -> Validated:
@@ -72,7 +82,7 @@ class HeldOut:
         def ours(maps: Maps) -> Maps:
             return in_channels_of(maps, theirs, self.description)
 
-        network = parent.load_network(self.device)
+        network = trainable(parent).load_network(self.device)
         return self._validate(network, theirs, ours, decoding, shown)
 
     def maps(self, network: nn.Module, examples: Sequence[Example] | None = None) -> list[Maps]:

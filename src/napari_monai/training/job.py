@@ -20,6 +20,7 @@ from .preview import Preview
 from .record import Record
 from .stepping import End, Stepping
 from .validate import tune_decoding
+from .warming import warm_up
 
 # Trials of a decoding, about, that are made after the last step.
 _TRIALS = 25
@@ -68,7 +69,6 @@ class Job:
     def run(self, saved: Mapping[str, Any] | None) -> Iterator[Event]:
         """Yield the events of the training, from its beginning or from a saved state."""
         record = self.record
-        forget_stop(record.folder)
         if saved is not None:
             record.restore(saved)
             yield Said(f"Resuming after step {self.trainer.step}")
@@ -80,11 +80,13 @@ class Job:
             try:
                 if saved is None:
                     yield from self._begin()
+                yield from warm_up(record, self.settings)
                 yield Started(self.trainer.plan.steps, "steps")
                 end = yield from Stepping(record, self.settings, self._validate).run()
                 yield from self._finish(end)
             finally:
                 record.close()
+                self.trainer.close()
 
     def _described(self) -> str:
         trainer, network = self.trainer, self.record.description.network
@@ -103,7 +105,7 @@ class Job:
         first = self._first_scores()
         if first is not None:
             self._note_costs(first)
-        if first is not None and self.parent is not None:
+        if first is not None and self._comparable is not None:
             so_far = self.record.so_far
             so_far.before = first.scores
             self._show("before", first)
@@ -121,11 +123,16 @@ class Job:
         if not self.held_out.examples:
             return None
         decoding, shown = self.record.decoding, self._shown
-        if self.parent is not None:
-            return self.held_out.validate_parent(self.parent, decoding, shown=shown)
+        if self._comparable is not None:
+            return self.held_out.validate_parent(self._comparable, decoding, shown=shown)
         if self.settings.minutes:
             return self.held_out.validate(self.trainer.averaged(), decoding)
         return None
+
+    @property
+    def _comparable(self) -> Model | None:
+        """The model to start from, where it finds such things in such images as the new one."""
+        return self.parent if self.parent and self.held_out.takes(self.parent) else None
 
     def _validate(self) -> EpochDone:
         """Score the averaged network, keep it if it is the best, and save the state."""
@@ -176,7 +183,7 @@ class Job:
             yield self._validate()
         else:
             record.save()
-        if self.parent is not None and best.step == 0 and self.held_out.examples:
+        if record.so_far.before and best.step == 0:
             yield Said("No state was better than the model to start from: it is kept", "warning")
         yield from self._polish()
         forget_stop(record.folder)

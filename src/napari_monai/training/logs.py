@@ -1,8 +1,9 @@
 """What a training writes down as it goes: two tables, and the same for TensorBoard.
 
-``steps.csv`` has a row a step, ``log.csv`` one a validation, ``events.out.tfevents.*`` both. A
-training that is resumed leaves no step in them twice: rows after the state that it goes on from
-are cut off, and TensorBoard is told to forget them.
+``steps.csv`` has a row a step, ``log.csv`` one a validation, ``warm_start.csv`` one a step of the
+warm start, ``events.out.tfevents.*`` all of them. A training that is resumed leaves no step in them
+twice: rows after the state that it goes on from are cut off, and TensorBoard is told to forget
+them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from ..folders import replacing
 
 VALIDATIONS = "log.csv"
 STEPS = "steps.csv"
+WARM = "warm_start.csv"
 _STEP_COLUMNS = ("step", "loss", "learning_rate", "seconds")
 # Seconds after which steps are to be seen by those who follow the files.
 _FLUSHED = 5.0
@@ -46,6 +48,8 @@ class Logs:
         columns = ("step", "train_loss", "val_loss", *scores, "best", "seconds")
         self._validations = _Table(folder / VALIDATIONS, columns)
         self._steps = _Table(folder / STEPS, _STEP_COLUMNS)
+        self._folder = folder
+        self._warm: _Table | None = None  # opened when there is something to write
         # Not the asynchronous writer: its thread would die of a full disk, and nobody would know.
         self._board = EventsWriter(str(folder / "events"), filename_suffix=f".{step}")
         self._restart(step)
@@ -57,6 +61,16 @@ class Logs:
             {"step": step, "loss": loss, "learning_rate": rate, "seconds": round(seconds, 3)}
         )
         self._tell(step, {"loss/step": loss, "learning_rate": rate})
+        if time.monotonic() - self._flushed > _FLUSHED:
+            self.flush()
+
+    def warm_step(self, step: int, loss: float, seconds: float) -> None:
+        """Write a step of the warm start down."""
+        if self._warm is None:
+            cut_after(self._folder / WARM, step - 1)
+            self._warm = _Table(self._folder / WARM, ("step", "loss", "seconds"))
+        self._warm.add({"step": step, "loss": loss, "seconds": round(seconds, 3)})
+        self._tell(step, {"loss/warm_start": loss})
         if time.monotonic() - self._flushed > _FLUSHED:
             self.flush()
 
@@ -80,17 +94,19 @@ class Logs:
 
     def flush(self) -> None:
         """Let those who follow the files see all that was written."""
-        self._validations.flush()
-        self._steps.flush()
+        for table in (self._validations, self._steps, self._warm):
+            if table is not None:
+                table.flush()
         self._board.flush()
         self._flushed = time.monotonic()
 
     def close(self) -> None:
         """Close all files."""
         # A file that is full fails once more when it is closed; that was said already.
-        for file in (self._validations, self._steps, self._board):
+        for file in (self._validations, self._steps, self._warm, self._board):
             with suppress(OSError):
-                file.close()
+                if file is not None:
+                    file.close()
 
     def _restart(self, step: int) -> None:
         begun = event_pb2.SessionLog(status=event_pb2.SessionLog.START)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from ..devices import pick_device
@@ -17,12 +16,13 @@ from ..networks.starting import load_matching
 from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint
-from .distributed import Team, join
-from .examples import Pair
+from .distributed import join
+from .ends import forget_stop
 from .job import Job
 from .outcome import told_of
 from .preparing import Prepared, prepare_training
 from .record import Record
+from .shares import Pair, Share, Source
 from .starting import read_start
 from .trainer import Trainer
 
@@ -32,11 +32,12 @@ _DECODING = {"threshold": 0.5, "seed_threshold": 0.08, "smoothing": 1.0, "min_vo
 
 def fine_tune(
     model: Model | None,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair | Share],
     *,
     settings: TrainingSettings | None = None,
     output: Path | str | None = None,
-    validation: Sequence[Pair] = (),
+    validation: Sequence[Pair | Share] = (),
+    unlabelled: Sequence[Source] = (),
     name: str | None = None,
     resume: bool = False,
     card: Mapping[str, Any] | None = None,
@@ -48,7 +49,7 @@ def fine_tune(
     model
         The model to start from; ``None`` to train from scratch.
     pairs
-        Images and their labels, as files or volumes.
+        Images and their labels, as files or volumes, or parts of them.
     settings
         How to train.
     output
@@ -58,8 +59,10 @@ def fine_tune(
         prediction). A file ``stop`` put there ends the training as if its steps were done.
         Default: a folder of the new model's name in the user's store.
     validation
-        Pairs on which the best state and the decoding of instances are chosen. Without them the
-        last state is kept.
+        Pairs on which the best state and the decoding of instances are chosen. Without them a part
+        of the others is held out, as settings say; where that is none, the last state is kept.
+    unlabelled
+        Images without labels for a warm start, beside those of the pairs.
     name
         Name of the new model; default: the old one's with ``-tuned``.
     resume
@@ -90,29 +93,38 @@ def fine_tune(
     settings = settings or TrainingSettings()
     name = name or (f"{model.name}-tuned" if model else "model")
     folder = Path(output) if output else user_folder() / name
+    forget_stop(folder)
     saved = _saved_state(folder, settings, resume=resume)
     team = join(settings, pick_device(settings.device))
     try:
-        yield Said(f"Reading {len(pairs)} training and {len(validation)} validation pairs")
+        yield Said(f"Looking through {len(pairs)} training and {len(validation)} validation pairs")
         prepared = prepare_training(
             model,
             pairs,
             settings=settings,
             validation=validation,
+            unlabelled=unlabelled,
             name=name,
             card=card,
             saved=saved,
         )
-        begin, said = _start(model, settings, resume=resume)
-        trainer = _trainer(prepared, settings, begin, team)
-        yield from (Said(line) for line in said)
-        record = Record(
-            folder,
+        yield from _said_of(prepared)
+        told = _told(prepared, settings, saved)
+        begin, said = _start(prepared, settings, resume=resume)
+        team.check_batch(prepared.plan.batch_size)
+        trainer = Trainer(
             prepared.description,
+            prepared.training,
+            prepared.plan,
             settings,
-            trainer,
-            decoding=_decoding(prepared.description),
-            told=told_of(settings, pairs, validation, split="given", parent=model),
+            begin=begin,
+            team=team,
+            unlabelled=prepared.unlabelled,
+        )
+        yield from (Said(line) for line in said)
+        decoding = _decoding(prepared.description)
+        record = Record(
+            folder, prepared.description, settings, trainer, decoding=decoding, told=told
         )
         yield from Job(record, settings, prepared.validation, parent=model).run(saved)
     finally:
@@ -133,42 +145,50 @@ def _saved_state(
     return None
 
 
+def _said_of(prepared: Prepared) -> Iterator[Event]:
+    """Say what is to be known of the data; raise TrainingError where they cannot be trained on."""
+    if prepared.errors:
+        raise TrainingError(" ".join(prepared.errors))
+    for problem in prepared.problems:
+        yield Said(problem.text, "warning")
+    for note in prepared.start.notes if prepared.start else ():
+        yield Said(note)
+    yield Said(f"Data: {prepared.split.how}")
+
+
+def _told(
+    prepared: Prepared, settings: TrainingSettings, saved: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the card says of the training, as it was begun."""
+    parent = prepared.start.parent if prepared.start else None
+    told = told_of(settings, prepared.split, parent=parent)
+    if saved is None:
+        return told
+    if saved["told"]["data"] != told["data"]:
+        raise TrainingError(
+            "This training was begun with other pairs: resume with the same ones, or train into a "
+            "new folder."
+        )
+    return {**saved["told"], "settings": told["settings"]}
+
+
 def _start(
-    model: Model | None, settings: TrainingSettings, *, resume: bool
+    prepared: Prepared, settings: TrainingSettings, *, resume: bool
 ) -> tuple[Callable[[nn.Module], object] | None, list[str]]:
     """Return what gives a new network its first weights, and a list for what that says of them."""
     said: list[str] = []
     if resume:
         return None, said
-
-    def from_model(network: nn.Module) -> None:
-        assert model is not None
-        network.load_state_dict(model.load_network(torch.device("cpu")).state_dict())
+    if prepared.start is not None:
+        return prepared.start.transfer.load, said
+    if not settings.start_weights:
+        return None, said
+    tensors = read_start(settings.start_weights)
 
     def from_weights(network: nn.Module) -> None:
-        report = load_matching(network, read_start(settings.start_weights))
-        said.append(f"Weights of {settings.start_weights}: {report}")
+        said.append(f"Weights of {settings.start_weights}: {load_matching(network, tensors)}")
 
-    if model is not None:
-        return from_model, said
-    return (from_weights if settings.start_weights else None), said
-
-
-def _trainer(
-    prepared: Prepared,
-    settings: TrainingSettings,
-    begin: Callable[[nn.Module], object] | None,
-    team: Team,
-) -> Trainer:
-    team.check_batch(prepared.plan.batch_size)
-    return Trainer(
-        prepared.description,
-        prepared.training,
-        prepared.plan,
-        settings,
-        begin=begin,
-        team=team,
-    )
+    return from_weights, said
 
 
 def _decoding(description: ModelDescription) -> dict[str, Any]:

@@ -54,6 +54,8 @@ class Objective:
     ) -> None:
         self._class_loss = choose_loss(settings, description, examples)
         self._settings = settings
+        # Whatever the settings say: of a part that is held out of an image nothing is labelled.
+        self.partial = any(example.labelled is not None for example in examples)
 
     def __call__(
         self,
@@ -99,5 +101,5 @@ class Objective:
             targets,
             distance_weight=self._settings.distance_weight,
             touching_weight=self._settings.touching_weight,
-            partial=self._settings.partial,
+            partial=self.partial,
         )

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..models import Model, ModelDescription, save_model
+from ..models import ModelDescription, save_model
 from ..preprocess import Operation
 from ..settings import TrainingSettings
-from .examples import Pair
+from ..volume import Volume
+from .shares import Share, Source
+from .split import Split
 from .validate import headline
 
 FOLDER = "model"
@@ -93,19 +95,14 @@ def save_outcome(
 
 
 def told_of(
-    settings: TrainingSettings,
-    training: Sequence[Pair],
-    validation: Sequence[Pair],
-    *,
-    split: str,
-    parent: Model | None,
+    settings: TrainingSettings, split: Split, *, parent: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return what a card says of a training before it begins: settings, data, parent."""
     return {
         "settings": settings.to_json(),
-        "split": split,
-        "data": {"training": _listed(training), "validation": _listed(validation)},
-        "parent": parent.name if parent else None,
+        "split": split.how,
+        "data": {"training": _listed(split.training), "validation": _listed(split.validation)},
+        "parent": dict(parent) if parent else None,
         "napari_monai": __version__,
         "torch": str(torch.__version__),
     }
@@ -135,12 +132,19 @@ def _number(value: float | None) -> float | None:
     return value if isinstance(value, int) else float(f"{value:.5g}")
 
 
-def _listed(pairs: Sequence[Pair]) -> dict[str, Any]:
+def _listed(shares: Sequence[Share]) -> dict[str, Any]:
     """Return the names of images and labels, and the hash of the whole list of them."""
-    names = [" ".join(_name(source) for source in pair) for pair in pairs]
+    names = [f"{_name(share.image)} {_name(share.labels)}{_slab(share)}" for share in shares]
     digest = hashlib.sha256("\n".join(names).encode()).hexdigest()
     return {"names": names[:_NAMES], "count": len(names), "sha256": digest}
 
 
-def _name(source: Any) -> str:
-    return Path(source).name if isinstance(source, Path | str) else str(source.name)
+def _name(source: Source) -> str:
+    return source.name if isinstance(source, Volume) else Path(source).name
+
+
+def _slab(share: Share) -> str:
+    if share.axis is None:
+        return ""
+    stop = "" if share.stop is None else share.stop
+    return f", {'not ' if share.outside else ''}{share.start}:{stop} of axis {share.axis}"

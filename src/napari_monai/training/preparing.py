@@ -10,10 +10,16 @@ from ..errors import TrainingError
 from ..models import Model, ModelDescription
 from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
-from .examples import Example, Pair, make_examples
+from .examples import Example, is_partial, make_examples
 from .partial import check_partial
-from .plan import plan_model, with_card, with_zoom
+from .plan import plan_model, with_card
+from .pretext import without_labels
+from .problems import Problem, find_problems
+from .rates import check_rates
 from .resolved import Resolved, resolve
+from .shares import Pair, Share, Source
+from .split import Split, split_pairs
+from .starting import Start, start_from_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,72 +32,105 @@ class Prepared:
         The model to be trained.
     plan
         What settings leave open, worked out.
-    training, validation
-        The images, ready for patches to be cut from them.
+    split
+        Which pairs, or parts of them, are trained on and validated on, and why.
+    problems
+        What is wrong with the data, errors first; of a training that is resumed nothing is said.
+    training, validation, unlabelled
+        The images, ready for patches to be cut from them; none where there is an error.
+    start
+        The model that is taken further, as it comes into the new one; ``None`` of a new network
+        and of a training that is resumed.
     """
 
     description: ModelDescription
     plan: Resolved
-    training: Sequence[Example]
-    validation: Sequence[Example]
+    split: Split
+    problems: Sequence[Problem] = ()
+    training: Sequence[Example] = ()
+    validation: Sequence[Example] = ()
+    unlabelled: Sequence[Example] = ()
+    start: Start | None = None
+
+    @property
+    def errors(self) -> list[str]:
+        """The problems that there is no training with."""
+        return [problem.text for problem in self.problems if problem.severity == "error"]
 
 
 def prepare_training(
     model: Model | None,
-    pairs: Sequence[Pair],
+    pairs: Sequence[Pair | Share],
     *,
     settings: TrainingSettings,
-    validation: Sequence[Pair] = (),
+    validation: Sequence[Pair | Share] = (),
+    unlabelled: Sequence[Source] = (),
     name: str = "model",
     card: Mapping[str, Any] | None = None,
     saved: Mapping[str, Any] | None = None,
+    examples: bool = True,
 ) -> Prepared:
     """Work out a training, as `fine_tune` does, whose parameters these are.
 
-    ``saved`` is the state of a training to resume, whose model and plan are taken.
+    Parameters
+    ----------
+    model, pairs, settings, validation, unlabelled, name, card
+        As for `fine_tune`.
+    saved
+        The state of a training to resume, whose model and plan are taken.
+    examples
+        Whether to make the images ready, which takes long, or to leave them out.
 
-    Raises TrainingError when the pairs do not fit the model or each other.
+    Raises
+    ------
+    TrainingError
+        If no model can be planned for the pairs, or settings do not fit each other.
     """
     check_partial(settings)
     if model is not None and settings.start_weights:
         raise TrainingError("Start from a model or from start weights, not from both.")
     if not pairs:
         raise TrainingError("Training needs at least one pair of image and labels.")
-    description = _description(model, name, pairs, settings, card, saved)
-    plan = Resolved.from_json(saved["plan"]) if saved else resolve(settings, description)
-    ndim = description.inputs.spatial_dims
-    if len(plan.patch) != ndim:
-        raise TrainingError(f"A patch of {len(plan.patch)} axes does not fit a {ndim}-D model.")
-    examples = list(make_examples(pairs, description, settings=settings))
-    if not examples:
-        raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
-    held_out = list(make_examples(validation, description, settings=settings, validation=True))
-    return Prepared(description, plan, examples, held_out)
-
-
-def _description(
-    model: Model | None,
-    name: str,
-    pairs: Sequence[Pair],
-    settings: TrainingSettings,
-    card: Mapping[str, Any] | None,
-    saved: Mapping[str, Any] | None,
-) -> ModelDescription:
+    warm = settings.warm_start != "none"
+    if unlabelled and not warm:
+        raise TrainingError("Images without labels are for a warm start: choose one.")
+    check_rates(settings, pretrained=model is not None or bool(settings.start_weights) or warm)
+    start = None
     if saved is not None:
-        described = ModelDescription.from_json(saved["description"], source=CHECKPOINT)
-        return with_card(described, card)
-    if model is None:
-        return plan_model(name, pairs, settings, card=card)
-    if settings.target not in ("auto", model.description.outputs.kind):
-        raise TrainingError(
-            f"{model.name} finds {model.description.outputs.kind}, not {settings.target}: "
-            "change the target or start from another model."
-        )
-    described = replace(
-        model.description,
-        name=name,
-        title=name,
-        scores={},
-        preprocess=with_zoom(model.description.preprocess, settings.zoom),
+        description = ModelDescription.from_json(saved["description"], source=CHECKPOINT)
+        description = with_card(description, card)
+        plan = Resolved.from_json(saved["plan"])
+    else:
+        if model is not None:
+            start = start_from_model(model, name, _pairs(pairs), settings, card=card)
+            description = start.description
+        else:
+            description = plan_model(name, _pairs(pairs), settings, card=card)
+        plan = resolve(settings, description, [Share.of(pair).image for pair in pairs])
+    with_patch = replace(settings, patch=plan.patch)
+    split = split_pairs(pairs, with_patch, validation=validation)
+    problems = (
+        find_problems(split.training, split.validation, description, settings, plan)
+        if saved is None
+        else []
     )
-    return with_card(described, card)
+    found = Prepared(description, plan, split, problems, start=start)
+    if found.errors or not examples:
+        return found
+    partial = is_partial([*split.training, *split.validation], settings)
+    training, held_out = (
+        list(
+            make_examples(
+                shares, description, settings=settings, validation=for_validation, partial=partial
+            )
+        )
+        for shares, for_validation in ((split.training, False), (split.validation, True))
+    )
+    if not training:
+        raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
+    unseen = list(without_labels(unlabelled, description, settings=settings))
+    return replace(found, training=training, validation=held_out, unlabelled=unseen)
+
+
+def _pairs(pairs: Sequence[Pair | Share]) -> list[Pair]:
+    return [Share.of(pair).pair for pair in pairs]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,9 +18,12 @@ from .checkpoint import load_checkpoint, save_checkpoint
 from .clock import Clock
 from .ends import NotANumberError
 from .logs import Logs
-from .outcome import Best, curves, save_outcome
+from .outcome import FOLDER, Best, curves, save_outcome
 from .trainer import Step, Trainer
 from .validate import score_names
+
+# What a model was planned with, for those who train it further.
+_PLANNED = "planned"
 
 
 @dataclass
@@ -106,6 +110,8 @@ class Record:
         """Open the logs, behind the step that the trainer has done."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._writes:
+            for stale in self.folder.glob(f".{FOLDER}-*"):  # left by a kill
+                shutil.rmtree(stale, ignore_errors=True)
             names = score_names(self.description)
             self._logs = Logs(self.folder, names, step=self.trainer.step)
 
@@ -125,6 +131,11 @@ class Record:
         self.so_far.losses += 1
         if self._logs is not None:
             self._logs.step(step.number, loss, step.rate, self.clock.seconds)
+
+    def warm_step(self, step: int, loss: float) -> None:
+        """Write a step of the warm start down."""
+        if self._logs is not None:
+            self._logs.warm_step(step, loss, self.clock.seconds)
 
     def validation(self, row: Mapping[str, Any]) -> None:
         """Write a validation down."""
@@ -146,6 +157,7 @@ class Record:
         trainer, so_far = self.trainer, self.so_far
         training = {
             **self.told,
+            **{k: v for k, v in self.description.training.items() if k == _PLANNED},
             "images": len(trainer.examples),
             "validation_images": validation_images,
             "plan": trainer.plan.to_json(),
@@ -178,6 +190,7 @@ class Record:
             state = {
                 "settings": self.settings.to_json(),
                 "description": self.description.to_json(),
+                "told": dict(self.told),
                 "so_far": self.so_far.to_json(),
                 "seconds": self.clock.seconds,
             }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -16,12 +15,17 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from ..devices import pick_device, pick_precision
 from ..models import ModelDescription
 from ..networks import build_network
+from ..networks.sizes import crop_to
 from ..settings import Precision, TrainingSettings
+from .adversary import Adversary
 from .distributed import Team, normalise_together
 from .ends import NotANumberError
 from .examples import Example
+from .loader import Batches, planned_workers
 from .objective import Heads, Objective
 from .patches import PatchSampler
+from .pretext import WarmStart
+from .rates import Freezer, parameter_groups, rate_factor
 from .resolved import UNCHANGED, Resolved
 from .supervision import supervised
 
@@ -55,6 +59,8 @@ class Trainer:
         Gives a new network the weights to start from.
     team
         The processes that share each batch.
+    unlabelled
+        Images for a warm start beside the training images.
     """
 
     def __init__(
@@ -66,11 +72,13 @@ class Trainer:
         *,
         begin: Callable[[nn.Module], object] | None = None,
         team: Team | None = None,
+        unlabelled: Sequence[Example] = (),
     ) -> None:
         self.settings = settings
         self.team = team or Team()
         self.examples = examples
         self.classes = description.outputs.kind == "classes"
+        self.description = description
         self.objective = Objective(settings, description, examples)
         self.device = pick_device(settings.device)
         self.precision = pick_precision(self.device, settings.precision)
@@ -88,9 +96,13 @@ class Trainer:
         self.average: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
         self.network = normalise_together(network, self.team, self.device).train()
         self.heads = self.team.wrap(Heads(self.network, deep=settings.deep_supervision))
+        name = description.network.name
         self.optimiser = torch.optim.AdamW(
-            _groups(self.network, settings.weight_decay), lr=plan.learning_rate, fused=True
+            parameter_groups(self.network, name, settings), lr=plan.learning_rate, fused=True
         )
+        self.adversary: Adversary | None = None
+        if settings.adversarial_weight > 0:
+            self.adversary = Adversary(description, plan, settings, self.device)
         self.scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.precision == torch.float16
         )
@@ -101,6 +113,13 @@ class Trainer:
         self.parts = settings.accumulate
         # Factor of all learning rates, smaller after a loss that was no number.
         self.slowed = 1.0
+        self._batches: Batches | None = None
+        self._fixed: PatchSampler | None = None
+        # What is learnt first, without labels; none once that is done.
+        self.warm: WarmStart | None = None
+        if settings.warm_start != "none":
+            images = [*examples, *unlabelled]
+            self.warm = WarmStart(self.network, description, images, plan, settings, self.device)
         self.follow(plan)
 
     @property
@@ -119,23 +138,53 @@ class Trainer:
         if not torch.stack([tensor.isfinite().all() for tensor in tensors]).all():
             raise NotANumberError(f"a weight is no number after step {self.step}")
 
+    def begin_warm(self) -> None:
+        """Begin with what the warm start has learnt."""
+        if self.warm is not None:
+            self.warm.finish()
+            self.team.spread(self.network)
+            self.average.load_state_dict(self.network.state_dict())
+        self.warm = None
+
     def forget_gradients(self) -> None:
         """Give back the memory of a step that was not finished."""
         self.optimiser.zero_grad(set_to_none=True)
+        if self.adversary is not None:
+            self.adversary.optimiser.zero_grad(set_to_none=True)
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
     def follow(self, plan: Resolved) -> None:
         """Go on by this plan, which may have other steps than the one so far."""
+        self.close()
         self.plan = plan
-        whole = replace(plan, batch_size=plan.batch_size * self.settings.accumulate)
-        self.sampler = PatchSampler(
+        settings = self.settings
+        whole = replace(plan, batch_size=plan.batch_size * settings.accumulate)
+        sampler = PatchSampler(
             self.examples,
             whole,
-            seed=self.settings.seed,
+            seed=settings.seed,
             classes=self.classes,
-            calm=self.settings.calm,
+            calm=settings.calm,
+            device=self.device,
         )
+        self._batches = Batches(
+            sampler,
+            first=self.step,
+            workers=planned_workers(self.device, settings.workers),
+            stop=plan.steps,
+            part=self.team.part,
+        )
+        name = self.description.network.name
+        self._freezer = Freezer(self.network, name, settings, steps=plan.steps)
+        if self.adversary is not None:
+            self.adversary.begin = settings.adversarial_from * plan.steps
+
+    def close(self) -> None:
+        """End the threads that make batches."""
+        if self._batches is not None:
+            self._batches.close()
+        self._batches = None
 
     def averaged(self) -> nn.Module:
         """Return the network with the moving average of the weights, in eval mode."""
@@ -143,14 +192,16 @@ class Trainer:
 
     def advance(self) -> Step:
         """Do the next step. Its loss is not waited for, where the device works by itself."""
-        rate = self.plan.learning_rate * self._rate(self.step) * self.slowed
+        rate = self.plan.learning_rate * self.slowed
+        rate *= rate_factor(self.step, self.plan.steps, self.settings.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        images, targets = self.sampler.batch(self.step)
-        spacings = self.sampler.spacings(self.step)
+        assert self._batches is not None
+        batch = self._batches.get(self.step)
+        self._freezer.hold(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         with self._own_random():
-            loss = self._accumulate(images, targets, spacings)
+            loss = self._accumulate(*batch)
         if self.settings.gradient_clip > 0:
             self.scaler.unscale_(self.optimiser)
             nn.utils.clip_grad_norm_(
@@ -158,6 +209,8 @@ class Trainer:
             )
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        if self.adversary is not None and self.adversary.learns(self.step):
+            self.adversary.update()
         self.step += 1
         self._update_average()
         return Step(self.step, loss, rate)
@@ -166,43 +219,69 @@ class Trainer:
         self, images: torch.Tensor, targets: torch.Tensor, spacings: Sequence[tuple[float, ...]]
     ) -> torch.Tensor:
         """Sum up the gradients of all parts of a batch; return its loss."""
-        progress = (self.step + 1) / self.plan.steps
         total = torch.zeros((), device=self.device)
         n = len(images)
         size = -(-n // self.parts)
         for first in range(0, n, size):
             part = slice(first, first + size)
             share = min(size, n - first) / n
-            last = first + size >= n
-            with nullcontext() if last else self.team.quiet(self.heads):
-                heads = [self.team.whole(h) for h in self._forward(self.heads, images[part])]
-                loss = share * self.objective(
-                    heads,
-                    self.team.whole(targets[part].to(self.device, non_blocking=True)),
-                    spacings=self.team.all_spacings(spacings[part]),
-                    progress=progress,
-                )
-                # Gradients of processes are averaged, but each is of its part alone.
-                self.scaler.scale(loss * self.team.size).backward()
-            total += loss.detach()
+            together = first + size >= n  # gradients of processes are summed up but once
+            with nullcontext() if together else self.team.quiet(self.heads):
+                total += share * self._part(images[part], targets[part], spacings[part], share)
         return total
+
+    def _part(
+        self,
+        images: torch.Tensor,
+        targets: torch.Tensor,
+        spacings: Sequence[tuple[float, ...]],
+        share: float,
+    ) -> torch.Tensor:
+        """Add the gradient of a part of a batch, which is that share of it; return its loss."""
+        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
+        whole = self.team.whole
+        heads = [whole(head.float()) for head in self._forward(self.heads, images)]
+        targets = whole(targets.to(self.device, non_blocking=True))
+        loss = self.objective(
+            heads,
+            targets,
+            spacings=self.team.all_spacings(spacings),
+            progress=(self.step + 1) / self.plan.steps,
+        )
+        minimised, adversary = loss, self.adversary
+        if adversary is not None and adversary.learns(self.step):
+            images = whole(images)
+            logits = crop_to(heads[0], targets.shape[2:])
+            if adversary.counts(self.step):
+                minimised = loss + adversary.loss(logits, images, targets)
+            adversary.learn(logits.detach(), images, targets, share=share)
+        # Gradients of processes are averaged, but each is of its part alone.
+        self.scaler.scale(minimised * share * self.team.size).backward()
+        return loss.detach()
 
     @torch.no_grad()
     def loss_on(self, examples: Sequence[Example]) -> float:
         """Return the averaged network's mean loss on fixed, unchanged patches of examples."""
-        plain = replace(self.plan, augment=UNCHANGED)
-        sampler = PatchSampler(examples, plain, seed=self.settings.seed, classes=self.classes)
+        if self._fixed is None:
+            plain = replace(self.plan, augment=UNCHANGED)
+            self._fixed = PatchSampler(
+                examples,
+                plain,
+                seed=self.settings.seed,
+                classes=self.classes,
+                device=self.device,
+            )
         heads = Heads(self.average, deep=False)
         losses = []
         for number in range(_LOSS_BATCHES):
-            images, targets = sampler.batch(number)
+            images, targets = self._fixed.batch(number)
+            images = images.to(self.device, memory_format=self.memory_format)
             found = self._forward(heads, images)
-            spacings = sampler.spacings(number)
+            spacings = self._fixed.spacings(number)
             losses.append(self.objective(found, targets.to(self.device), spacings=spacings))
         return float(torch.stack(losses).mean())
 
     def _forward(self, heads: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
-        images = images.to(self.device, memory_format=self.memory_format, non_blocking=True)
         reduced = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision, enabled=reduced):
             found: list[torch.Tensor] = heads(images)
@@ -219,6 +298,8 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "adversary": self.adversary.state() if self.adversary else {},
+            "warm": self.warm.state() if self.warm else {},
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -228,20 +309,16 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
+        if self.adversary is not None:
+            self.adversary.restore(state["adversary"])
+        if not state["warm"]:
+            self.warm = None
+        elif self.warm is not None:
+            self.warm.restore(state["warm"])
         self.step = int(state["step"])
         self.parts = int(state["parts"])
         self.slowed = float(state["slowed"])
         self.follow(Resolved.from_json(state["plan"]))
-
-    def _rate(self, step: int) -> float:
-        """Return the learning rate's factor: a linear rise, then a half cosine to 0.
-
-        Loshchilov & Hutter 2017, with warm-up (Goyal et al. 2017).
-        """
-        rise = max(1, round(self.settings.warm_up * self.plan.steps))
-        if step < rise:
-            return (step + 1) / rise
-        return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, self.plan.steps - rise)))
 
     def _own_random(self) -> AbstractContextManager[None]:
         """Return a context whose random numbers (dropout) depend on seed and step alone."""
@@ -276,13 +353,3 @@ def _seeded(seed: int, devices: Sequence[torch.device]) -> Iterator[None]:
     with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(seed)
         yield
-
-
-def _groups(network: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups: weights decay, biases and norms do not."""
-    weights = [p for p in network.parameters() if p.ndim > 1]
-    rest = [p for p in network.parameters() if p.ndim <= 1]
-    return [
-        {"params": weights, "weight_decay": decay, "factor": 1.0},
-        {"params": rest, "weight_decay": 0.0, "factor": 1.0},
-    ]

@@ -52,6 +52,7 @@ def predict_examples(
             padding=inferer.padding,
             activation=description.outputs.activation,
             flips=inferer.mirrored if inferer.flips else (),
+            select=description.outputs.select,
             precision=precision,
         )
 
