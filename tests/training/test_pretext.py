@@ -245,10 +245,13 @@ def test_labelled_and_unlabelled_images_are_drawn_from_alike() -> None:
     assert mixed.advance() == warm.advance()
 
 
-@pytest.mark.parametrize("task", ["masked", "rotation"])
-def test_it_learns(task: Any) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "least"), [("masked", 0.6), ("rotation", 0.7)], ids=["masked", "rotation"]
+)
+def test_it_learns(task: Any, least: float) -> None:
     warm = _warm(_told(), replace(SETTINGS, warm_start=task, warm_start_steps=120))
 
     losses = [warm.advance()[0] for _ in range(120)]
 
-    assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:3])
+    assert np.mean(losses[-10:]) < least * np.mean(losses[:3])

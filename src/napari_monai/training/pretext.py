@@ -23,11 +23,12 @@ from ..models import ModelDescription
 from ..networks import build_network
 from ..settings import TrainingSettings
 from ..volume import LabelVolume, Volume
-from .examples import Example, Pair, Source, make_examples
+from .examples import Example, Pair, make_examples
 from .patches import PatchSampler
 from .pretext_tasks import MaskedTask, RotationTask, Task
 from .rates import parameter_groups, rate_factor
 from .resolved import Resolved
+from .shares import Source
 from .stages import stages
 
 # Apart from the random numbers of the supervised training.
