@@ -36,7 +36,7 @@ NetworkName = Literal[
     "fcn",
     "reseg",
 ]
-NetworkSize = Literal["small", "base", "large"]
+NetworkSize = Literal["auto", "small", "base", "large"]
 LossName = Literal[
     "auto",
     "cross_entropy",
@@ -82,7 +82,9 @@ class TrainingSettings(Settings):
         "unet", "Architecture to train when there is no model to start from."
     )
     network_size: NetworkSize = option(
-        "base", "How large it is: small trains faster, large wants many images and a GPU."
+        "auto",
+        "How large it is: small trains faster, large wants many images and a GPU. Auto: as the "
+        "goal and the device allow.",
     )
     network_arguments: str = option(
         "{}", "Arguments of the architecture as a JSON object; the rest is planned from the data."

@@ -143,7 +143,7 @@ def _infos() -> list[NetworkInfo]:
 
 def test_settings_name_the_table_and_its_sizes() -> None:
     assert get_args(NetworkName) == tuple(NETWORKS)
-    assert get_args(NetworkSize) == SIZES
+    assert get_args(NetworkSize) == ("auto", *SIZES)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

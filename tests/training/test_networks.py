@@ -18,10 +18,11 @@ from napari_monai.errors import ModelNotFoundError, TrainingError
 from napari_monai.events import Event, Said, StepDone
 from napari_monai.grid import Grid
 from napari_monai.networks import build_network, network_arguments, presets
-from napari_monai.settings import NetworkName
+from napari_monai.settings import NetworkName, NetworkSize
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
-from napari_monai.training.plan import default_patch, plan_model
+from napari_monai.training.plan import plan_model
+from napari_monai.training.resolved import resolve
 
 TINY: dict[str, dict[str, Any]] = {
     "unet": {"channels": [4, 8], "strides": [2], "num_res_units": 0},
@@ -101,18 +102,16 @@ def planned() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", ["small", "base", "large"])
-def test_the_size_of_the_network_is_planned(size: str) -> None:
-    given = settings("segresnet", network_size=size, network_arguments="{}")  # type: ignore[arg-type]
+def test_the_size_of_the_network_is_as_given(size: NetworkSize) -> None:
+    given = settings("segresnet", network_size=size, network_arguments="{}")
     description = plan_model("x", PAIRS, given)
-    planned = presets("segresnet", 2)[size]
-    assert description.network.arguments.items() >= planned.items()
-    assert default_patch(description) == (192, 192)
+    assert description.network.arguments.items() >= presets("segresnet", 2)[size].items()
 
 
 def test_a_fixed_window_is_the_patch() -> None:
     given = dataclasses.replace(settings("unetr"), network_arguments="{}")
     description = plan_model("x", PAIRS, given)
-    assert description.inferer.window == default_patch(description) == (256, 256)
+    assert description.inferer.window == resolve(given, description).patch == (256, 256)
 
 
 @pytest.mark.parametrize("kind", ["model", "safetensors", "checkpoint"])

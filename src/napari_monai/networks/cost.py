@@ -6,7 +6,7 @@ is worked out, so that it takes a moment whatever the network and the window.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..errors import NetworkError
 from . import build_network
 from .options import show
+
+_CONVOLUTIONS = (nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 def count_parameters(name: str, arguments: Mapping[str, Any]) -> int:
@@ -62,14 +64,43 @@ def flops(name: str, arguments: Mapping[str, Any], window: Sequence[int]) -> int
         For an unknown network, an argument that is missing, unknown or out of its range, or a
         window that does not fit.
     """
+    with FlopCounterMode(display=False) as counter:
+        _run(name, arguments, window)
+    return int(counter.get_total_flops())
+
+
+def feature_values(name: str, arguments: Mapping[str, Any], window: Sequence[int]) -> int:
+    """Return how many values the convolutions of a network give for one window.
+
+    It is what a training keeps in memory, and how nnU-Net estimates that (Isensee et al. 2021).
+    Parameters and errors are those of `flops`.
+    """
+    counts: list[int] = []
+
+    def count(_layer: nn.Module, _given: Any, found: torch.Tensor) -> None:
+        counts.append(found.numel())
+
+    _run(name, arguments, window, count)
+    return sum(counts)
+
+
+def _run(
+    name: str,
+    arguments: Mapping[str, Any],
+    window: Sequence[int],
+    hook: Callable[[nn.Module, Any, torch.Tensor], None] | None = None,
+) -> None:
+    """Run a network on a window without numbers, with a hook on its convolutions."""
     network = _without_memory(name, arguments).eval()
     dims = arguments["spatial_dims"]
     if len(window) != dims or min(window) < 1:
         raise NetworkError(f"The window is {show(tuple(window))}: give {dims} sizes of 1 or more.")
+    for layer in network.modules():
+        if hook is not None and isinstance(layer, _CONVOLUTIONS):
+            layer.register_forward_hook(hook)
     x = torch.zeros(1, arguments["in_channels"], *window, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with torch.no_grad():
         network(x)
-    return int(counter.get_total_flops())
 
 
 class _NumbersStay(TorchFunctionMode):

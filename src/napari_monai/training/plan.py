@@ -11,16 +11,20 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..models import Inferer, Inputs, ModelDescription, NetworkSpec, Outputs
-from ..networks import fixed_size, network_arguments, presets, size_multiple
-from ..preprocess import Operation
+from ..networks import size_multiple
+from ..preprocess import Operation, prepared_space
 from ..settings import TrainingSettings
-from ..volume import LabelClass, Volume
+from ..volume import COLOURS, LabelClass, Volume
 from .adapting import image_channels
+from .budget import budget_of, network_size
 from .examples import Pair, load_pair
+from .fingerprint import plan_preprocess
 from .looks import as_labels_look
 from .matching import found_classes
+from .shaping import Images, shape_network
 
-_WINDOW = {2: (512, 512), 3: (64, 128, 128)}
+# Side of the windows of pictures, which are larger than patches: fewer meet at borders.
+_WINDOW = 512
 # Card fields that a caller may give.
 _CARD = (
     "title", "version", "description", "licence", "authors", "citations", "intended_use", "limits",
@@ -38,9 +42,9 @@ def plan_model(
 ) -> ModelDescription:
     """Return the description of a model to train from scratch on ``pairs``.
 
-    Dimensions, colour, channels, spacing and classes are read off the pairs. Pictures and
-    microscopy stacks keep their voxels; anatomical volumes are brought to one orientation and to
-    their median spacing (Isensee et al. 2021).
+    Dimensions, colour, channels, spacing and classes are read off the pairs. How images are
+    prepared, and the levels, patch and batch of the network, follow nnU-Net's rules (Isensee et
+    al. 2021) for the memory of the GPU or, without one, for what a CPU does in a second or so.
 
     Raises TrainingError when the pairs do not agree.
     """
@@ -52,41 +56,71 @@ def plan_model(
         raise TrainingError(f"Images of {dims} dimensions cannot be trained on together.")
     ndim = dims[0]
     channels = image_channels(images)
-    colour = channels == ("red", "green", "blue")
+    colour = channels == COLOURS[:3]
     truths = [truth for _, truth in looked]
     target = as_labels_look(truths) if settings.target == "auto" else settings.target
     labels, outputs = new_outputs(target, found_classes(truths, settings))
-    arguments = {
-        "spatial_dims": ndim,
-        "in_channels": len(channels),
-        "out_channels": len(outputs.channels),
-        **_network_options(settings, ndim),
-    }
-    arguments = network_arguments(settings.network, arguments)
-    fixed = fixed_size(settings.network, arguments)
     instances = target == "instances"
-    preprocess = with_zoom(_preprocess(images, ndim, colour=colour), settings.zoom)
+    preprocess, modality = plan_preprocess(
+        looked, settings, colour=colour, modality=str((card or {}).get("modality", ""))
+    )
     description = ModelDescription(
         name=name,
         title=name,
         version="1",
         description="",
         licence="",
-        network=NetworkSpec(settings.network, arguments),
-        inputs=Inputs(
-            channels,
-            ndim,
-            colour,
-            size_multiple(settings.network, arguments),
-            fixed_size=fixed is not None,
-        ),
-        preprocess=preprocess,
-        inferer=Inferer(fixed or _WINDOW[ndim], overlap=0.25, flips=instances and ndim == 2),
+        network=NetworkSpec(settings.network, {}),
+        inputs=Inputs(channels, ndim, colour, modality=modality),
+        preprocess=with_zoom(preprocess, settings.zoom),
+        inferer=Inferer((_WINDOW,) * ndim, overlap=0.25, flips=instances and ndim == 2),
         outputs=outputs,
         labels=labels,
         postprocess=(Operation("instances", {}),) if instances else (),
     )
-    return with_card(description, card)
+    return with_card(_shaped(description, images, len(pairs), settings), card)
+
+
+def _shaped(
+    description: ModelDescription, images: Sequence[Volume], count: int, settings: TrainingSettings
+) -> ModelDescription:
+    """Return the description with a network, windows and patches that suit the images."""
+    inputs, outputs = description.inputs, description.outputs
+    ndim, name = inputs.spatial_dims, settings.network
+    shaped = shape_network(
+        name,
+        network_size(settings, ndim),
+        {"in_channels": len(inputs.channels), "out_channels": len(outputs.channels)},
+        _given(settings),
+        prepared_images(images, description, count),
+        budget_of(settings, ndim),
+        patch=settings.patch,
+        deep=settings.deep_supervision,
+    )
+    multiple = size_multiple(name, shaped.arguments)
+    # What is normalised patch by patch sees in a volume just what it was trained on.
+    window = shaped.patch if shaped.fixed or ndim == 3 else (_WINDOW,) * ndim
+    planned = {"patch": list(shaped.patch), "batch_size": shaped.batch_size, "pretrained": False}
+    return replace(
+        description,
+        network=NetworkSpec(name, shaped.arguments),
+        inputs=replace(inputs, size_multiple=multiple, fixed_size=shaped.fixed),
+        inferer=replace(description.inferer, window=window),
+        training={"planned": planned},
+    )
+
+
+def prepared_images(images: Sequence[Volume], description: ModelDescription, count: int) -> Images:
+    """Return what is known of images as a model takes them, ``count`` being that of all."""
+    ndim = description.inputs.spatial_dims
+    grids = [prepared_space(image.at_time(0), description)[0] for image in images]
+    shapes = np.array([grid.shape for grid in grids], np.float64)
+    spacing = np.median([grid.spacing[-ndim:] for grid in grids], axis=0)
+    return Images(
+        tuple(float(s) for s in spacing),
+        tuple(float(n) for n in np.median(shapes[:, -ndim:], axis=0)),
+        float(shapes.prod(axis=1).mean()) * count,
+    )
 
 
 def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> ModelDescription:
@@ -127,30 +161,15 @@ def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation
     return (*rest, Operation("zoom", {"factor": factor}))
 
 
-def _network_options(settings: TrainingSettings, ndim: int) -> dict[str, Any]:
-    planned = presets(settings.network, ndim)[settings.network_size]
+def _given(settings: TrainingSettings) -> dict[str, Any]:
+    """Return the arguments of the network that the settings give."""
     try:
         given = json.loads(settings.network_arguments)
     except ValueError as error:
         raise TrainingError(f"Network arguments are not JSON: {error}.") from None
     if not isinstance(given, dict):
         raise TrainingError('Network arguments are a JSON object, such as {"norm": "instance"}.')
-    chosen = {**planned, **given}
-    heads = coarse_heads(settings.network, chosen) if settings.deep_supervision else {}
-    return {**heads, **chosen}
-
-
-def coarse_heads(network: str, chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments that give a network heads at coarser levels, where it has none.
-
-    At as many levels as nnU-Net's, which leaves the two coarsest out.
-    """
-    if network == "dynunet" and not chosen.get("deep_supervision"):
-        heads = len(chosen.get("strides", ())) - 3
-        return {"deep_supervision": True, "deep_supr_num": max(1, heads)}
-    if network == "segresnet_ds" and chosen.get("dsdepth", 1) < 2:
-        return {"dsdepth": max(2, len(chosen.get("blocks_down", ())) - 1)}
-    return {}
+    return given
 
 
 def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelClass, ...], Outputs]:
@@ -171,16 +190,3 @@ def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelCl
         raise TrainingError("The labels are empty: nothing to train on.")
     labels = tuple(replace(c, name=c.name or f"class {c.number}") for c in found)
     return labels, Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
-
-
-def _preprocess(images: Sequence[Volume], ndim: int, *, colour: bool) -> tuple[Operation, ...]:
-    operations = [Operation("colour", {})] if colour else []
-    scale = {"lower": 1.0, "upper": 99.8}
-    if ndim == 3 and all(image.grid.anatomical for image in images):
-        spacings = [image.grid.oriented().spacing_in("mm") for image in images]
-        median = [round(float(s), 4) for s in np.median(spacings, axis=0)]
-        operations.append(Operation("orientation", {"codes": "IPL"}))
-        operations.append(Operation("spacing", {"spacing": median, "unit": "mm"}))
-        scale = {"lower": 0.5, "upper": 99.5}
-    operations.append(Operation("scale_percentiles", {**scale, "per_channel": not colour}))
-    return tuple(operations)

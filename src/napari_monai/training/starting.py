@@ -20,11 +20,13 @@ from ..preprocess import Operation
 from ..settings import TrainingSettings
 from ..volume import LabelClass, Volume
 from .adapting import adapt_inputs
+from .budget import budget_of
 from .examples import Pair, load_pair
 from .heads import Transfer
 from .looks import as_labels_look
 from .matching import found_classes, match_classes
-from .plan import coarse_heads, new_outputs, with_card, with_zoom
+from .plan import new_outputs, prepared_images, with_card, with_zoom
+from .shaping import coarse_heads, fit_patch
 
 # Why a model that runs cannot be trained, by the source of its network.
 _FINISHED = {
@@ -103,6 +105,8 @@ def start_from_model(
         training={},
         scores={},
     )
+    planned = _planned(description, images, settings)
+    description = replace(description, training={"planned": {**planned, "new_head": head.fresh}})
     transfer = Transfer(model, network, head.sources, inputs.sources, head.outputs.softmax)
     parent = {
         "name": told.name,
@@ -193,11 +197,11 @@ def _head(
     names = tuple(label.name for label in matched.labels)
     first = channels[: outputs.softmax]
     classes = channels[outputs.softmax :]
-    activation: tuple[Activation, ...] = ("sigmoid",) * len(names)
+    sigmoids: tuple[Activation, ...] = tuple("sigmoid" for _ in names)
     made = replace(
         outputs,
         channels=(*outputs.channels[: outputs.softmax], *names),
-        activation=outputs.activation if outputs.softmax else activation,
+        activation=outputs.activation if outputs.softmax else sigmoids,
         select=(),
     )
     numbers = {
@@ -232,6 +236,23 @@ def _network(model: Model, channels: int, head: _Head, settings: TrainingSetting
     }
     heads = coarse_heads(spec.name, arguments) if settings.deep_supervision else {}
     return NetworkSpec(spec.name, network_arguments(spec.name, {**arguments, **heads}))
+
+
+def _planned(
+    description: ModelDescription, images: Sequence[Volume], settings: TrainingSettings
+) -> dict[str, Any]:
+    """Return the patches to train on: within the model's window, and what a step may take."""
+    inputs, window = description.inputs, description.inferer.window
+    patch, batch = fit_patch(
+        description.network.name,
+        description.network.arguments,
+        prepared_images(images, description, len(images)),
+        budget_of(settings, inputs.spatial_dims),
+        largest=window,
+        multiples=inputs.multiples,
+        patch=window if inputs.fixed_size else settings.patch,
+    )
+    return {"patch": list(patch), "batch_size": batch, "pretrained": True}
 
 
 def _check_dims(model: Model, images: Sequence[Volume]) -> None:
