@@ -88,7 +88,7 @@ def bare(data: Pairs, settings: TrainingSettings) -> Iterator[None]:
     layout = torch.channels_last if len(plan.patch) == 2 else torch.contiguous_format
     network = build_network(description.network.name, description.network.arguments)
     network = network.to(device).to(memory_format=layout).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=precision == torch.float16)
     class_loss = choose_loss(settings, description, examples)
     sampler = PatchSampler(examples, plan, seed=0, classes=classes)
