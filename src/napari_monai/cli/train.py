@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--labels", "Folders of their labels, or labels, in the same order."),
         (
             "--val-images",
-            "Images to choose the best state on. (default: none, keep the last)",
+            "Images to choose the best state on. (default: a part of the training images)",
         ),
         ("--val-labels", "Their labels, in the same order."),
-        ("--unlabelled", "Images without labels, for a warm start."),
+        ("--unlabelled", "Images without labels, for --warm-start."),
     ):
         parser.add_argument(flag, nargs="+", type=Path, metavar="DIR", help=what, default=[])
     parser.add_argument(
@@ -44,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME_OR_PATH",
         help="Model to fine-tune. (default: none, a new network)",
     )
-    parser.add_argument(
-        "--output", required=True, type=Path, metavar="DIR", help="Folder for the model."
-    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="Folder for the model.")
     parser.add_argument(
         "--name", help="Name of the new model. (default: that of --from with -tuned, or model)"
     )
@@ -70,6 +68,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Go on with the training in the output folder, as its {NAME} says.",
     )
     parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Say what would be done, and what is wrong with the data; do not train.",
+    )
+    parser.add_argument(
+        "--show-augmentation",
+        type=Path,
+        metavar="FILE",
+        help="Write a PNG of training images as they would be changed; do not train.",
+    )
+    parser.add_argument(
         "--store", action="store_true", help="Put the new model into your store when it is done."
     )
     parser.add_argument(
@@ -84,7 +93,9 @@ def run(args: argparse.Namespace) -> int:
     """Train, showing the loss, and a line a validation."""
     from ..training import launch
 
-    _check_output(args)
+    rehearses = args.check or args.show_augmentation
+    if not rehearses:
+        _check_output(args)
     home, earlier = _earlier(args)
     settings = settings_from(args, TrainingSettings, earlier.get("settings", {}))
     if args.background:
@@ -92,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     data = _data(args, home, earlier)
     content = {
         "command": "train",
-        **data.content(args.output),
+        **data.content(args.output or home),
         "from": args.start or earlier.get("from"),
         "name": args.name or earlier.get("name"),
         "card": _card(args.card) if args.card else earlier.get("card"),
@@ -100,14 +111,13 @@ def run(args: argparse.Namespace) -> int:
     }
     keywords = {
         "settings": settings,
-        "output": args.output,
         "validation": data.validation,
-        "name": content["name"],
-        "resume": args.resume,
+        "unlabelled": data.unlabelled,
         "card": content["card"],
     }
-    if data.unlabelled:
-        keywords["unlabelled"] = data.unlabelled
+    if rehearses:
+        return _rehearse(args, content, data, keywords)
+    keywords |= {"output": args.output, "name": content["name"], "resume": args.resume}
     steps = partial(_events, content["from"], data.pairs, keywords)
     if launch.rank():
         for _ in steps():  # the first of several says, and writes, it all
@@ -157,6 +167,40 @@ def _processes(settings: TrainingSettings) -> int:
     return max(1, torch.cuda.device_count())
 
 
+def _rehearse(
+    args: argparse.Namespace, content: Mapping[str, Any], data: Data, keywords: Mapping[str, Any]
+) -> int:
+    """Say what would be done, or show it; return 1 where there is nothing to train on."""
+    from .. import models
+
+    model = models.load_model(content["from"]) if content["from"] else None
+
+    from ..training.preparing import prepare_training
+    from ..training.rehearsal import changed_patches, plan_lines
+
+    prepared = prepare_training(
+        model, data.pairs, name=content["name"] or "model", examples=False, **keywords
+    )
+    for problem in prepared.problems:
+        complain(problem.text, level=problem.severity)
+    if args.check:
+        for line in plan_lines(prepared):
+            say(line)
+    if prepared.errors:
+        return 1
+    if args.show_augmentation:
+        from ..training.pictures import write_picture
+
+        say(
+            str(
+                write_picture(
+                    args.show_augmentation, changed_patches(prepared, keywords["settings"])
+                )
+            )
+        )
+    return 0
+
+
 def _events(
     start: str | None, pairs: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Iterator[Event]:
@@ -188,6 +232,8 @@ def _data(args: argparse.Namespace, home: Path, earlier: Mapping[str, Any]) -> D
 def _check_output(args: argparse.Namespace) -> None:
     from ..training.run_folder import CHECKPOINT
 
+    if args.output is None:
+        raise SettingsError("--output is missing: name the folder for the model.")
     begun = (args.output / CHECKPOINT).exists()
     if begun and not args.resume:
         raise SettingsError(
@@ -205,10 +251,10 @@ def _earlier(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     """Return the run file to start from, and its folder: the one named, or that to resume."""
     if args.settings:
         return args.settings.parent, read_run(args.settings, command="train")
-    own = args.output / NAME
-    if args.resume and own.exists():
-        return args.output, read_run(own, command="train")
-    return args.output, {}
+    home = args.output or Path()
+    if args.resume and (home / NAME).exists():
+        return home, read_run(home / NAME, command="train")
+    return home, {}
 
 
 def _card(path: Path) -> dict[str, Any]:
