@@ -83,11 +83,7 @@ def test_thick_slices_are_shrunk_later_and_have_flat_kernels() -> None:
     assert found.multiples == (4, 64, 64)
 
 
-@given(
-    st.lists(
-        st.tuples(st.floats(0.1, 10), st.integers(1, 400)), min_size=2, max_size=3
-    )
-)
+@given(st.lists(st.tuples(st.floats(0.1, 10), st.integers(1, 400)), min_size=2, max_size=3))
 def test_patches_are_multiples_and_no_level_is_too_small(axes: list[tuple[float, int]]) -> None:
     spacing, size = zip(*axes, strict=True)
     found = levels_of(spacing, size)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..events import EpochDone, Event
 
 
+# Exit code of a training that was stopped before its end, as of Ctrl-C.
+INTERRUPTED = 130
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
@@ -124,10 +128,14 @@ def run(args: argparse.Namespace) -> int:
             pass
         return 0
     try:
-        _show(follow(_run(args, settings, content, steps)), args.output, content)
+        with launch.terminable(args.output):
+            done = _show(follow(_run(args, settings, content, steps)), args.output, content)
     except KeyboardInterrupt:
         _say_how_to_go_on(args.output)
         raise
+    if not done:
+        _say_how_to_go_on(args.output)
+        return INTERRUPTED
     if args.store:
         from ..training.keeping import add_to_store
 
@@ -270,9 +278,11 @@ def _card(path: Path) -> dict[str, Any]:
 # -- what is shown --------------------------------------------------------------------------------
 
 
-def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> None:
+def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> bool:
+    """Show a training; return whether it came to its end, and was not stopped before."""
     from ..events import EpochDone, Started, StepDone, Trained
 
+    done = False
     with bar(0, "steps") as progress:
         for event in events:
             if isinstance(event, Started):
@@ -284,8 +294,10 @@ def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> 
             elif isinstance(event, EpochDone):
                 say(_epoch(event))
             elif isinstance(event, Trained):
+                done = True
                 scores = _scores(event.scores) or "not validated"
                 say(f"{event.path}: {scores}, {event.seconds:.0f} s")
+    return done
 
 
 def _epoch(event: EpochDone) -> str:
