@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.cli.bright import save_png, squares
 
 from napari_monai import Grid, LabelVolume, TrainingSettings, Volume
@@ -238,3 +240,43 @@ def test_several_processes_share_the_work(data, capfd):
     )
     error = capfd.readouterr().err.splitlines()[-1]
     assert "A batch of 2 patches cannot be shared by 3 processes" in error
+
+
+def test_told_to_end_it_keeps_its_last_state_and_says_how_to_go_on(data, monkeypatch, capsys):
+    from napari_monai.cli import train
+
+    def told_at_validation(scores):
+        signal.raise_signal(signal.SIGTERM)
+        return "a score"
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_scores", told_at_validation)
+        assert main(arguments(data, "--steps", "4")) == 130
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert f"napari-monai train --output {data / 'out'} --resume" in capsys.readouterr().err
+    assert load_checkpoint(data / "out")["step"] == 2
+    assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+
+
+def test_a_check_says_what_would_be_done_and_trains_nothing(data, capsys):
+    given = arguments(data, "--check", "--steps", "4")
+    given[given.index("--output") : given.index("--output") + 2] = []
+    assert main(given) == 0
+    out, err = capsys.readouterr()
+    assert "unet in 2D, instances: object" in out
+    assert "4 of 2 patches of 16 x 16" in out
+    assert "error" not in err
+    save_png(data / "train/labels/0.png", squares((20, 20)))
+    assert main(given) == 1
+    assert "error: 0:" in capsys.readouterr().err
+    assert sorted(p.name for p in data.iterdir()) == ["train", "val"]
+
+
+def test_changed_images_are_shown(data, capsys):
+    picture = data / "changes.png"
+    assert main(arguments(data, "--show-augmentation", str(picture), "--steps", "4")) == 0
+    with Image.open(picture) as image:
+        assert image.mode == "RGB"
+        assert image.width > image.height > 100
+    assert not (data / "out").exists()

@@ -76,6 +76,15 @@ def test_an_installed_package_does_not_come_before_the_standard_library(
     assert "PYTHONPATH" not in launch.environment()
 
 
+def test_modules_where_one_happens_to_be_are_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('not this one')")
+    command = [launch.python(), "-m", "napari_monai", "info", "--help"]
+    code = [launch.python(), "-c", "import numpy; print(numpy.pi)"]
+    for given in (command, code):
+        done = subprocess.run(given, cwd=tmp_path, env=launch.environment(), capture_output=True)
+        assert done.returncode == 0, done.stderr
+
+
 def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(launch, "cores", lambda: 8)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ..events import EpochDone, Event
 
 
+# Exit code of a training that was stopped before its end, as of Ctrl-C.
+INTERRUPTED = 130
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.description = (
@@ -32,10 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ("--labels", "Folders of their labels, or labels, in the same order."),
         (
             "--val-images",
-            "Images to choose the best state on. (default: none, keep the last)",
+            "Images to choose the best state on. (default: a part of the training images)",
         ),
         ("--val-labels", "Their labels, in the same order."),
-        ("--unlabelled", "Images without labels, for a warm start."),
+        ("--unlabelled", "Images without labels, for --warm-start."),
     ):
         parser.add_argument(flag, nargs="+", type=Path, metavar="DIR", help=what, default=[])
     parser.add_argument(
@@ -44,9 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME_OR_PATH",
         help="Model to fine-tune. (default: none, a new network)",
     )
-    parser.add_argument(
-        "--output", required=True, type=Path, metavar="DIR", help="Folder for the model."
-    )
+    parser.add_argument("--output", type=Path, metavar="DIR", help="Folder for the model.")
     parser.add_argument(
         "--name", help="Name of the new model. (default: that of --from with -tuned, or model)"
     )
@@ -70,6 +72,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"Go on with the training in the output folder, as its {NAME} says.",
     )
     parser.add_argument(
+        "--check",
+        action="store_true",
+        help="Say what would be done, and what is wrong with the data; do not train.",
+    )
+    parser.add_argument(
+        "--show-augmentation",
+        type=Path,
+        metavar="FILE",
+        help="Write a PNG of training images as they would be changed; do not train.",
+    )
+    parser.add_argument(
         "--store", action="store_true", help="Put the new model into your store when it is done."
     )
     parser.add_argument(
@@ -84,7 +97,9 @@ def run(args: argparse.Namespace) -> int:
     """Train, showing the loss, and a line a validation."""
     from ..training import launch
 
-    _check_output(args)
+    rehearses = args.check or args.show_augmentation
+    if not rehearses:
+        _check_output(args)
     home, earlier = _earlier(args)
     settings = settings_from(args, TrainingSettings, earlier.get("settings", {}))
     if args.background:
@@ -92,7 +107,7 @@ def run(args: argparse.Namespace) -> int:
     data = _data(args, home, earlier)
     content = {
         "command": "train",
-        **data.content(args.output),
+        **data.content(args.output or home),
         "from": args.start or earlier.get("from"),
         "name": args.name or earlier.get("name"),
         "card": _card(args.card) if args.card else earlier.get("card"),
@@ -100,24 +115,27 @@ def run(args: argparse.Namespace) -> int:
     }
     keywords = {
         "settings": settings,
-        "output": args.output,
         "validation": data.validation,
-        "name": content["name"],
-        "resume": args.resume,
+        "unlabelled": data.unlabelled,
         "card": content["card"],
     }
-    if data.unlabelled:
-        keywords["unlabelled"] = data.unlabelled
+    if rehearses:
+        return _rehearse(args, content, data, keywords)
+    keywords |= {"output": args.output, "name": content["name"], "resume": args.resume}
     steps = partial(_events, content["from"], data.pairs, keywords)
     if launch.rank():
         for _ in steps():  # the first of several says, and writes, it all
             pass
         return 0
     try:
-        _show(follow(_run(args, settings, content, steps)), args.output, content)
+        with launch.terminable(args.output):
+            done = _show(follow(_run(args, settings, content, steps)), args.output, content)
     except KeyboardInterrupt:
         _say_how_to_go_on(args.output)
         raise
+    if not done:
+        _say_how_to_go_on(args.output)
+        return INTERRUPTED
     if args.store:
         from ..training.keeping import add_to_store
 
@@ -157,6 +175,40 @@ def _processes(settings: TrainingSettings) -> int:
     return max(1, torch.cuda.device_count())
 
 
+def _rehearse(
+    args: argparse.Namespace, content: Mapping[str, Any], data: Data, keywords: Mapping[str, Any]
+) -> int:
+    """Say what would be done, or show it; return 1 where there is nothing to train on."""
+    from .. import models
+
+    model = models.load_model(content["from"]) if content["from"] else None
+
+    from ..training.preparing import prepare_training
+    from ..training.rehearsal import changed_patches, plan_lines
+
+    prepared = prepare_training(
+        model, data.pairs, name=content["name"] or "model", examples=False, **keywords
+    )
+    for problem in prepared.problems:
+        complain(problem.text, level=problem.severity)
+    if args.check:
+        for line in plan_lines(prepared):
+            say(line)
+    if prepared.errors:
+        return 1
+    if args.show_augmentation:
+        from ..training.pictures import write_picture
+
+        say(
+            str(
+                write_picture(
+                    args.show_augmentation, changed_patches(prepared, keywords["settings"])
+                )
+            )
+        )
+    return 0
+
+
 def _events(
     start: str | None, pairs: Sequence[Any], keywords: Mapping[str, Any]
 ) -> Iterator[Event]:
@@ -188,6 +240,8 @@ def _data(args: argparse.Namespace, home: Path, earlier: Mapping[str, Any]) -> D
 def _check_output(args: argparse.Namespace) -> None:
     from ..training.run_folder import CHECKPOINT
 
+    if args.output is None:
+        raise SettingsError("--output is missing: name the folder for the model.")
     begun = (args.output / CHECKPOINT).exists()
     if begun and not args.resume:
         raise SettingsError(
@@ -205,10 +259,10 @@ def _earlier(args: argparse.Namespace) -> tuple[Path, dict[str, Any]]:
     """Return the run file to start from, and its folder: the one named, or that to resume."""
     if args.settings:
         return args.settings.parent, read_run(args.settings, command="train")
-    own = args.output / NAME
-    if args.resume and own.exists():
-        return args.output, read_run(own, command="train")
-    return args.output, {}
+    home = args.output or Path()
+    if args.resume and (home / NAME).exists():
+        return home, read_run(home / NAME, command="train")
+    return home, {}
 
 
 def _card(path: Path) -> dict[str, Any]:
@@ -224,9 +278,11 @@ def _card(path: Path) -> dict[str, Any]:
 # -- what is shown --------------------------------------------------------------------------------
 
 
-def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> None:
+def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> bool:
+    """Show a training; return whether it came to its end, and was not stopped before."""
     from ..events import EpochDone, Started, StepDone, Trained
 
+    done = False
     with bar(0, "steps") as progress:
         for event in events:
             if isinstance(event, Started):
@@ -238,8 +294,10 @@ def _show(events: Iterator[Event], output: Path, content: Mapping[str, Any]) -> 
             elif isinstance(event, EpochDone):
                 say(_epoch(event))
             elif isinstance(event, Trained):
+                done = True
                 scores = _scores(event.scores) or "not validated"
                 say(f"{event.path}: {scores}, {event.seconds:.0f} s")
+    return done
 
 
 def _epoch(event: EpochDone) -> str:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import site
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from ..errors import TrainingError
 from ..io.files import one_line
-from .run_folder import LOG
+from .run_folder import LOG, ask_to_stop
 
 # What one process of several is told of the others: not for a training of its own.
 _OF_SEVERAL = (
     "RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE",
     "MASTER_ADDR", "MASTER_PORT", "TORCHELASTIC_RUN_ID",
 )  # fmt: skip
+# The folder that the viewer was started in holds no modules of ours; what is printed may hold any
+# letter; and a crash says where it was.
+_OURS = {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1", "PYTHONFAULTHANDLER": "1"}
 # Niceness of a process that gives way to others, where systems count so.
 _NICE = 10
 # Seconds that a process has to end when it is told to, before it is ended by force.
@@ -49,7 +54,7 @@ def start(folder: Path, arguments: Sequence[str], *, processes: int = 1) -> subp
     TrainingError
         If there is no Python to start, or the system does not start it.
     """
-    command = [python(), "-P", "-X", "utf8", "-X", "faulthandler"]
+    command = [python()]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(processes)]
@@ -92,6 +97,7 @@ def python() -> str:
 def environment(processes: int = 1) -> dict[str, str]:
     """Return the variables of a training's process: ours, less what would mislead it."""
     told = {k: v for k, v in os.environ.items() if k not in _OF_SEVERAL}
+    told |= _OURS
     paths = [os.path.abspath(p) for p in told.get("PYTHONPATH", "").split(os.pathsep) if p]
     ours = str(Path(__file__).resolve().parents[2])
     installed = [*site.getsitepackages(), site.getusersitepackages()]
@@ -125,6 +131,29 @@ def give_way(processes: int = 1) -> None:
             me.nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
         else:
             me.nice(max(me.nice(), _NICE))
+
+
+@contextlib.contextmanager
+def terminable(folder: Path) -> Iterator[None]:
+    """End the training in a folder between two steps when this process is told to end.
+
+    So a shutdown, or a cluster that wants its place, leaves the last state behind.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def told(_number: int, _frame: object) -> None:
+        try:
+            ask_to_stop(folder, now=True)
+        except OSError:
+            raise KeyboardInterrupt from None
+
+    before = signal.signal(signal.SIGTERM, told)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def cores() -> int:

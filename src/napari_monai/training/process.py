@@ -211,7 +211,8 @@ def _killed(folder: Path, pid: int | None, step: int) -> TrainingError:
     """Return the error of a training that ended without a word."""
     held = owner(folder)
     code = launch.exit_code(pid if pid is not None else held.pid if held else -1)
-    words = _last_words(folder)
+    # What it printed counts if it ended of itself: otherwise that is of an earlier one.
+    words = _last_words(folder) if code is not None and code > 0 else ""
     if words:
         return TrainingError(words)
     if (folder / CHECKPOINT).exists():
