@@ -105,10 +105,10 @@ def look(
 def _count(known: Known, counts: Counter[int]) -> Boxes:
     """Add the voxels of each label, and return the box of each."""
     boxes = Boxes(len(known.shape))
-    for box, slab in known.slabs():
-        numbers, found = np.unique(slab, return_counts=True)
+    for box, part in known.parts():
+        numbers, found = np.unique(part, return_counts=True)
         counts.update(dict(zip(numbers.tolist(), found.tolist(), strict=True)))
-        boxes.look(np.maximum(slab, 0), box)
+        boxes.look(np.maximum(part, 0), box)
     return boxes
 
 

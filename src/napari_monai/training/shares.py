@@ -15,13 +15,17 @@ import numpy.typing as npt
 
 from ..errors import TrainingError
 from ..io import read, stem_of
-from ..labels.boxes import Box, slabs, whole
+from ..labels.boxes import Box, whole
+from ..preprocess.blocks import chunk_cuts, plan_blocks
 from ..settings import TrainingSettings
 from ..volume import LabelVolume, Volume
 from .partial import IGNORED, corrected_slices, counted_slices, known_labels
 
 Source = Path | str | Volume
 Pair = tuple[Source, Source]
+
+# Voxels of labels that are read at a time.
+_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class Known:
         """Return all of it."""
         return self.read(whole(self.shape))
 
-    def slabs(self) -> Iterator[tuple[Box, npt.NDArray[np.int32]]]:
-        """Yield it once, slab by slab along the first axis, each with where it lies."""
-        for box in slabs(self._labels):
+    def parts(self) -> Iterator[tuple[Box, npt.NDArray[np.int32]]]:
+        """Yield it once, box by box as its file is read in best, each with where it lies."""
+        for box in plan_blocks(self.shape, chunk_cuts(self._labels), _AT_ONCE):
             yield box, self.read(box)

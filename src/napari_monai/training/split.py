@@ -159,8 +159,8 @@ def _classes_present(shares: Sequence[Share], settings: TrainingSettings) -> lis
             continue
         numbers: set[int] = set()
         for known in _time_points(truth, share, settings):
-            for _, slab in known.slabs():
-                numbers.update(np.unique(slab).tolist())
+            for _, part in known.parts():
+                numbers.update(np.unique(part).tolist())
         found.append(frozenset(numbers - {IGNORED}))
         if truth.kind == "instances":
             found[-1] = frozenset(min(number, 1) for number in found[-1])
@@ -203,7 +203,7 @@ def _by_slab(shares: Sequence[Share], index: int, settings: TrainingSettings) ->
         )
     truth = read_labels(share.labels)
     planes = _planes(truth, share, settings)
-    sizes = _sizes(truth)
+    sizes = _sizes(truth, share, settings)
     # As stacks are made, shown, and corrected.
     how = truth.grid.reorientation_to()
     across = how.axes[0] if truth.grid.ndim == 3 else None
@@ -244,15 +244,15 @@ def _planes(truth: LabelVolume, share: Share, settings: TrainingSettings) -> lis
 
     binary = truth.kind == "instances"
     for known in _time_points(truth, share, settings):
-        for box, slab in known.slabs():
-            numbers = np.unique(slab)
+        for box, part in known.parts():
+            numbers = np.unique(part)
             if not binary and len(numbers[numbers > 0]) > _MOST_CLASSES:
                 binary = True
             if binary:
-                np.minimum(slab, 1, out=slab)
-                numbers = np.unique(slab)
+                np.minimum(part, 1, out=part)
+                numbers = np.unique(part)
             for number in numbers[numbers >= 0].tolist():
-                mask = slab == number
+                mask = part == number
                 for axis, total in enumerate(of(number)):
                     others = tuple(a for a in range(len(shape)) if a != axis)
                     total[box[axis]] += np.count_nonzero(mask, axis=others)
@@ -264,11 +264,15 @@ def _planes(truth: LabelVolume, share: Share, settings: TrainingSettings) -> lis
     return [np.stack([counts[n][a] for n in numbers_in_order], axis=1) for a in range(len(shape))]
 
 
-def _sizes(truth: LabelVolume) -> tuple[float, ...] | None:
+def _sizes(
+    truth: LabelVolume, share: Share, settings: TrainingSettings
+) -> tuple[float, ...] | None:
     """Return how long most objects are at the most along each axis; ``None`` of classes."""
     if truth.kind != "instances":
         return None
-    boxes = Boxes.of(truth.at_time(0).data)
+    boxes = Boxes(truth.grid.ndim)
+    for box, part in Known(truth, share, settings).parts():
+        boxes.look(np.maximum(part, 0), box)
     found = [boxes.get(number) for number in boxes.values()]
     lengths = [[side.stop - side.start for side in box] for box in found if box is not None]
     return tuple(np.percentile(lengths, 90, axis=0).tolist()) if lengths else None
