@@ -107,6 +107,7 @@ def fine_tune(
             name=name,
             card=card,
             saved=saved,
+            scratch=folder / "scratch",
         )
         yield from _said_of(prepared)
         told = _told(prepared, settings, saved)

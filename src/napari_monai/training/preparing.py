@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..errors import TrainingError
@@ -69,6 +70,7 @@ def prepare_training(
     card: Mapping[str, Any] | None = None,
     saved: Mapping[str, Any] | None = None,
     examples: bool = True,
+    scratch: Path | None = None,
 ) -> Prepared:
     """Work out a training, as `fine_tune` does, whose parameters these are.
 
@@ -80,6 +82,8 @@ def prepare_training(
         The state of a training to resume, whose model and plan are taken.
     examples
         Whether to make the images ready, which takes long, or to leave them out.
+    scratch
+        Folder on the disk for images that exceed the memory; see `make_examples`.
 
     Raises
     ------
@@ -117,18 +121,17 @@ def prepare_training(
     found = Prepared(description, plan, split, problems, start=start)
     if found.errors or not examples:
         return found
-    partial = is_partial([*split.training, *split.validation], settings)
-    training, held_out = (
-        list(
-            make_examples(
-                shares, description, settings=settings, validation=for_validation, partial=partial
-            )
-        )
-        for shares, for_validation in ((split.training, False), (split.validation, True))
-    )
+    options: dict[str, Any] = {
+        "settings": settings,
+        "partial": is_partial([*split.training, *split.validation], settings),
+        "margin": plan.patch,
+        "scratch": scratch,
+    }
+    training = list(make_examples(split.training, description, **options))
+    held_out = list(make_examples(split.validation, description, validation=True, **options))
     if not training:
         raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
-    unseen = list(without_labels(unlabelled, description, settings=settings))
+    unseen = list(without_labels(unlabelled, description, settings=settings, scratch=scratch))
     return replace(found, training=training, validation=held_out, unlabelled=unseen)
 
 
