@@ -178,7 +178,7 @@ class Job:
             yield Said(f"{said[end]} {trainer.step}")
         history = record.so_far.history
         validated = bool(history) and history[-1]["step"] == trainer.step
-        kept = (record.folder / FOLDER / "model.json").exists()
+        kept = self.team.agree((record.folder / FOLDER / "model.json").exists())
         if not validated and (end == "minutes" or not kept or not self.held_out.examples):
             yield self._validate()
         else:

@@ -93,9 +93,10 @@ def fine_tune(
     settings = settings or TrainingSettings()
     name = name or (f"{model.name}-tuned" if model else "model")
     folder = Path(output) if output else user_folder() / name
-    forget_stop(folder)
     saved = _saved_state(folder, settings, resume=resume)
     team = join(settings, pick_device(settings.device))
+    if team.leads:
+        forget_stop(folder)
     try:
         yield Said(f"Looking through {len(pairs)} training and {len(validation)} validation pairs")
         prepared = prepare_training(

@@ -82,17 +82,11 @@ class Trainer:
         self.objective = Objective(settings, description, examples)
         self.device = pick_device(settings.device)
         self.precision = pick_precision(self.device, settings.precision)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            network = build_network(description.network.name, description.network.arguments)
-        if begin is not None:
-            begin(network)
-        if settings.deep_supervision:
-            supervised(network, description.network.name)
         self.memory_format = (
             torch.channels_last if description.inputs.spatial_dims == 2 else torch.contiguous_format
         )
-        network = network.to(self.device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        network = _new_network(description, settings, begin).to(self.device)
+        network = network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.average: nn.Module = copy.deepcopy(network).eval().requires_grad_(False)
         self.network = normalise_together(network, self.team, self.device).train()
         self.heads = self.team.wrap(Heads(self.network, deep=settings.deep_supervision))
@@ -175,8 +169,10 @@ class Trainer:
             stop=plan.steps,
             part=self.team.part,
         )
-        name = self.description.network.name
-        self._freezer = Freezer(self.network, name, settings, steps=plan.steps)
+        self._freezer: Freezer | None = None
+        if settings.freeze != "none":
+            name = self.description.network.name
+            self._freezer = Freezer(self.network, name, settings, steps=plan.steps)
         if self.adversary is not None:
             self.adversary.begin = settings.adversarial_from * plan.steps
 
@@ -198,7 +194,9 @@ class Trainer:
             group["lr"] = rate * group["factor"]
         assert self._batches is not None
         batch = self._batches.get(self.step)
-        self._freezer.hold(self.step)
+        if self._freezer is not None:
+            self.network.train()  # norms of a stage that has been set free, too
+            self._freezer.hold(self.step)
         self.optimiser.zero_grad(set_to_none=True)
         with self._own_random():
             loss = self._accumulate(*batch)
@@ -334,6 +332,22 @@ class Trainer:
         get_ema_multi_avg_fn(decay)(averages, values, self.step)
         for average, value in self._copied:
             average.copy_(value)
+
+
+def _new_network(
+    description: ModelDescription,
+    settings: TrainingSettings,
+    begin: Callable[[nn.Module], object] | None,
+) -> nn.Module:
+    """Return a network with its first weights: random ones of the seed, or those to start from."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        network = build_network(description.network.name, description.network.arguments)
+    if begin is not None:
+        begin(network)
+    if settings.deep_supervision:
+        supervised(network, description.network.name)
+    return network
 
 
 def _pairs(
