@@ -238,7 +238,8 @@ class TrainingSettings(Settings):
     )
     intensity: float | None = option(
         None,
-        "Strength of the changes of gain, offset, gamma, noise and blur; 0 is none.",
+        "Strength of the changes of intensities that the kind of image has: of stain, light, "
+        "contrast, noise and blur; 0 is none.",
         minimum=0.0,
         maximum=2.0,
     )

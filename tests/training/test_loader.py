@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -75,21 +74,22 @@ def test_an_error_in_a_thread_comes_out() -> None:
         batches.get(0)
 
 
-def test_batches_are_made_while_the_network_learns() -> None:
-    slow = sampler()
-    made = slow.batch
+def test_batches_are_made_before_they_are_asked_for() -> None:
+    watched = sampler()
+    make = watched.batch
+    begun = {step: threading.Event() for step in range(6)}
 
-    def wait(step: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
-        time.sleep(0.05)
-        return made(step, part)
+    def watch(step: int, part: slice = slice(None)) -> tuple[torch.Tensor, torch.Tensor]:
+        begun[step].set()
+        return make(step, part)
 
-    slow.batch = wait  # type: ignore[method-assign]
-    with Batches(slow, workers=2, stop=6) as batches:
+    watched.batch = watch  # type: ignore[method-assign]
+    with Batches(watched, workers=2, stop=6) as batches:
         batches.get(0)
-        time.sleep(0.2)  # the network at work
-        begun = time.perf_counter()
+        assert all(begun[step].wait(60) for step in (1, 2, 3))
+        assert not begun[4].is_set()  # they are not made without end
         batches.get(1)
-        assert time.perf_counter() - begun < 0.04
+        assert begun[4].wait(60)
 
 
 def test_as_many_threads_as_set_or_as_suit_the_device() -> None:

@@ -217,7 +217,9 @@ def _events(
     model = models.load_model(start) if start else None
 
     from ..training import fine_tune  # torch, which takes seconds: after all that can go wrong
+    from ..training.heap import keep_freed_memory
 
+    keep_freed_memory()  # this process has nothing else to do
     yield from fine_tune(model, pairs, **keywords)
 
 
