@@ -44,6 +44,7 @@ def test_package_loads_nothing_heavy() -> None:
         "from napari_monai.models import list_models; list_models(); import sys; "
         "assert not any(name.startswith('scipy') for name in sys.modules)",
         "from napari_monai.networks import NETWORKS",
+        "from napari_monai.training.process import Job, list_runs; list_runs()",
         "from napari_monai.io import FORMATS",
         "import sys, napari_monai; napari_monai.edit_labels; "
         "from napari_monai.labels.operations import OPERATIONS; "

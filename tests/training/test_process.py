@@ -17,6 +17,7 @@ from napari_monai.errors import ModelNotFoundError, TrainingError
 from napari_monai.events import Busy, EpochDone, Event, Said, Started, StepDone, Trained
 from napari_monai.models import find
 from napari_monai.training import fine_tune
+from napari_monai.training.handing import hand_over
 from napari_monai.training.keeping import add_to_store
 from napari_monai.training.process import (
     Job,
@@ -69,6 +70,7 @@ def job(output: Path | None = None) -> Job:
     return Job(pairs=PAIRS, validation=HELD_OUT, settings=LONG, name="discs", output=output)
 
 
+@pytest.mark.slow
 def test_a_killed_training_says_so_and_goes_on_to_the_very_weights(
     tmp_path: Path, whole: tuple[Path, list[Event]]
 ) -> None:
@@ -108,6 +110,7 @@ for event in resume_process(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.slow
 def test_a_training_outlives_who_began_it_and_is_found_again(tmp_path: Path) -> None:
     events = train_process(dataclasses.replace(job(), name="found"))
     first = next(events)  # handed over, and no more
@@ -117,10 +120,7 @@ def test_a_training_outlives_who_began_it_and_is_found_again(tmp_path: Path) -> 
 
     endless = dataclasses.replace(LONG, steps=10_000, validate_every=10_000)
     folder = tmp_path / "run"
-    prepared = train_process(dataclasses.replace(job(folder), settings=endless))
-    while not (folder / "run.json").exists():
-        next(prepared)
-    prepared.close()
+    list(hand_over(dataclasses.replace(job(), settings=endless), folder))
     command = [sys.executable, "-c", PARENT, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None

@@ -199,13 +199,8 @@ def _rehearse(
     if args.show_augmentation:
         from ..training.pictures import write_picture
 
-        say(
-            str(
-                write_picture(
-                    args.show_augmentation, changed_patches(prepared, keywords["settings"])
-                )
-            )
-        )
+        picture = changed_patches(prepared, keywords["settings"])
+        say(f"{write_picture(args.show_augmentation, picture)}: training images as changed")
     return 0
 
 

@@ -13,7 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ModelError, ModelNotFoundError, SettingsError, TrainingError, WriteError
+from ..errors import (
+    ModelError,
+    ModelNotFoundError,
+    NapariMonaiError,
+    SettingsError,
+    TrainingError,
+    WriteError,
+)
 from ..events import Busy, Event, Said
 from ..io.files import LAZY_FROM, one_line, replacing
 from ..io.numpy_file import write_archive
@@ -80,18 +87,21 @@ def hand_over(job: Job, folder: Path) -> Iterator[Event]:
         size = sum(v.nbytes for v in volumes) / 2**20
         yield Said(f"Handing {len(volumes)} layers over to the training, {size:.0f} MiB")
     paths: list[Path] = []
-    for number, source in enumerate(sources):
-        try:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, source in enumerate(sources):
             paths.append(_file_of(source, number, folder))
-        except OSError as error:
-            if isinstance(error, WriteError):
-                raise
-            raise WriteError(f"{folder} cannot be written ({one_line(error)}).") from None
-        yield Busy()
-    files = iter(paths)
-    handed = [replace(share, image=next(files), labels=next(files)) for share in shares]
-    n = len(job.pairs)
-    write_run(folder, run_content(folder, job, handed[:n], handed[n:], list(files)))
+            yield Busy()
+        files = iter(paths)
+        handed = [replace(share, image=next(files), labels=next(files)) for share in shares]
+        n = len(job.pairs)
+        write_run(folder, run_content(folder, job, handed[:n], handed[n:], list(files)))
+    except OSError as error:
+        if isinstance(error, NapariMonaiError):
+            raise
+        raise WriteError(
+            f"{folder} cannot be written ({one_line(error)}): choose another folder."
+        ) from None
 
 
 def run_content(

@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from pathlib import Path
 
 from .. import errors
@@ -93,7 +94,6 @@ def train_process(job: Job, *, detach: Detach = False) -> Events:
     if (folder / CHECKPOINT).exists():
         raise TrainingError(f"{folder} holds a training already: resume it or take another folder.")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         yield from hand_over(job, folder)
     except BaseException:
         if fresh:
@@ -190,7 +190,8 @@ def _stop(folder: Path, pid: int | None) -> None:
             return
         # Again and again: a process that only just begins forgets an earlier wish.
         if not stop_asked_now(folder):
-            ask_to_stop(folder, now=True)
+            with suppress(OSError):  # of a full disk: then by force
+                ask_to_stop(folder, now=True)
         time.sleep(_LOOK)
     forget_stop(folder)
 
@@ -229,7 +230,7 @@ def _why(folder: Path, code: int | None) -> str:
         return " (the disk is full)"
     if code is None:
         return ""
-    if code == -signal.Signals.SIGTERM or code > 0:
+    if code >= 0:
         return f" (exit code {code})"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
     return f" ({name}, as of a system that is out of memory)" if name == "SIGKILL" else f" ({name})"

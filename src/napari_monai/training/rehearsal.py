@@ -16,9 +16,8 @@ def plan_lines(prepared: Prepared) -> list[str]:
     told, plan = prepared.description, prepared.plan
     names = ", ".join(label.name for label in told.labels)
     patch = " x ".join(map(str, plan.patch))
-    changed = (
-        "left as they are" if plan.augment.kind == "none" else f"changed as {plan.augment.kind}"
-    )
+    kind = plan.augment.kind
+    changed = "left as they are" if kind == "none" else f"changed as in {kind}"
     lines = [
         f"Model: {told.network.name} in {told.inputs.spatial_dims}D, {told.outputs.kind}: {names}",
         f"Images: {prepared.split.how}",
