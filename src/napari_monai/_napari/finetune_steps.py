@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -187,7 +187,7 @@ def _shown(steps: Iterator[Event], listener: Listener) -> Steps:
                 losses, told = [], time.monotonic()
             if not isinstance(event, StepDone):
                 yield event
-            folder = getattr(event, "preview", None) if isinstance(event, EpochDone) else None
+            folder = event.preview if isinstance(event, EpochDone) else None
             if folder is not None and (stamp := _stamp(folder)) != seen:
                 seen = stamp
                 # Otherwise the next validation is being written, and will be told of.
@@ -229,11 +229,12 @@ def check_steps(wanted: Wanted) -> Steps:
     except NapariMonaiError as error:
         yield Checked((str(error),), (), ())
         return
-    errors = tuple(p.text for p in found.problems if p.severity == "error")
-    warnings = tuple(p.text for p in found.problems if p.severity == "warning")
+    problems: Any = getattr(found, "problems", ())
+    errors = tuple(p.text for p in problems if p.severity == "error")
+    warnings = tuple(p.text for p in problems if p.severity == "warning")
     patch = " × ".join(map(str, found.plan.patch))
     plan = f"{found.plan.steps} steps of {found.plan.batch_size} patches of {patch} voxels."
-    yield Checked(errors, warnings, (found.split.how, plan))
+    yield Checked(errors, warnings, (plan,))
 
 
 def picture_steps(wanted: Wanted) -> Steps:
@@ -242,13 +243,15 @@ def picture_steps(wanted: Wanted) -> Steps:
     found = _prepared(wanted)
     from ..training.pictures import preview
 
-    picture = preview(found.examples, found.plan, wanted.settings, found.description)
+    picture = preview(found.training, found.plan, wanted.settings)
     yield Pictured(picture)
 
 
 def _prepared(wanted: Wanted) -> Prepared:
     load_torch()
-    from ..training.preparing import prepare
+    from ..training.preparing import prepare_training
 
     pairs, validation, settings = handed(wanted)
-    return prepare(wanted.model, pairs, settings=settings, validation=validation, name=wanted.name)
+    return prepare_training(
+        wanted.model, pairs, settings=settings, validation=validation, name=wanted.name
+    )
