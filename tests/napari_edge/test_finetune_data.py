@@ -125,8 +125,8 @@ def test_slices_are_axial_whatever_the_axes_of_the_file(codes: str) -> None:
 
 def test_slices_of_files_by_their_notes(tmp_path: Path) -> None:
     image, labels = tmp_path / "a.tif", tmp_path / "a_labels.tif"
-    tifffile.imwrite(image, np.zeros((4, 3, 5), np.uint8))
-    tifffile.imwrite(labels, stack())
+    tifffile.imwrite(image, np.zeros((4, 3, 5), np.uint8), photometric="minisblack")
+    tifffile.imwrite(labels, stack(), photometric="minisblack")
     write_notes(labels, Notes(corrected=frozenset({0, 2})))
     one = Row(image, labels)
     assert one.corrected() == {0, 2}
@@ -153,7 +153,10 @@ def touch(folder: Path, *names: str) -> None:
         (["a.tif", "a_labels.tif", "b.tif"], [("a.tif", "a_labels.tif")]),
         (["a_img.tif", "a_mask.png.tif", "x.txt.tif"], []),
         (["imgs/a_image.tif", "masks/a_mask.tif"], [("imgs/a_image.tif", "masks/a_mask.tif")]),
-        (["1.tif", "2.tif", "gt/1.tif", "gt/2.tif"], [("1.tif", "gt/1.tif"), ("2.tif", "gt/2.tif")]),
+        (
+            ["1.tif", "2.tif", "gt/1.tif", "gt/2.tif"],
+            [("1.tif", "gt/1.tif"), ("2.tif", "gt/2.tif")],
+        ),
     ],
     ids=["folders", "endings", "other names", "both", "beside"],
 )

@@ -81,6 +81,14 @@ def read_seen(folder: Path) -> Seen:
     return Seen(str(told["name"]), image, rgb, truth, found, place, look)
 
 
+def warm_up() -> None:
+    """Have napari compile what it shows labels with: not for the window's thread."""
+    look = class_look([LabelClass(1, "object")])
+    for kind in (np.uint8, np.uint16):
+        Labels(np.ones((2, 2), kind), **look).contour = _OUTLINE
+        Labels(np.ones((2, 2), kind)).contour = _OUTLINE
+
+
 def _shades(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return colours of any range as bytes."""
     values = colours.astype(np.float32)
