@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,9 +22,14 @@ if TYPE_CHECKING:
 # Points of the curve of the loss at most; each is then the mean of some steps.
 _POINTS = 400
 _EVERY = 500  # milliseconds between two drawings at least
+_SHARE = 0.1  # of the time that drawing may take, on a machine that is busy
 _HEIGHT = 250  # pixels
+_EDGES = (46, 12, 8, 34)  # pixels at the left, at the right, above and below
 # Scores that are drawn in a colour of their own and named; of more, the worst.
 _NAMED = 6
+_SMALL = 6.5  # size of the letters of legends
+# Up to so many, what each was before is drawn as well.
+_FEW = 2
 # Told apart by all eyes, on dark and on light (Okabe & Ito 2008, without black).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 
@@ -174,12 +180,15 @@ class Curves(QWidget):
         if not self._stale or not self.isVisible():
             return
         self._stale = False
+        begun = time.monotonic()
         if self._canvas is None:
             self._make()
         assert self._axes is not None
         theme = get_theme(self._viewer.theme)
         text, back = theme.text.as_hex(), theme.background.as_hex()
-        self._canvas.figure.set_facecolor(back)
+        figure = self._canvas.figure
+        figure.set_facecolor(back)
+        figure.subplots_adjust(**_margins(self._canvas.width(), self._canvas.height()))
         loss, score = self._axes
         for axes, title in ((loss, "loss"), (score, self._score_title())):
             _prepare(axes, title, text, back)
@@ -187,8 +196,10 @@ class Curves(QWidget):
         self._draw_loss(loss, text)
         self._draw_scores(score, text)
         score.set_xlabel("step", color=text, fontsize=8)
-        self._canvas.draw_idle()
+        self._canvas.draw()
         self.drawings += 1
+        took = 1000 * (time.monotonic() - begun)
+        self._soon.setInterval(max(_EVERY, round(took / _SHARE)))
 
     def _draw_loss(self, axes: Any, text: str) -> None:
         progress = self.progress
@@ -207,7 +218,7 @@ class Curves(QWidget):
             points = tuple(zip(*progress.scores[name], strict=True))
             width = 2 if at == 0 else 1.2
             axes.plot(*points, color=colour, lw=width, marker=".", label=short(name))
-            if name in progress.before:
+            if name in progress.before and (at == 0 or len(progress.drawn) <= _FEW):
                 axes.axhline(progress.before[name], color=colour, lw=1, ls=":")
         if progress.best_step is not None:
             axes.axvline(progress.best_step, color=text, lw=0.8, ls="--", alpha=0.5)
@@ -222,8 +233,9 @@ class Curves(QWidget):
     def _legend(self, axes: Any, text: str) -> None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(
-                loc="best", fontsize=7, frameon=False, labelcolor=text, ncols=2,
-                handlelength=1.2, columnspacing=1.0, borderpad=0.1,
+                loc="best", fontsize=_SMALL, facecolor=axes.get_facecolor(), edgecolor="none",
+                framealpha=0.7, labelcolor=text, ncols=2, handlelength=1.0, columnspacing=0.8,
+                borderpad=0.1, labelspacing=0.2,
             )  # fmt: skip
 
     def _score_title(self) -> str:
@@ -234,7 +246,7 @@ class Curves(QWidget):
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
         from matplotlib.figure import Figure
 
-        figure = Figure(layout="constrained")
+        figure = Figure()
         self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
         self._canvas.setMinimumSize(10, 10)
         loss, score = figure.subplots(2, 1, sharex=True)
@@ -245,12 +257,17 @@ class Curves(QWidget):
 
 
 def warm_up() -> None:
-    """Import what draws, and have it look for its fonts: not for the window's thread."""
-    import matplotlib.backends.backend_qtagg
-    import matplotlib.figure
-    import matplotlib.font_manager
+    """Import what draws, and draw once, for fonts and layout: not for the window's thread."""
+    import matplotlib.backends.backend_qtagg  # noqa: F401
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    matplotlib.font_manager.findfont("DejaVu Sans")
+    figure = Figure(figsize=(3, 2.5))
+    for axes in figure.subplots(2, 1):
+        _prepare(axes, "loss", "#000000", "#ffffff")
+        axes.plot((0, 1), (0, 1), label="training")
+        axes.legend(fontsize=_SMALL)
+    FigureCanvasAgg(figure).draw()
 
 
 def short(name: str) -> str:
@@ -268,6 +285,18 @@ def rows(before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[tu
             yield name, "", f"{value:.3f}", ""
         else:
             yield name, f"{was:.3f}", f"{value:.3f}", f"{value - was:+.3f}"
+
+
+def _margins(width: int, height: int) -> dict[str, float]:
+    """Return where charts begin and end in a canvas of so many pixels, with room for numbers."""
+    left, right, top, bottom = _EDGES
+    return {
+        "left": min(0.4, left / width),
+        "right": max(0.6, 1 - right / width),
+        "top": max(0.6, 1 - top / height),
+        "bottom": min(0.4, bottom / height),
+        "hspace": 0.15,
+    }
 
 
 def _prepare(axes: Any, title: str, text: str, back: str) -> None:

@@ -139,8 +139,9 @@ def counted(taken: Taken, which: Counted, ignored: int) -> tuple[Volume | Path, 
         raise TrainingError(f"{labels.name}: no slice that counts: draw some, or take it out.")
     keep = np.zeros(place.canvas.shape, np.uint8)
     keep[[at for at in slices if at < size]] = 1
-    data = np.where(place.native_labels(keep), labels.numpy(), ignored)
-    return taken.image, replace(labels, data=data.astype(_type_for(labels.dtype, ignored)))
+    known = labels.numpy().astype(_type_for(labels.dtype, ignored))
+    data = np.where(place.native_labels(keep), known, known.dtype.type(ignored))
+    return taken.image, replace(labels, data=data)
 
 
 def _labelled(shown: npt.NDArray[Any], size: int) -> frozenset[int]:

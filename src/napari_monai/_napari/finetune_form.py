@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QEnterEvent
 from qtpy.QtWidgets import QComboBox, QLabel, QLineEdit, QSpinBox, QVBoxLayout, QWidget
 
 from ..errors import NapariMonaiError
@@ -138,6 +139,16 @@ class TrainingForm(QWidget):
 
     # -- what follows from what ---------------------------------------------------------------
 
+    def refresh(self) -> None:
+        """Count the slices anew: somebody has painted."""
+        self._offer_slices(self.pairs.rows)
+
+    def enterEvent(self, event: QEnterEvent | None) -> None:  # noqa: N802
+        """Count anew when the mouse comes back from the canvas."""
+        super().enterEvent(event)
+        if any(row.layers for row in self.pairs.rows):
+            self.refresh()
+
     def _on_pairs(self) -> None:
         rows = self.pairs.rows
         self._offer_slices(rows)
@@ -165,7 +176,7 @@ class TrainingForm(QWidget):
             counts["corrected"] += len(corrected)
             counts["labelled"] += len(drawn)
             slices += there
-            few = few or 0 < len(drawn) < _FEW * there
+            few = few or 0 < len(drawn) <= _FEW * there
         before = self.which
         self.counted.clear()
         for which, (text, hint) in _COUNTED.items():

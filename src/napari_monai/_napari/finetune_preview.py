@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
 
 from ..volume import LabelClass
 from .label_colours import class_look
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 # Pixels of the outline of the truth.
 _OUTLINE = 2
 _OPACITY = 0.6
+# Layers of a picture: the image, the labels, the truth.
+_TRIO = 3
+# Of the truth about objects, to be told from those that are found.
+_TRUTH = "#00e5ff"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,9 +67,10 @@ def read_seen(folder: Path) -> Seen:
         image = image[0]
     if image.dtype == np.float16:
         image = image.astype(np.float32)  # no graphics card shows half numbers everywhere
-    unit = told.get("unit", "pixel")
     spacing = [float(s) for s in told["spacing"]]
-    place = {"scale": spacing, "units": (unit,) * len(spacing)}
+    place: dict[str, Any] = {"scale": spacing}
+    if "unit" in told:
+        place["units"] = (told["unit"],) * len(spacing)
     classes = [
         LabelClass(int(number), name, colour)
         for number, (name, colour) in told.get("classes", {}).items()
@@ -73,6 +79,14 @@ def read_seen(folder: Path) -> Seen:
     found = {name: smallest_type(np.maximum(array, 0)) for name, array in arrays.items()}
     truth = smallest_type(np.maximum(truth, 0))
     return Seen(str(told["name"]), image, rgb, truth, found, place, look)
+
+
+def warm_up() -> None:
+    """Have napari compile what it shows labels with: not for the window's thread."""
+    look = class_look([LabelClass(1, "object")])
+    for kind in (np.uint8, np.uint16):
+        Labels(np.ones((2, 2), kind), **look).contour = _OUTLINE
+        Labels(np.ones((2, 2), kind)).contour = _OUTLINE
 
 
 def _shades(colours: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -157,22 +171,28 @@ class Validation:
             add_unselected(self._viewer, layer)
 
     def _image(self, seen: Seen, what: str) -> Image:
-        return Image(
-            seen.image, name=f"{seen.name} {what}", rgb=seen.rgb, **self._common(seen), **seen.place
-        )
+        return Image(seen.image, name=f"{seen.name} {what}", rgb=seen.rgb, **self._common(seen))
 
     def _labels(self, seen: Seen, array: npt.NDArray[Any], what: str) -> Labels:
-        look = {**self._common(seen), **seen.place, **seen.look}
+        look = {**self._common(seen), **seen.look}
         return Labels(array, name=f"{seen.name} {what}", opacity=_OPACITY, **look)
 
     def _outline(self, seen: Seen, what: str) -> Labels:
         layer = self._labels(seen, seen.truth, what)
         layer.contour, layer.opacity = _OUTLINE, 1.0
+        if not seen.look:
+            colours = {None: _TRUTH, 0: "transparent"}
+            layer.colormap = DirectLabelColormap(color_dict=colours)
         return layer
 
     def _common(self, seen: Seen) -> dict[str, Any]:
         # Not offered as an image to segment, nor as labels to train on.
-        return {"metadata": {MAP_OF: f"validation {seen.name}"}}
+        common = {"metadata": {MAP_OF: f"validation {seen.name}"}, **seen.place}
+        if "units" not in common:  # layers of other units would have the viewer drop all
+            ndim = seen.truth.ndim
+            own = (layer.units for layer in self._viewer.layers if layer.ndim >= ndim)
+            common["units"] = next(own, ("pixel",) * ndim)[-ndim:]
+        return common
 
     def _remove(self, layers: dict[str, Layer]) -> None:
         with selection_kept(self._viewer):
@@ -195,7 +215,7 @@ class Validation:
         self._hidden = [layer for layer in viewer.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
-        # Those on top come first in the grid, three a picture.
+        # A stride below 0 counts from the top, where these three by three are.
         for what, array in (("after", "prediction"), ("before", "before")):
             trio = (
                 self._image(seen, f"({what})"),
@@ -205,7 +225,7 @@ class Validation:
             for layer in trio:
                 add_unselected(viewer, layer)
                 self._layers[layer.name] = layer
-        grid.stride, grid.shape, grid.enabled = 3, (1, 2), True
+        grid.stride, grid.shape, grid.enabled = -_TRIO, (1, 2), True
         viewer.reset_view()
 
     def together(self) -> None:

@@ -17,7 +17,7 @@ from ..errors import NapariMonaiError
 from ..events import Busy, EpochDone, Event, Said, Started, StepDone, Trained
 from ..models import Model
 from ..settings import TrainingSettings
-from . import finetune_curves
+from . import finetune_curves, finetune_preview
 from .finetune_curves import StepsDone
 from .finetune_data import IGNORED, Counted, Taken, counted
 from .finetune_preview import Seen, read_seen
@@ -113,7 +113,7 @@ def train_steps(wanted: Wanted, listener: Listener) -> Steps:
     from ..training.process import Job, new_folder, train_process
 
     yield Said("Handing the data over…")
-    finetune_curves.warm_up()
+    _warm_up()
     pairs, validation, settings = handed(wanted)
     folder = new_folder(wanted.name)
     yield Begun(folder, wanted.name)
@@ -133,7 +133,7 @@ def resume_steps(folder: Path, name: str, listener: Listener) -> Steps:
     from ..training.process import attach, resume_process
 
     yield Said("Going on…")
-    finetune_curves.warm_up()
+    _warm_up()
     yield Begun(folder, name)
     with suppress(NapariMonaiError):  # how it ended the last time
         earlier = attach(folder, detach=True)
@@ -145,9 +145,15 @@ def follow_steps(folder: Path, name: str, listener: Listener) -> Steps:
     """Follow a training that goes on, or show one that is through."""
     from ..training.process import attach
 
-    finetune_curves.warm_up()
+    _warm_up()
     yield Begun(folder, name)
     yield from _shown(_caught_up(attach(folder, detach=listener.stays)), listener)
+
+
+def _warm_up() -> None:
+    """Do here once what takes long the first time: to draw, and to show labels."""
+    finetune_curves.warm_up()
+    finetune_preview.warm_up()
 
 
 def _caught_up(steps: Iterator[Event]) -> Steps:
@@ -187,7 +193,7 @@ def _shown(steps: Iterator[Event], listener: Listener) -> Steps:
                 losses, told = [], time.monotonic()
             if not isinstance(event, StepDone):
                 yield event
-            folder = getattr(event, "preview", None) if isinstance(event, EpochDone) else None
+            folder = event.preview if isinstance(event, EpochDone) else None
             if folder is not None and (stamp := _stamp(folder)) != seen:
                 seen = stamp
                 # Otherwise the next validation is being written, and will be told of.
@@ -224,31 +230,38 @@ def use_steps(folder: Path) -> Steps:
 def check_steps(wanted: Wanted) -> Steps:
     """Look through the data as a training would before it starts. PyTorch is loaded here."""
     yield Said("Looking through the data…")
+    load_torch()
+    from ..training.rehearsal import plan_lines
+
     try:
-        found = _prepared(wanted)
+        found, _ = _prepared(wanted)
     except NapariMonaiError as error:
         yield Checked((str(error),), (), ())
         return
-    errors = tuple(p.text for p in found.problems if p.severity == "error")
     warnings = tuple(p.text for p in found.problems if p.severity == "warning")
-    patch = " × ".join(map(str, found.plan.patch))
-    plan = f"{found.plan.steps} steps of {found.plan.batch_size} patches of {patch} voxels."
-    yield Checked(errors, warnings, (found.split.how, plan))
+    yield Checked(tuple(found.errors), warnings, tuple(plan_lines(found)))
 
 
 def picture_steps(wanted: Wanted) -> Steps:
     """Draw training images as the augmentation would change them. PyTorch is loaded here."""
     yield Said("Changing some training images…")
-    found = _prepared(wanted)
-    from ..training.pictures import preview
-
-    picture = preview(found.examples, found.plan, wanted.settings, found.description)
-    yield Pictured(picture)
-
-
-def _prepared(wanted: Wanted) -> Prepared:
     load_torch()
-    from ..training.preparing import prepare
+    from ..training.rehearsal import changed_patches
+
+    found, settings = _prepared(wanted)
+    yield Pictured(changed_patches(found, settings))
+
+
+def _prepared(wanted: Wanted) -> tuple[Prepared, TrainingSettings]:
+    from ..training.preparing import prepare_training
 
     pairs, validation, settings = handed(wanted)
-    return prepare(wanted.model, pairs, settings=settings, validation=validation, name=wanted.name)
+    found = prepare_training(
+        wanted.model,
+        pairs,
+        settings=settings,
+        validation=validation,
+        name=wanted.name,
+        examples=False,
+    )
+    return found, settings

@@ -193,7 +193,7 @@ class Watch(QWidget):
 
     def _on_trained(self, event: Trained) -> None:
         self.trained = event
-        before: Mapping[str, float] = getattr(event, "before", {})
+        before = event.before
         self.curves.end(before)
         self.say(f"Trained in {span(event.seconds)}. {self._verdict(event, before)}".strip())
         table = list(rows(before, event.scores))
