@@ -248,7 +248,11 @@ def test_corrected_slices_alone_are_trained_on(tmp_path: Path) -> None:
 def test_no_corrected_slice_is_said(tmp_path: Path) -> None:
     pair = saved(tmp_path, set())
     with pytest.raises(TrainingError, match=r"labels\.tif\.notes\.json names no corrected"):
-        train(tmp_path / "out", [pair], settings(target="classes", only_corrected=True))
+        train(
+            tmp_path / "out",
+            [pair],
+            settings(target="classes", only_corrected=True, patch=(4, 16, 16)),
+        )
     with pytest.raises(TrainingError, match="only volumes have corrected slices"):
         corrected_slices(pair[1], Grid.from_spacing((24, 24)))
     with pytest.raises(TrainingError, match="noted beside files"):
