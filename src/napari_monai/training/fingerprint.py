@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..grid import DISPLAY
+from ..models.fitting import modality_of
 from ..preprocess import Operation
 from ..settings import TrainingSettings
 from ..volume import LabelVolume, Volume
@@ -22,8 +22,6 @@ from .topology import target_spacing
 
 # Foreground voxels taken of an image, and images that are read for them.
 _VOXELS, _IMAGES = 100_000, 16
-# Values that only Hounsfield units have on both sides: air below, soft tissue and bone above.
-_AIR, _TISSUE = -150.0, 150.0
 # Part of an image that is not empty below which only what is not 0 is normalised.
 _FILLED = 0.75
 # The axis of thick slices comes first where they are so many times thicker than pixels are wide.
@@ -60,13 +58,14 @@ def plan_preprocess(
     some = looked[:: -(-len(looked) // _IMAGES)]
     if not modality and settings.augmentation in ("ct", "mr"):
         modality = settings.augmentation.upper()
+    told = {modality_of(image) for image in images}
+    if not modality and len(told) == 1:
+        modality = told.pop()
     samples = [_sample(*pair, settings) for pair in some]
-    if not modality and _is_ct(samples):
-        modality = "CT"
     if modality.casefold() == "ct":
-        normalised = _clipped([foreground for foreground, _, _ in samples])
+        normalised = _clipped([foreground for foreground, _ in samples])
     else:
-        filled = float(np.median([part for _, _, part in samples]))
+        filled = float(np.median([part for _, part in samples]))
         normalised = (Operation("zscore", {"mask": True} if filled < _FILLED else {}),)
     return (*_turned(images), *normalised), modality
 
@@ -89,8 +88,8 @@ def _turned(images: Sequence[Volume]) -> tuple[Operation, ...]:
 
 def _sample(
     image: Volume, truth: LabelVolume, settings: TrainingSettings
-) -> tuple[npt.NDArray[np.float32], tuple[float, float], float]:
-    """Return the foreground's values (channel, n), the range, and how much is not empty."""
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Return the foreground's values, shape (channel, n), and how much is not empty."""
     values = image.at_time(0).as_channels_first()
     labels = truth.at_time(0).numpy()
     inside = np.flatnonzero(~np.isin(labels, list(special_labels(settings))))
@@ -103,18 +102,12 @@ def _sample(
     kept = np.isfinite(foreground).all(axis=0)
     there = [np.flatnonzero(_along(values != 0, axis)) for axis in range(1, values.ndim)]
     box = [int(found[-1] - found[0]) + 1 if len(found) else 0 for found in there]
-    limits = (float(np.nanmin(values)), float(np.nanmax(values)))
-    return foreground[:, kept], limits, prod(box) / labels.size
+    return foreground[:, kept], prod(box) / labels.size
 
 
 def _along(mask: npt.NDArray[np.bool_], axis: int) -> npt.NDArray[np.bool_]:
     """Return at which indices along an axis anything is true."""
     return np.array([plane.any() for plane in np.moveaxis(mask, axis, 0)])
-
-
-def _is_ct(samples: Sequence[tuple[Any, tuple[float, float], float]]) -> bool:
-    ranges = [limits for _, limits, _ in samples]
-    return sum(low <= _AIR and high >= _TISSUE for low, high in ranges) >= 0.8 * len(ranges)
 
 
 def _clipped(foregrounds: Sequence[npt.NDArray[np.float32]]) -> tuple[Operation, ...]:
