@@ -117,8 +117,8 @@ class TrainingSettings(Settings):
     learning_rate: float | None = option(None, "Highest learning rate.", minimum=1e-8, maximum=1.0)
     layer_decay: float = option(
         1.0,
-        "Factor of the learning rate from one stage of a model that is fine-tuned to the next "
-        "deeper one, the head being the first; 1 is the same for all.",
+        "Factor of the learning rate from one stage of a model that is fine-tuned to the next, "
+        "from its head back to its first layers; 1 is the same for all.",
         minimum=0.05,
         maximum=1.0,
         step=0.05,
@@ -219,7 +219,7 @@ class TrainingSettings(Settings):
     warm_start: WarmStart = option(
         "none",
         "What a network learns first, without labels: to fill in what is masked, or by which angle "
-        "an image was turned.",
+        "an image was turned, where it has an upside, as bodies have and most cells have not.",
     )
     warm_start_steps: int = option(500, "Steps of the warm start.", minimum=1)
     augmentation: Augmentation = option(

@@ -81,7 +81,6 @@ def test_frozen_stages_stay_bit_by_bit_and_free_ones_move() -> None:
     kept = []
     for step in range(5):
         before = copy.deepcopy(network.state_dict())
-        network.train()
         freezer.hold(step)
         optimiser.zero_grad(set_to_none=True)
         network(torch.randn(2, 1, 16, 16)).square().mean().backward()

@@ -76,6 +76,7 @@ class WarmStart:
             replace(plan, steps=self.steps, augment=self.task.augment(plan.augment)),
             seed=settings.seed + _SEED,
             classes=False,
+            device=device,
         )
         arguments = {**description.network.arguments, "out_channels": self.task.outputs}
         with torch.random.fork_rng(devices=[]):

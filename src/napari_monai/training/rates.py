@@ -110,14 +110,14 @@ class Freezer:
         return max(0, held - int(step * held / self.until))
 
     def hold(self, step: int) -> None:
-        """Make the network ready for a step: after its `train`, which sets all norms free."""
+        """Make a network that is in training mode ready for a step."""
         free = len(self.stages) - self.frozen(step)
-        for stage in self.stages[:free]:
-            _learn(stage, True)
-        for stage in self.stages[free:]:
-            _learn(stage, False)
+        for number, stage in enumerate(self.stages):
+            learns = number < free
+            for parameter in stage.parameters.values():
+                parameter.requires_grad_(learns)
             for norm in stage.norms:
-                norm.eval()
+                norm.train(learns)
 
 
 def first_frozen(found: Sequence[Stage], settings: TrainingSettings) -> int:
@@ -125,8 +125,3 @@ def first_frozen(found: Sequence[Stage], settings: TrainingSettings) -> int:
     if settings.freeze == "encoder":
         return next(n for n, stage in enumerate(found) if stage.part == "encoder")
     return 1 if settings.freeze == "all_but_head" else len(found)
-
-
-def _learn(stage: Stage, learns: bool) -> None:
-    for parameter in stage.parameters.values():
-        parameter.requires_grad_(learns)
