@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..labels.boxes import Boxes
 from ..labels.overlap import Counts
+from ..settings import EvaluationSettings
 from .measures import CLASS_MEASURES, Space
-from .settings import EvaluationSettings
 from .surfaces import surface_distances
 
 _SURFACE = ("HD95", "ASSD", "Surface Dice")

@@ -15,17 +15,15 @@ from .. import io
 from ..errors import EvaluationError
 from ..grid import Grid, millimetres
 from ..labels.overlap import THRESHOLDS, Counts, class_counts, match, overlaps
+from ..settings import EvaluationSettings
 from ..volume import LabelClass, LabelKind, LabelVolume, Volume
 from .classes import class_measures
 from .measures import Space
 from .objects import scores_of_overlaps
 from .pairs import match_pairs
 from .report import Case, Scores, instance_case
-from .settings import EvaluationSettings
 
 Comparable = Volume | npt.NDArray[Any]
-
-_DEFAULT = EvaluationSettings()
 
 
 def evaluate(
@@ -33,7 +31,7 @@ def evaluate(
     truth: Comparable,
     *,
     kind: LabelKind | None = None,
-    settings: EvaluationSettings = _DEFAULT,
+    settings: EvaluationSettings = EvaluationSettings(),
 ) -> Scores:
     """Score the prediction of one image against the truth.
 
@@ -66,7 +64,7 @@ def evaluate_folder(
     truth: str | PathLike[str],
     *,
     kind: LabelKind | None = None,
-    settings: EvaluationSettings = _DEFAULT,
+    settings: EvaluationSettings = EvaluationSettings(),
 ) -> Scores:
     """Score the files of a folder against those of the same name in another.
 
@@ -89,7 +87,7 @@ def score_pairs(
     pairs: Iterable[tuple[Path, Path]],
     *,
     kind: LabelKind,
-    settings: EvaluationSettings = _DEFAULT,
+    settings: EvaluationSettings = EvaluationSettings(),
 ) -> Iterator[Case]:
     """Yield the case or cases of each pair of files (prediction, truth) as they are read."""
     for prediction, truth in pairs:
@@ -157,7 +155,7 @@ def cases_of(
     prediction: Comparable,
     truth: Comparable,
     kind: LabelKind,
-    settings: EvaluationSettings = _DEFAULT,
+    settings: EvaluationSettings = EvaluationSettings(),
     *,
     name: str | None = None,
 ) -> tuple[Case, ...]:

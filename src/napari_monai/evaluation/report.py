@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from ..labels.overlap import THRESHOLDS, Counts
+from ..settings import EvaluationSettings
 from ..volume import LabelKind
 from .measures import CLASS_MEASURES, OBJECT_MEASURES, Measure, Space
 from .objects import ObjectScores
-from .settings import EvaluationSettings
 from .statistics import Floats, interval, resampled_means
 
 _DEFAULT = EvaluationSettings()
@@ -42,7 +42,7 @@ class Case:
     beside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     space: Space = _NO_SPACE
 
-    @property
+    @cached_property
     def scores(self) -> dict[str, float]:
         """Named values: ``"AP50"``, ..., ``"AP"``; or ``"Dice"``, ``"IoU"``, ``"Dice liver"``.
 
@@ -193,7 +193,7 @@ class Scores:
             "volume_unit": self.space.volume_unit,
             "settings": self.settings.to_json(),
             "mean": _plain(self.mean),
-            "intervals": {n: [_number(x) for x in pair] for n, pair in self.intervals.items()},
+            "intervals": {n: [plain(x) for x in pair] for n, pair in self.intervals.items()},
             "pooled": _plain(self.pooled),
             "cases": [
                 {
@@ -266,10 +266,11 @@ def _mean_of_columns(columns: Sequence[Floats]) -> Floats:
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | str | None]:
-    return {name: _number(v) for name, v in values.items()}
+    return {name: plain(v) for name, v in values.items()}
 
 
-def _number(value: float) -> float | str | None:
+def plain(value: float) -> float | str | None:
+    """Return a number that JSON can hold: ``None`` for NaN, ``"inf"`` for what is infinite."""
     if math.isnan(value):
         return None
     return round(value, 6) if math.isfinite(value) else str(value)

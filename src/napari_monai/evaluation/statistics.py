@@ -6,6 +6,7 @@ points of one patient are not, and make intervals too narrow and p-values too sm
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
@@ -124,9 +125,20 @@ def _signs(differences: Floats, resamples: int, seed: int) -> float:
     # Sums of the same numbers in another order differ in the last place.
     limit = observed - 1e-9 * np.abs(differences).sum()
     if n <= _EXACT:
-        signs = np.asarray(list(itertools.product((1.0, -1.0), repeat=n)))
-        return float(np.mean(np.abs(signs @ differences) >= limit))
-    generator = np.random.default_rng(seed)
-    signs = generator.choice((1.0, -1.0), (resamples, n))
+        return float(np.mean(np.abs(_all_signs(n) @ differences) >= limit))
+    signs = _random_signs(resamples, n, seed)
     reached = np.count_nonzero(np.abs(signs @ differences) >= limit)
     return float((reached + 1) / (resamples + 1))  # the observed one is one of them
+
+
+# The same for every measure and class of the same cases.
+
+
+@functools.lru_cache(maxsize=4)
+def _all_signs(n: int) -> Floats:
+    return np.asarray(list(itertools.product((1.0, -1.0), repeat=n)))
+
+
+@functools.lru_cache(maxsize=4)
+def _random_signs(resamples: int, n: int, seed: int) -> Floats:
+    return np.random.default_rng(seed).choice((1.0, -1.0), (resamples, n))

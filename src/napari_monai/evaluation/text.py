@@ -22,6 +22,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else str(value)
 
 
+def p_value(value: float) -> str:
+    """Return a p-value as text."""
+    return "< 0.001" if value < 0.001 else number(value)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows as text: the first column to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import EvaluationError
 from .measures import Measure
-from .report import Scores
-from .statistics import holm, interval, paired_test, resampled_means
+from .report import Scores, plain
+from .statistics import Floats, holm, interval, paired_test, resampled_means
+from .text import aligned, number, p_value
 
 # What a reader has to know of the tests; said wherever they are shown.
 CAVEATS = (
@@ -26,6 +28,9 @@ CAVEATS = (
     "is not there counts as larger than all others in Wilcoxon's test, and is left out of means, "
     "intervals and the permutation test.",
 )
+
+
+_NUMBERS = ("first", "second", "difference", "low", "high", "wilcoxon", "permutation", "holm")
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,27 @@ class Versus:
         """The rows of all classes, or all objects."""
         return tuple(row for row in self.rows if not row.class_name)
 
+    def table(self) -> str:
+        """Return the rows of the whole as aligned plain text."""
+        lines: list[tuple[str, ...]] = [
+            ("", self.first, self.second, "difference", "low", "high", "p Wilcoxon", "cases")
+        ]
+        for row in self.overall:
+            values = (row.first, row.second, row.difference, row.low, row.high)
+            p = p_value(row.wilcoxon)
+            lines.append((row.name, *map(number, values), p, str(row.cases)))
+        return aligned(lines)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values; NaN becomes ``None``, what is infinite ``"inf"``."""
+        rows = []
+        for row in self.rows:
+            values = {f: plain(getattr(row, f)) for f in _NUMBERS}
+            named = {"measure": row.measure.name, "class": row.class_name or None}
+            rows.append({**named, "cases": row.cases, "better": list(row.better), **values})
+        names = {"first": self.first, "second": self.second}
+        return {**names, "left_out": list(self.left_out), "rows": rows, "caveats": list(CAVEATS)}
+
 
 def versus(
     first: Scores, second: Scores, *, names: tuple[str, str] = ("first", "second")
@@ -99,53 +125,53 @@ def versus(
 
 
 def _rows(a: Scores, b: Scores) -> Iterator[Row]:
-    for measure in a.measures:
-        yield _row(a, b, measure, "")
-    for name in a.classes:
-        for measure in a.measures:
-            yield _row(a, b, measure, name)
+    keys = [(measure, name) for name in ("", *a.classes) for measure in a.measures]
+    values = np.stack([_table(s, keys) for s in (a, b)])
+    with np.errstate(invalid="ignore"):  # infinite on both sides
+        differences = values[0] - values[1]
+    how = a.settings
+    drawn = resampled_means(differences, resamples=how.resamples, seed=how.seed)
+    for index, (measure, name) in enumerate(keys):
+        low, high = interval(drawn[:, index], confidence=how.confidence)
+        alone = np.count_nonzero(np.isfinite(differences[:, index])) < 2
+        limits = (math.nan, math.nan) if alone else (low, high)
+        yield _row(measure, name, values[:, :, index], limits, how.seed)
 
 
-def _row(a: Scores, b: Scores, measure: Measure, class_name: str) -> Row:
-    name = f"{measure.name} {class_name}".rstrip()
-    values = np.asarray(
-        [[case.scores.get(name, math.nan) for case in s.cases] for s in (a, b)], np.float64
-    )
-    if measure.best == "zero":
-        values = np.abs(values)
+def _table(scores: Scores, keys: Sequence[tuple[Measure, str]]) -> Floats:
+    """Return the values of all cases, shape (cases, keys)."""
+    rows = [case.scores for case in scores.cases]
+    columns = []
+    for measure, name in keys:
+        column = [row.get(f"{measure.name} {name}".rstrip(), math.nan) for row in rows]
+        columns.append(np.abs(column) if measure.best == "zero" else np.asarray(column))
+    return np.stack(columns, axis=1)
+
+
+def _row(
+    measure: Measure, name: str, values: Floats, limits: tuple[float, float], seed: int
+) -> Row:
     both = values[:, ~np.isnan(values).any(axis=0)]
     finite = both[:, np.isfinite(both).all(axis=0)]
-    low = high = difference = math.nan
-    how = a.settings
-    if finite.size:
-        means = finite.mean(axis=1)
-        difference = float(means[0] - means[1])
-        drawn = resampled_means(
-            (finite[0] - finite[1])[:, None], resamples=how.resamples, seed=how.seed
-        )
-        if finite.shape[1] > 1:
-            low, high = interval(drawn[:, 0], confidence=how.confidence)
-    else:
-        means = np.asarray([_mean_of_none(side) for side in both])
-    test = paired_test(both[0].tolist(), both[1].tolist(), seed=how.seed)
-    sign = 1 if measure.best == "high" else -1
-    better = tuple(int(np.count_nonzero(s * both[0] > s * both[1])) for s in (sign, -sign))
+    first, second = finite.mean(axis=1) if finite.size else map(_mean_of_none, both)
+    test = paired_test(both[0].tolist(), both[1].tolist(), seed=seed)
+    ours, theirs = both if measure.best == "high" else -both
     return Row(
-        measure,
-        class_name,
-        both.shape[1],
-        float(means[0]),
-        float(means[1]),
-        difference,
-        low,
-        high,
-        (better[0], better[1]),
-        test.wilcoxon,
-        test.permutation,
+        measure=measure,
+        class_name=name,
+        cases=both.shape[1],
+        first=float(first),
+        second=float(second),
+        difference=float(first - second) if finite.size else math.nan,
+        low=limits[0],
+        high=limits[1],
+        better=(int(np.count_nonzero(ours > theirs)), int(np.count_nonzero(theirs > ours))),
+        wilcoxon=test.wilcoxon,
+        permutation=test.permutation,
     )
 
 
-def _mean_of_none(side: np.ndarray) -> float:
+def _mean_of_none(side: Floats) -> float:
     return math.inf if side.size and np.isinf(side).all() else math.nan
 
 

@@ -1,10 +1,10 @@
-"""What an evaluation measures, and how sure it is said to be."""
+"""Settings of an evaluation; part of the vocabulary, and offered by `settings` with the others."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..settings import Settings, option
+from .options import Settings, option
 
 
 @dataclass(frozen=True)
