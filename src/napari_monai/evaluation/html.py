@@ -18,7 +18,7 @@ from .versus import CAVEATS, Row, Versus, versus
 
 # Cells of the table of all cases and classes that a page bears.
 _CELLS = 20_000
-_PLOT = 540
+_PLOT = 520
 # Cases at either end that are shown as pictures.
 SHOWN = 3
 
@@ -125,7 +125,7 @@ def _with_interval(scores: Scores, name: str, measure: Measure) -> Html:
     text = str(html(_value(scores.mean.get(name, math.nan), measure)))
     low, high = scores.intervals.get(name, (math.nan, math.nan))
     if not math.isnan(low):
-        text += f"<br><small>{_value(low, measure)} to {_value(high, measure)}</small>"
+        text += f"<br><small>[{_value(low, measure)}, {_value(high, measure)}]</small>"
     missing = scores.infinite.get(name, 0)
     if missing:
         text += f"<br><small>missing in {missing}</small>"
@@ -220,7 +220,7 @@ def _pictures(scores: Scores, pictures: Sequence[Picture]) -> Html:
     for picture in pictures:
         where = f", {picture.caption}" if picture.caption else ""
         text = f"{picture.case}: {headline} {number(values.get(picture.case))}{where}"
-        drawn.append(image(picture.png, text, width=_PLOT))
+        drawn.append(image(picture.png, text))
     best = len(extremes(scores)[0])
     parts = [Html("<h3>The best</h3>"), *drawn[:best]]
     if drawn[best:]:

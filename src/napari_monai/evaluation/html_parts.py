@@ -20,10 +20,10 @@ th, td { padding: .25em .55em; text-align: right; border-bottom: 1px solid #eaee
 td { white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 thead th { border-bottom: 2px solid #d0d7de; vertical-align: bottom; }
-td small { color: #57606a; }
+td small { color: #57606a; font-size: .75em; }
 tr.all td { font-weight: 600; border-top: 2px solid #d0d7de; }
 figure { display: inline-block; margin: .5em 1.2em .8em 0; vertical-align: top; }
-figure img { max-width: 100%; display: block; height: auto; }
+figure img { max-width: 520px; display: block; height: auto; }
 figcaption { margin-top: .3em; max-width: 34em; }
 span.key { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 1em;
            border-radius: 2px; }

@@ -74,6 +74,8 @@ def _thresholds(models: Sequence[tuple[str, Scores]]) -> tuple[str, bytes]:
 
 def _cases(models: Sequence[tuple[str, Scores]]) -> tuple[str, bytes]:
     """Plot how the headline is spread over the images."""
+    from matplotlib.ticker import MaxNLocator
+
     measure = MEASURES[HEADLINE[models[0][1].kind]]
     made, axes = figure(3.0)
     bins = np.linspace(0, 1, 21)
@@ -81,7 +83,7 @@ def _cases(models: Sequence[tuple[str, Scores]]) -> tuple[str, bytes]:
         values = [c.scores[measure.name] for c in scores.cases]
         axes.hist(values, bins=bins.tolist(), color=colour, alpha=0.6, label=model)
     axes.set(xlabel=f"{measure.name} of an image", ylabel="images", xlim=(0, 1))
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes, models)
     return f"How {measure.name} is spread over the images.", png(made)
 

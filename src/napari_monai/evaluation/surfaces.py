@@ -142,7 +142,8 @@ def _to_nearest(places: Mask, others: Mask, spacing: Floats) -> Floats:
     nearest = tree.query(ours * spacing)[1]
     # From the whole steps, so that no rounding of places far from the origin comes in.
     steps: Floats = (ours - theirs[nearest]) * spacing
-    return np.sqrt((steps * steps).sum(axis=1))
+    away: Floats = np.sqrt((steps * steps).sum(axis=1))
+    return away
 
 
 def _percentile(distances: Floats, areas: Floats, percentile: float) -> float:
@@ -162,7 +163,7 @@ def _codes(mask: Mask) -> npt.NDArray[np.uint8]:
 
     One longer than the mask along each axis; beyond the border all is outside.
     """
-    codes = np.pad(mask, 1).view(np.uint8)
+    codes: npt.NDArray[Any] = np.pad(mask, 1).view(np.uint8)
     bits = 1
     for axis in reversed(range(mask.ndim)):
         before = codes[(slice(None),) * axis + (slice(None, -1),)]
@@ -206,7 +207,7 @@ def _normals() -> Floats:
     for code in range(1, 255):
         inside = code if code.bit_count() <= 4 else 255 - code
         corners = np.unpackbits(np.uint8(inside)).reshape(2, 2, 2).astype(np.float32)
-        places, faces, *_ = marching_cubes(corners, 0.5, method="lorensen")
+        places, faces, *_ = marching_cubes(corners, 0.5, method="lorensen")  # type: ignore[no-untyped-call]
         a, b, c = places.astype(np.float64)[faces].transpose(1, 0, 2)
         normals[code, : len(faces)] = np.cross(b - a, c - a) / 2
     return normals
