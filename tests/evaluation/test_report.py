@@ -19,9 +19,7 @@ from napari_monai.evaluation.measures import Space
 from napari_monai.evaluation.pictures import case_picture
 from napari_monai.evaluation.report import instance_case
 from napari_monai.grid import Grid
-from napari_monai.volume import Volume
-
-GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)
+from napari_monai.volume import LabelVolume, Volume
 
 
 class Page(HTMLParser):
@@ -127,8 +125,7 @@ def test_table_of_values():
 
 
 def colours(picture):
-    found = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"))
-    return found
+    return np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB")).astype(int)
 
 
 def test_the_slice_with_most_errors_is_shown():
@@ -148,8 +145,6 @@ def test_the_slice_with_most_errors_is_shown():
 
 def test_pixels_are_as_large_as_the_spacing_says():
     grid = Grid.from_spacing((10, 10), (3.0, 1.0), unit="mm")
-    from napari_monai.volume import LabelVolume
-
     labels = LabelVolume(np.ones((10, 10), np.uint8), grid)
     height, width = colours(case_picture(difference(labels, labels), case="x")).shape[:2]
     assert height == pytest.approx(3 * width, abs=3)

@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Score labels against the truth. Files are matched by their names without extension. "
         "Objects: average precision TP / (TP + FP + FN) at IoU 0.5 to 0.9, F1, panoptic quality, "
         "AJI, splits and merges. Classes: Dice, IoU, sensitivity, precision, specificity, "
-        "difference in volume, Hausdorff distance (95 %%), mean surface distance and surface Dice "
-        "of each. The mean is over the images; pooled scores sum the counts of all images first."
+        "difference in volume, Hausdorff distance (95th percentile), mean surface distance and "
+        "surface Dice of each. The mean is over the images; pooled scores sum the counts of all "
+        "images first."
     )
     parser.add_argument(
         "--prediction", required=True, type=Path, metavar="PATH", help="Label file, or a folder."

@@ -186,7 +186,8 @@ def _case(
 ) -> Case:
     if kind == "instances":
         shared = overlaps(prediction, truth)
-        counts_at = [match(shared.iou, t) for t in THRESHOLDS]
+        iou = shared.iou
+        counts_at = [match(iou, t) for t in THRESHOLDS]
         return instance_case(name, counts_at, scores_of_overlaps(shared))
     names = {c.number: c.name for c in classes}
     counts = class_counts(prediction, truth)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import io
-from ..errors import EvaluationError
 from ..settings import EvaluationSettings
 from ..volume import LabelKind, LabelVolume, Volume
 from .compare import score_pairs
@@ -40,8 +39,7 @@ def scored(
 def difference_of(pair: Pair, kind: LabelKind) -> LabelVolume:
     """Return the difference of two files; see `difference`."""
     prediction, truth = pair
-    found = difference(io.read(prediction, labels=True), io.read(truth, labels=True), kind=kind)
-    return found
+    return difference(io.read(prediction, labels=True), io.read(truth, labels=True), kind=kind)
 
 
 def write_difference(pair: Pair, folder: Path, kind: LabelKind) -> Path:
@@ -77,23 +75,15 @@ def pictures(
         source = sources[place]
         image = (images or {}).get(source.pair[1])
         found = difference_of(source.pair, scores.kind)
-        try:
-            yield case_picture(
-                found,
-                case=scores.cases[place].name,
-                time=source.time,
-                image=None if image is None else _on_grid_of(found, io.read(image)),
-            )
-        except EvaluationError as error:
-            raise EvaluationError(f"{image}: {error}") from None
+        beside = None if image is None else _on_grid_of(found, io.read(image))
+        name = scores.cases[place].name
+        yield case_picture(found, case=name, time=source.time, image=beside)
 
 
 def _on_grid_of(labels: LabelVolume, image: Volume) -> Volume:
     """Return the image in the order of axes of the labels; no voxel is resampled."""
     if image.grid.shape == labels.grid.shape and not labels.grid.anatomical:
         return image
-    from dataclasses import replace
-
     how, back = image.grid.reorientation_to(), labels.grid.reorientation_to().inverse()
     grid = image.grid.reoriented(how)
     data = back.apply(how.apply(image.numpy()))

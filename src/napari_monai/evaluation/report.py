@@ -64,7 +64,7 @@ class Case:
         return _with_means(self.kind, values)
 
     def of_class(self, name: str) -> dict[str, float]:
-        """Return the measures of one class, by their names alone; NaN of one not looked for."""
+        """Return the measures of one class, by their names alone; none of one not looked for."""
         counts = self.counts.get(name)
         if counts is None:
             return {}
