@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -46,6 +47,7 @@ def test_what_is_not_finite_does_not_count():
 
 
 @given(SMALL)
+@hypothesis_settings(max_examples=25)
 def test_permutation_is_that_of_scipy(differences):
     found = paired_test(differences, [0.0] * len(differences))
     expected = stats.permutation_test(

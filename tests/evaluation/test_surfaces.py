@@ -70,6 +70,8 @@ def test_distances_are_those_of_distance_maps(case, tolerance):
         assert below >= 0.95 * areas.sum() * (1 - 1e-9)
 
 
+# What MONAI itself calls in a way that it will drop.
+@pytest.mark.filterwarnings("ignore:monai.metrics.utils get_mask_edges:FutureWarning")
 @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.4, 2.0), (1, 1, 1), (3.0, 0.7, 0.7)])
 def test_surface_dice_is_that_of_monai(spacing):
     import torch
@@ -178,7 +180,7 @@ def test_all_measures_of_classes():
     assert liver["HD95"] == 2
     expected = surface_distances(*(v.numpy() == 1 for v in two_organs()), spacing=(2, 1, 1))
     assert liver["ASSD"] == expected.average
-    assert liver["Surface Dice"] == expected.dice(1.5) != expected.dice(1.0)
+    assert liver["Surface Dice"] == expected.dice(1.5) < expected.dice(2.0) == 1
     spleen = case.of_class("spleen")
     assert spleen["HD95"] == spleen["ASSD"] == math.inf
     assert spleen["Surface Dice"] == spleen["Sensitivity"] == 0
