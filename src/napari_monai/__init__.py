@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .models import export_model as export_model
     from .models import import_model as import_model
     from .models import load_model as load_model
+    from .settings import EvaluationSettings as EvaluationSettings
     from .settings import InferenceSettings as InferenceSettings
     from .settings import TrainingSettings as TrainingSettings
     from .training import fine_tune as fine_tune
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 # Public name -> the module that has it.
 _PUBLIC = {
+    "EvaluationSettings": "settings",
     "Grid": "grid",
     "InferenceSettings": "settings",
     "LabelVolume": "volume",

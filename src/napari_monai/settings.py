@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from .evaluation_settings import EvaluationSettings as EvaluationSettings
 from .options import Option as Option
 from .options import Settings as Settings
 from .options import option as option

@@ -70,3 +70,39 @@ def test_different_sizes_are_one_line(tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert "x.png against" in line
     assert "another grid" in line
+
+
+def test_report_table_and_difference_of_two_models(folders, tmp_path, capsys):
+    from napari_monai import io
+
+    for name in ("a", "b"):
+        save_png(tmp_path / "rival" / f"{name}.png", TRUE if name == "b" else FOUND)
+        save_png(tmp_path / "images" / f"{name}.png", TRUE * 60)
+    report, table, scores = (tmp_path / "out" / n for n in ("r.html", "t.csv", "s.json"))
+    arguments = ["--against", str(tmp_path / "rival"), "--images", str(tmp_path / "images")]
+    arguments += ["--report", str(report), "--csv", str(table), "--json", str(scores)]
+    arguments += ["--difference", str(tmp_path / "wrong"), "--resamples", "200"]
+    assert main(["evaluate", *folders, *arguments]) == 0
+    assert "p Wilcoxon" in capsys.readouterr().out
+    text = report.read_text(encoding="utf-8")
+    assert "found against rival" in text
+    assert text.count("data:image/png") >= 4  # plots and two cases
+    assert len(table.read_text().splitlines()) == 5  # two models of two images
+    written = json.loads(scores.read_text())
+    assert written["versus"]["rows"][0]["better"] == [1, 1]
+    assert written["settings"]["resamples"] == 200
+    wrong = io.read(tmp_path / "wrong" / "b_difference.tif", labels=True)
+    assert (wrong.numpy() == 3).sum() == (TRUE == 3).sum()
+    assert [c.name for c in wrong.classes][:2] == ["true positive", "false positive"]
+
+
+def test_tolerance_is_that_of_the_surface_dice(folders, tmp_path, capsys):
+    for tolerance, expected in (("0", 2), ("100", 2)):
+        report = tmp_path / f"{tolerance}.json"
+        arguments = ["--kind", "classes", "--tolerance", tolerance, "--json", str(report)]
+        assert main(["evaluate", *folders, *arguments]) == 0
+        written = json.loads(report.read_text())
+        assert written["settings"]["tolerance"] == float(tolerance)
+        assert len(written["cases"]) == expected
+    assert main(["evaluate", *folders, "--tolerance", "-1"]) == 2
+    assert "Tolerance" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""How good a prediction is: Dice and IoU of classes, average precision of instances."""
+"""How good a prediction is: of classes, of their surfaces, of objects; how sure that is."""
 
 from __future__ import annotations
 
@@ -13,26 +13,48 @@ from ..labels.overlap import (
     iou,
     match,
 )
+from ..settings import EvaluationSettings
 from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
+from .csv_table import csv_text
+from .difference import difference
+from .html import html_report
+from .measures import CLASS_MEASURES, OBJECT_MEASURES, Measure, Space
+from .objects import ObjectScores, object_scores
 from .pairs import Matched, match_pairs
 from .report import Case, Scores
+from .surfaces import SurfaceDistances, surface_distances
+from .versus import Versus, versus
 
 __all__ = [
+    "CLASS_MEASURES",
+    "OBJECT_MEASURES",
     "THRESHOLDS",
     "Case",
     "Counts",
+    "EvaluationSettings",
     "Matched",
+    "Measure",
+    "ObjectScores",
     "Scores",
+    "Space",
+    "SurfaceDistances",
+    "Versus",
     "average_precision",
     "class_counts",
+    "csv_text",
     "dice",
+    "difference",
     "evaluate",
     "evaluate_folder",
     "guess_kind",
+    "html_report",
     "instance_counts",
     "intersection_over_union",
     "iou",
     "match",
     "match_pairs",
+    "object_scores",
     "score_pairs",
+    "surface_distances",
+    "versus",
 ]

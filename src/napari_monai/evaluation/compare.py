@@ -14,15 +14,25 @@ import numpy.typing as npt
 from .. import io
 from ..errors import EvaluationError
 from ..grid import Grid, millimetres
-from ..labels.overlap import class_counts, instance_counts
+from ..labels.overlap import THRESHOLDS, Counts, class_counts, match, overlaps
+from ..settings import EvaluationSettings
 from ..volume import LabelClass, LabelKind, LabelVolume, Volume
+from .classes import class_measures
+from .measures import Space
+from .objects import scores_of_overlaps
 from .pairs import match_pairs
 from .report import Case, Scores, instance_case
 
 Comparable = Volume | npt.NDArray[Any]
 
 
-def evaluate(prediction: Comparable, truth: Comparable, *, kind: LabelKind | None = None) -> Scores:
+def evaluate(
+    prediction: Comparable,
+    truth: Comparable,
+    *,
+    kind: LabelKind | None = None,
+    settings: EvaluationSettings = EvaluationSettings(),
+) -> Scores:
     """Score the prediction of one image against the truth.
 
     Parameters
@@ -32,16 +42,21 @@ def evaluate(prediction: Comparable, truth: Comparable, *, kind: LabelKind | Non
         permuted or reversed against each other are brought together; with a time axis, each
         time point is a case.
     kind
-        ``"instances"``: average precision of the objects. ``"classes"``: Dice and IoU of each
-        class. When left out, what the volumes say, or else what `guess_kind` sees in the truth.
+        ``"instances"``: average precision, F1, panoptic quality, AJI, splits and merges of the
+        objects. ``"classes"``: Dice, IoU, sensitivity, precision, specificity, difference in
+        volume, and distances between surfaces of each class (`measures.CLASS_MEASURES`). When
+        left out, what the volumes say, or else what `guess_kind` sees in the truth.
+    settings
+        What else to measure. Lengths are in mm, in µm for microscopy, and in pixels where no
+        size is known: of arrays always.
 
     Raises
     ------
     EvaluationError
         If the two are not on the same grid or hold no labels.
     """
-    kind = kind or _kind([(prediction, truth)])
-    return Scores(kind, _cases(prediction, truth, kind))
+    kind = kind or kind_of([(prediction, truth)])
+    return Scores(kind, cases_of(prediction, truth, kind, settings), settings=settings)
 
 
 def evaluate_folder(
@@ -49,6 +64,7 @@ def evaluate_folder(
     truth: str | PathLike[str],
     *,
     kind: LabelKind | None = None,
+    settings: EvaluationSettings = EvaluationSettings(),
 ) -> Scores:
     """Score the files of a folder against those of the same name in another.
 
@@ -62,17 +78,22 @@ def evaluate_folder(
     """
     matched = match_pairs(prediction, truth)
     kind = kind or kind_of_pairs(matched.pairs)
-    cases = tuple(score_pairs(matched.pairs, kind=kind))
+    cases = tuple(score_pairs(matched.pairs, kind=kind, settings=settings))
     alone = (*matched.first_alone, *matched.second_alone)
-    return Scores(kind, cases, tuple(str(path) for path in alone))
+    return Scores(kind, cases, tuple(str(path) for path in alone), settings)
 
 
-def score_pairs(pairs: Iterable[tuple[Path, Path]], *, kind: LabelKind) -> Iterator[Case]:
+def score_pairs(
+    pairs: Iterable[tuple[Path, Path]],
+    *,
+    kind: LabelKind,
+    settings: EvaluationSettings = EvaluationSettings(),
+) -> Iterator[Case]:
     """Yield the case or cases of each pair of files (prediction, truth) as they are read."""
     for prediction, truth in pairs:
         volumes = io.read(prediction, labels=True), io.read(truth, labels=True)
         try:
-            yield from _cases(*volumes, kind, name=io.stem_of(truth))
+            yield from cases_of(*volumes, kind, settings, name=io.stem_of(truth))
         except EvaluationError as error:
             raise EvaluationError(f"{prediction} against {truth}: {error}") from None
 
@@ -83,7 +104,7 @@ def score_pairs(pairs: Iterable[tuple[Path, Path]], *, kind: LabelKind) -> Itera
 def kind_of_pairs(pairs: Sequence[tuple[Path, Path]], *, limit: int = 10) -> LabelKind:
     """Return what the labels of these files are, from at most ``limit`` of them."""
     read = ((io.read(p, labels=True), io.read(t, labels=True)) for p, t in pairs[:limit])
-    return _kind(read)
+    return kind_of(read)
 
 
 def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
@@ -100,7 +121,7 @@ def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
     for truth in truths:
         if isinstance(truth, Volume) and truth.grid.anatomical:
             return "classes"
-        for array in _time_points(truth):
+        for array in time_points(truth):
             found = np.unique(array[array > 0])
             numbers.update(found.tolist())
             ids += len(found)
@@ -108,7 +129,8 @@ def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
     return "classes" if len(numbers) <= 1 or pieces > 1.5 * ids else "instances"
 
 
-def _kind(pairs: Iterable[tuple[Comparable, Comparable]]) -> LabelKind:
+def kind_of(pairs: Iterable[tuple[Comparable, Comparable]]) -> LabelKind:
+    """Return what the volumes say that their numbers are, or else what is guessed."""
     truths: list[Comparable] = []
     for pair in pairs:
         for labels in pair:
@@ -129,21 +151,28 @@ def _said(labels: Comparable) -> LabelKind | None:
 # -- one image ------------------------------------------------------------------------------------
 
 
-def _cases(
-    prediction: Comparable, truth: Comparable, kind: LabelKind, *, name: str | None = None
+def cases_of(
+    prediction: Comparable,
+    truth: Comparable,
+    kind: LabelKind,
+    settings: EvaluationSettings = EvaluationSettings(),
+    *,
+    name: str | None = None,
 ) -> tuple[Case, ...]:
+    """Return the case of an image, or one a time point."""
     if isinstance(prediction, Volume) and isinstance(truth, Volume):
-        prediction, truth = _on_one_grid(prediction, truth)
+        prediction, truth = on_one_grid(prediction, truth)
+    space = _space(prediction, truth)
     name = name or (truth.name if isinstance(truth, Volume) else "image")
-    classes = _classes(truth) or _classes(prediction)
-    predicted, true = list(_time_points(prediction)), list(_time_points(truth))
+    classes = classes_of(truth) or classes_of(prediction)
+    predicted, true = list(time_points(prediction)), list(time_points(truth))
     if len(predicted) != len(true):
         raise EvaluationError(
             f"The prediction has {len(predicted)} time points and the truth {len(true)}."
         )
     names = [name] if len(true) == 1 else [f"{name} t={i}" for i in range(len(true))]
     pairs = zip(names, predicted, true, strict=True)
-    return tuple(_case(n, p, t, kind, classes) for n, p, t in pairs)
+    return tuple(_case(n, p, t, kind, classes, space, settings) for n, p, t in pairs)
 
 
 def _case(
@@ -152,21 +181,44 @@ def _case(
     truth: npt.NDArray[Any],
     kind: LabelKind,
     classes: Sequence[LabelClass],
+    space: Space,
+    settings: EvaluationSettings,
 ) -> Case:
     if kind == "instances":
-        return instance_case(name, instance_counts(prediction, truth))
+        shared = overlaps(prediction, truth)
+        iou = shared.iou
+        counts_at = [match(iou, t) for t in THRESHOLDS]
+        return instance_case(name, counts_at, scores_of_overlaps(shared))
     names = {c.number: c.name for c in classes}
     counts = class_counts(prediction, truth)
     for number in names:
-        counts.setdefault(number, class_counts(prediction, truth, classes=[number])[number])
-    return Case(name, kind, {names.get(n, f"class {n}"): counts[n] for n in sorted(counts)})
+        counts.setdefault(number, Counts(0, 0, 0))
+    beside = class_measures(prediction, truth, counts, space=space, settings=settings)
+    called = {n: names.get(n, f"class {n}") for n in sorted(counts)}
+    return Case(
+        name,
+        kind,
+        {title: counts[n] for n, title in called.items()},
+        {title: beside[n] for n, title in called.items()},
+        space,
+    )
 
 
-def _classes(labels: Comparable) -> Sequence[LabelClass]:
+def _space(prediction: Comparable, truth: Comparable) -> Space:
+    """Return the space of the truth, or that of the prediction where only that is known."""
+    known = [x.grid for x in (truth, prediction) if isinstance(x, Volume)]
+    sized = [grid for grid in known if grid.unit != "pixel"]
+    for grid in sized or known:
+        return Space.of(grid)
+    return Space.of_array(np.asarray(truth).shape)
+
+
+def classes_of(labels: Comparable) -> Sequence[LabelClass]:
+    """Return the classes that labels name."""
     return labels.classes if isinstance(labels, LabelVolume) else ()
 
 
-def _time_points(labels: Comparable) -> Iterator[npt.NDArray[Any]]:
+def time_points(labels: Comparable) -> Iterator[npt.NDArray[Any]]:
     """Yield the label array of each time point."""
     if not isinstance(labels, Volume):
         yield np.asarray(labels)
@@ -177,7 +229,7 @@ def _time_points(labels: Comparable) -> Iterator[npt.NDArray[Any]]:
         yield labels.at_time(index).numpy()
 
 
-def _on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume]:
+def on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume]:
     """Return both in one order of axes, or raise EvaluationError where the voxels differ."""
     a, b = prediction.grid, truth.grid
     if a.shape == b.shape and (a.is_close(b) or "pixel" in (a.unit, b.unit)):

@@ -1,18 +1,25 @@
-"""Scores of one or many images: means, pooled values, plain JSON and a table to print."""
+"""Scores of one or many images: means with intervals, pooled values, plain JSON."""
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from ..labels.overlap import THRESHOLDS, Counts
-from ..volume import LabelKind
+import numpy as np
 
-# Columns of the table of instances; the summary below it has all thresholds.
-_SHOWN = ("AP50", "AP75", "AP90", "AP")
+from ..labels.overlap import THRESHOLDS, Counts
+from ..settings import EvaluationSettings
+from ..volume import LabelKind
+from .measures import CLASS_MEASURES, OBJECT_MEASURES, Measure, Space
+from .objects import ObjectScores
+from .statistics import Floats, interval, resampled_means
+
+_DEFAULT = EvaluationSettings()
+_NO_SPACE = Space(())
+_MEANS = frozenset(("AP", *(m.name for m in CLASS_MEASURES)))
 
 
 def threshold_name(threshold: float) -> str:
@@ -25,27 +32,43 @@ class Case:
     """What was counted in one image.
 
     ``counts`` maps ``"AP50"`` to ``"AP90"`` to counts of objects (instances), or the name of
-    each class to counts of voxels (classes).
+    each class to counts of voxels (classes). ``beside`` has the other measures of each class, or
+    those of all objects under ``""``; ``space`` the unit that they are in.
     """
 
     name: str
     kind: LabelKind
     counts: Mapping[str, Counts]
+    beside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    space: Space = _NO_SPACE
 
-    @property
+    @cached_property
     def scores(self) -> dict[str, float]:
         """Named values: ``"AP50"``, ..., ``"AP"``; or ``"Dice"``, ``"IoU"``, ``"Dice liver"``.
 
         ``"AP"`` is the mean over the thresholds, ``"Dice"`` and ``"IoU"`` the mean over the
         classes that are there. A class that neither array has is NaN; of an image without any
-        object, predicted or true, every AP is 1.
+        object, predicted or true, every AP is 1. The distance to a surface that is not there is
+        infinite. See `measures` for what the names mean.
         """
         if self.kind == "instances":
             values = {name: c.iou if c.total else 1.0 for name, c in self.counts.items()}
         else:
             values = {f"Dice {name}": c.dice for name, c in self.counts.items()}
             values |= {f"IoU {name}": c.iou for name, c in self.counts.items()}
+        values |= {
+            f"{measure} {name}".rstrip(): value
+            for name, beside in self.beside.items()
+            for measure, value in beside.items()
+        }
         return _with_means(self.kind, values)
+
+    def of_class(self, name: str) -> dict[str, float]:
+        """Return the measures of one class, by their names alone; none of one not looked for."""
+        counts = self.counts.get(name)
+        if counts is None:
+            return {}
+        return {"Dice": counts.dice, "IoU": counts.iou, **self.beside.get(name, {})}
 
     @property
     def predicted(self) -> int:
@@ -73,18 +96,76 @@ class Scores:
     kind: LabelKind
     cases: tuple[Case, ...]
     left_out: tuple[str, ...] = ()
+    settings: EvaluationSettings = _DEFAULT
 
-    @property
+    @cached_property
     def mean(self) -> dict[str, float]:
         """Mean over the images of each score: the headline, as in the Data Science Bowl 2018.
 
-        A class counts in the images where the prediction or the truth has it; ``"Dice"`` and
-        ``"IoU"`` are the means over the classes of these (as nnU-Net reports them).
+        A class counts in the images where the prediction or the truth has it; ``"Dice"``,
+        ``"IoU"`` and the others are the means over the classes of these (as nnU-Net reports
+        them). Distances count where both have it, and are infinite where that is nowhere;
+        `infinite` says of how many images they are missing.
         """
-        rows = [case.scores for case in self.cases]
-        names = dict.fromkeys(n for row in rows for n in row if n not in ("AP", "Dice", "IoU"))
+        names, rows = self._names, self._rows
         values = {n: _mean(row.get(n, math.nan) for row in rows) for n in names}
         return _with_means(self.kind, values)
+
+    @property
+    def infinite(self) -> dict[str, int]:
+        """How many images have an infinite distance, of the measures and classes that have any."""
+        found = {n: sum(math.isinf(row.get(n, 0.0)) for row in self._rows) for n in self._names}
+        return {name: count for name, count in found.items() if count}
+
+    @cached_property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """Bootstrap interval of each mean, over the cases; NaN of a single case."""
+        means = self.resampled
+        return {n: interval(m, confidence=self.settings.confidence) for n, m in means.items()}
+
+    @cached_property
+    def resampled(self) -> dict[str, Floats]:
+        """Means of cases drawn again, by the names of `mean`; empty arrays of a single case."""
+        names = self._names
+        if len(self.cases) < 2:
+            return {name: np.empty(0) for name in self.mean}
+        table = [[row.get(n, math.nan) for n in names] for row in self._rows]
+        how = self.settings
+        drawn = resampled_means(table, resamples=how.resamples, seed=how.seed)
+        columns = dict(zip(names, drawn.T, strict=True))
+        means = {
+            mean: _mean_of_columns([columns[n] for n in parts])
+            for mean, parts in _parts(self.kind, names).items()
+        }
+        return {**means, **columns}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in order; none of instances."""
+        if self.kind == "instances":
+            return ()
+        return tuple(dict.fromkeys(name for case in self.cases for name in case.counts))
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures that were taken."""
+        known = CLASS_MEASURES if self.kind == "classes" else OBJECT_MEASURES
+        there = self.mean
+        return tuple(m for m in known if m.name in there)
+
+    @property
+    def space(self) -> Space:
+        """The unit of lengths and volumes: that of the first case."""
+        return self.cases[0].space if self.cases else _NO_SPACE
+
+    @cached_property
+    def _rows(self) -> list[dict[str, float]]:
+        return [case.scores for case in self.cases]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        """All that has a value in a case, but for the means within a case."""
+        return list(dict.fromkeys(n for row in self._rows for n in row if n not in _MEANS))
 
     @property
     def pooled_counts(self) -> dict[str, Counts]:
@@ -101,11 +182,18 @@ class Scores:
         return Case("pooled", self.kind, self.pooled_counts).scores
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values: means, pooled, and a row a case; NaN becomes ``None``."""
+        """Return plain JSON values: means, pooled, and a row a case.
+
+        NaN becomes ``None``, and what is infinite ``"inf"``.
+        """
         return {
             "kind": self.kind,
             "images": len(self.cases),
+            "length_unit": self.space.unit,
+            "volume_unit": self.space.volume_unit,
+            "settings": self.settings.to_json(),
             "mean": _plain(self.mean),
+            "intervals": {n: [plain(x) for x in pair] for n, pair in self.intervals.items()},
             "pooled": _plain(self.pooled),
             "cases": [
                 {
@@ -120,91 +208,69 @@ class Scores:
 
     def table(self) -> str:
         """Return the scores as aligned plain text: a line a case, then the summary."""
-        if self.kind == "instances":
-            return "\n\n".join((self._instance_cases(), self._instance_summary()))
-        return "\n\n".join((self._class_cases(), self._class_summary()))
+        from .text import tables
 
-    def _images(self) -> str:
-        return f"{len(self.cases)} image{'' if len(self.cases) == 1 else 's'}"
-
-    def _instance_cases(self) -> str:
-        rows: list[tuple[str, ...]] = [("image", "true", "predicted", *_SHOWN)]
-        for case in self.cases:
-            values = (_number(case.scores.get(n)) for n in _SHOWN)
-            rows.append((case.name, str(case.true), str(case.predicted), *values))
-        return _aligned(rows)
-
-    def _instance_summary(self) -> str:
-        mean, pooled, counts = self.mean, self.pooled, self.pooled_counts
-        rows: list[tuple[str, ...]] = [
-            (self._images(), "mean", "pooled", "precision", "recall", "F1")
-        ]
-        for name, c in counts.items():
-            rest = (c.precision, c.recall, c.dice)
-            rows.append((name, *map(_number, (mean[name], pooled[name], *rest))))
-        rows.append(("AP", _number(mean["AP"]), _number(pooled["AP"]), "", "", ""))
-        return _aligned(rows)
-
-    def _class_cases(self) -> str:
-        rows: list[tuple[str, ...]] = [("image", "Dice", "IoU")]
-        for case in self.cases:
-            scores = case.scores
-            rows.append((case.name, _number(scores["Dice"]), _number(scores["IoU"])))
-        return _aligned(rows)
-
-    def _class_summary(self) -> str:
-        mean, pooled = self.mean, self.pooled
-        rows: list[tuple[str, ...]] = [
-            (self._images(), "Dice", "IoU", "pooled Dice", "pooled IoU", "in")
-        ]
-        for name in self.pooled_counts:
-            values = (m[f"{s} {name}"] for m in (mean, pooled) for s in ("Dice", "IoU"))
-            there = sum(case.counts[name].total > 0 for case in self.cases if name in case.counts)
-            rows.append((name, *map(_number, values), str(there)))
-        values = (m[s] for m in (mean, pooled) for s in ("Dice", "IoU"))
-        rows.append(("all classes", *map(_number, values), ""))
-        return _aligned(rows)
+        return "\n\n".join(tables(self))
 
 
-def instance_case(name: str, counts: Sequence[Counts]) -> Case:
+def instance_case(name: str, counts: Sequence[Counts], objects: ObjectScores | None = None) -> Case:
     """Return the case of objects counted at the usual thresholds."""
     named = zip(map(threshold_name, THRESHOLDS), counts, strict=True)
-    return Case(name, "instances", dict(named))
+    beside = {}
+    if objects is not None:
+        beside[""] = {
+            "F1": objects.f1,
+            "PQ": objects.panoptic_quality,
+            "SQ": objects.segmentation_quality,
+            "AJI": objects.aji,
+            "Splits": float(objects.splits),
+            "Merges": float(objects.merges),
+        }
+    return Case(name, "instances", dict(named), beside)
+
+
+def _parts(kind: LabelKind, names: Iterable[str]) -> dict[str, list[str]]:
+    """Return what each mean is the mean of: all AP, or one measure of all classes."""
+    if kind == "instances":
+        return {"AP": [n for n in names if n.startswith("AP")]}
+    every = list(names)
+    of_measures = {m.name: [n for n in every if n.startswith(f"{m.name} ")] for m in CLASS_MEASURES}
+    return {m: parts for m, parts in of_measures.items() if parts or m in ("Dice", "IoU")}
 
 
 def _with_means(kind: LabelKind, values: Mapping[str, float]) -> dict[str, float]:
-    """Return the values led by the mean of all AP, or of all Dice and of all IoU."""
-    if kind == "instances":
-        return {"AP": _mean(values.values()), **values}
-    means = {
-        score: _mean(v for name, v in values.items() if name.startswith(f"{score} "))
-        for score in ("Dice", "IoU")
-    }
-    return {**means, **values}
+    """Return the values led by the means over thresholds or classes."""
+    parts = _parts(kind, values)
+    return {**{m: _mean(values[n] for n in names) for m, names in parts.items()}, **values}
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Return the mean of the values that are numbers; NaN when none is."""
+    """Return the mean of what is finite; infinite where that is nothing, NaN of nothing at all."""
     known = [v for v in values if not math.isnan(v)]
-    return math.fsum(known) / len(known) if known else math.nan
+    finite = [v for v in known if math.isfinite(v)]
+    if not finite:
+        return math.inf if known else math.nan
+    return math.fsum(finite) / len(finite)
 
 
-def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(v) else round(v, 6) for name, v in values.items()}
+def _mean_of_columns(columns: Sequence[Floats]) -> Floats:
+    """Return the mean of the columns in each row, of what is not NaN."""
+    if not columns:
+        return np.empty(0)
+    table = np.stack(columns)
+    known = np.isfinite(table)
+    count = known.sum(axis=0)
+    total: Floats = np.where(known, table, 0.0).sum(axis=0)
+    means: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return means
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+def _plain(values: Mapping[str, float]) -> dict[str, float | str | None]:
+    return {name: plain(v) for name, v in values.items()}
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as text: the first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    line = functools.partial(_line, widths=widths)
-    return "\n".join([line(rows[0]), "  ".join("-" * w for w in widths), *map(line, rows[1:])])
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [f"{row[0]:<{widths[0]}}"]
-    cells += [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
-    return "  ".join(cells).rstrip()
+def plain(value: float) -> float | str | None:
+    """Return a number that JSON can hold: ``None`` for NaN, ``"inf"`` for what is infinite."""
+    if math.isnan(value):
+        return None
+    return round(value, 6) if math.isfinite(value) else str(value)

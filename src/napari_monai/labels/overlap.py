@@ -62,6 +62,48 @@ class Counts(NamedTuple):
 # -- instances ------------------------------------------------------------------------------------
 
 
+class Overlaps(NamedTuple):
+    """Voxels that predicted objects (rows) share with true ones (columns), and their sizes.
+
+    Objects are in ascending order of their labels; ``shared`` stores the pairs that share a voxel.
+    """
+
+    shared: sparse.csr_array
+    predicted: npt.NDArray[np.int64]
+    true: npt.NDArray[np.int64]
+    predicted_ids: npt.NDArray[np.int64]
+    true_ids: npt.NDArray[np.int64]
+
+    @property
+    def iou(self) -> sparse.csr_array:
+        """IoU of each pair that shares a voxel, float64."""
+        pairs = self.shared.tocoo()
+        row, column = pairs.coords
+        ratio = pairs.data / (self.predicted[row] + self.true[column] - pairs.data)
+        return sparse.csr_array((ratio, (row, column)), shape=pairs.shape, dtype=np.float64)
+
+
+def overlaps(prediction: Labels, truth: Labels) -> Overlaps:
+    """Count the voxels that each predicted object shares with each true one.
+
+    Raises
+    ------
+    EvaluationError
+        If the shapes differ or the labels are no whole numbers from 0 up.
+    """
+    p, t = _flat(prediction, truth)
+    p_ids, p_sizes = _count(p)
+    t_ids, t_sizes = _count(t)
+    both = np.flatnonzero((p != 0) & (t != 0))
+    p, t = p[both], t[both]
+    # Neighbours mostly belong to the same two objects: count runs, not voxels.
+    start = np.flatnonzero(np.r_[True, (p[1:] != p[:-1]) | (t[1:] != t[:-1])][: p.size])
+    length = np.diff(start, append=p.size)
+    place = np.searchsorted(p_ids, p[start]), np.searchsorted(t_ids, t[start])
+    shared = sparse.coo_array((length, place), shape=(len(p_ids), len(t_ids)))
+    return Overlaps(sparse.csr_array(shared), p_sizes, t_sizes, p_ids, t_ids)
+
+
 def intersection_over_union(prediction: Labels, truth: Labels) -> sparse.csr_array:
     """Return the IoU of every predicted object with every true one that it touches.
 
@@ -81,21 +123,7 @@ def intersection_over_union(prediction: Labels, truth: Labels) -> sparse.csr_arr
     EvaluationError
         If the shapes differ or the labels are no whole numbers from 0 up.
     """
-    p, t = _flat(prediction, truth)
-    p_ids, p_sizes = _count(p)
-    t_ids, t_sizes = _count(t)
-    shape = (len(p_ids), len(t_ids))
-    both = np.flatnonzero((p != 0) & (t != 0))
-    p, t = p[both], t[both]
-    # Neighbours mostly belong to the same two objects: count runs, not voxels.
-    start = np.flatnonzero(np.r_[True, (p[1:] != p[:-1]) | (t[1:] != t[:-1])][: p.size])
-    length = np.diff(start, append=p.size)
-    place = np.searchsorted(p_ids, p[start]), np.searchsorted(t_ids, t[start])
-    shared = sparse.coo_array((length, place), shape=shape)
-    shared.sum_duplicates()
-    row, column = shared.coords
-    ratio = shared.data / (p_sizes[row] + t_sizes[column] - shared.data)
-    return sparse.csr_array((ratio, (row, column)), shape=shape, dtype=np.float64)
+    return overlaps(prediction, truth).iou
 
 
 def match(iou: sparse.sparray | npt.NDArray[Any], threshold: float) -> Counts:
