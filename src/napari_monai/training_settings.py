@@ -203,6 +203,14 @@ class TrainingSettings(Settings):
     gradient_clip: float = option(
         1.0, "Largest norm of the gradient; 0 turns clipping off.", minimum=0.0
     )
+    remember: float = option(
+        0.0,
+        "Part of each batch that is of images without labels, on which the model to start from "
+        "says itself what is right, so that it keeps what it could do; 0 is none.",
+        minimum=0.0,
+        maximum=0.9,
+        step=0.1,
+    )
     adversarial_weight: float = option(
         0.0,
         "Weight of a discriminator of patches that tells predictions from labels; 0 is none.",

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "Images to choose the best state on. (default: a part of the training images)",
         ),
         ("--val-labels", "Their labels, in the same order."),
-        ("--unlabelled", "Images without labels, for --warm-start."),
+        ("--unlabelled", "Images without labels, for --warm-start or --remember."),
     ):
         parser.add_argument(flag, nargs="+", type=Path, metavar="DIR", help=what, default=[])
     parser.add_argument(

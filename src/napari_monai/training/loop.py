@@ -62,7 +62,8 @@ def fine_tune(
         Pairs on which the best state and the decoding of instances are chosen. Without them a part
         of the others is held out, as settings say; where that is none, the last state is kept.
     unlabelled
-        Images without labels for a warm start, beside those of the pairs.
+        Images without labels for a warm start, beside those of the pairs, or to remember what
+        the model could do, as settings say.
     name
         Name of the new model; default: the old one's with ``-tuned``.
     resume
@@ -122,6 +123,7 @@ def fine_tune(
             begin=begin,
             team=team,
             unlabelled=prepared.unlabelled,
+            remembered=prepared.remembered,
         )
         yield from (Said(line) for line in said)
         decoding = _decoding(prepared.description)

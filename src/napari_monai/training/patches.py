@@ -61,6 +61,10 @@ class PatchSampler:
         Last part of the steps, in which patches are changed less.
     device
         Where patches are interpolated and changed, and where batches end up.
+    remembered
+        Examples that a part of each batch is drawn from, rather than from the others.
+    remember
+        How large that part is.
     """
 
     def __init__(
@@ -72,8 +76,13 @@ class PatchSampler:
         classes: bool,
         calm: float = 0.0,
         device: torch.device | None = None,
+        remembered: Sequence[Example] = (),
+        remember: float = 0.0,
     ) -> None:
-        self.examples = examples
+        self.examples = [*examples, *remembered]
+        self._new = range(len(examples))
+        self._old = range(len(examples), len(self.examples))
+        self._recalled = round(remember * plan.batch_size) if remembered else 0
         self.patch = np.asarray(plan.patch)
         self.batch_size = plan.batch_size
         self.seed = seed
@@ -112,7 +121,8 @@ class PatchSampler:
     def _chosen(self, step: int, index: int) -> tuple[np.random.Generator, int]:
         """Return the generator of a patch and the example that it draws first."""
         rng = np.random.default_rng((self.seed, step, index))
-        return rng, int(rng.integers(len(self.examples)))
+        among = self._old if index < self._recalled else self._new
+        return rng, among[int(rng.integers(len(among)))]
 
     def _patch(self, step: int, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng, chosen = self._chosen(step, index)

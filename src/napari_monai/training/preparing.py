@@ -17,6 +17,7 @@ from .plan import plan_model, with_card
 from .pretext import without_labels
 from .problems import Problem, find_problems
 from .rates import check_rates
+from .remembering import answered, check_remembering
 from .resolved import Resolved, resolve
 from .shares import Pair, Share, Source
 from .split import Split, split_pairs
@@ -37,8 +38,9 @@ class Prepared:
         Which pairs, or parts of them, are trained on and validated on, and why.
     problems
         What is wrong with the data, errors first; of a training that is resumed nothing is said.
-    training, validation, unlabelled
-        The images, ready for patches to be cut from them; none where there is an error.
+    training, validation, unlabelled, remembered
+        The images, ready for patches to be cut from them; none where there is an error. Labels of
+        the remembered ones are what the model to start from finds in them.
     start
         The model that is taken further, as it comes into the new one; ``None`` of a new network
         and of a training that is resumed.
@@ -51,6 +53,7 @@ class Prepared:
     training: Sequence[Example] = ()
     validation: Sequence[Example] = ()
     unlabelled: Sequence[Example] = ()
+    remembered: Sequence[Example] = ()
     start: Start | None = None
 
     @property
@@ -96,8 +99,11 @@ def prepare_training(
     if not pairs:
         raise TrainingError("Training needs at least one pair of image and labels.")
     warm = settings.warm_start != "none"
-    if unlabelled and not warm:
-        raise TrainingError("Images without labels are for a warm start: choose one.")
+    check_remembering(settings, model, unlabelled)
+    if unlabelled and not warm and not settings.remember:
+        raise TrainingError(
+            "Images without labels are for a warm start or for remembering: choose one."
+        )
     check_rates(settings, pretrained=model is not None or bool(settings.start_weights) or warm)
     start = None
     if saved is not None:
@@ -110,7 +116,8 @@ def prepare_training(
             description = start.description
         else:
             description = plan_model(name, _pairs(pairs), settings, card=card)
-        plan = resolve(settings, description, [Share.of(pair).image for pair in pairs])
+        old = unlabelled if settings.remember else ()
+        plan = resolve(settings, description, [*(Share.of(pair).image for pair in pairs), *old])
     with_patch = replace(settings, patch=plan.patch)
     split = split_pairs(pairs, with_patch, validation=validation)
     problems = (
@@ -131,8 +138,14 @@ def prepare_training(
     held_out = list(make_examples(split.validation, description, validation=True, **options))
     if not training:
         raise TrainingError("No voxel of the training pairs is labelled: nothing to train on.")
-    unseen = list(without_labels(unlabelled, description, settings=settings, scratch=scratch))
-    return replace(found, training=training, validation=held_out, unlabelled=unseen)
+    found = replace(found, training=training, validation=held_out)
+    if warm:
+        unseen = without_labels(unlabelled, description, settings=settings, scratch=scratch)
+        found = replace(found, unlabelled=list(unseen))
+    if settings.remember and model is not None:
+        known = answered(model, unlabelled, description, **options)
+        found = replace(found, remembered=list(known))
+    return found
 
 
 def _pairs(pairs: Sequence[Pair | Share]) -> list[Pair]:

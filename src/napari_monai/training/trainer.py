@@ -61,6 +61,8 @@ class Trainer:
         The processes that share each batch.
     unlabelled
         Images for a warm start beside the training images.
+    remembered
+        Images that a part of each batch is drawn from, as settings say.
     """
 
     def __init__(
@@ -73,10 +75,12 @@ class Trainer:
         begin: Callable[[nn.Module], object] | None = None,
         team: Team | None = None,
         unlabelled: Sequence[Example] = (),
+        remembered: Sequence[Example] = (),
     ) -> None:
         self.settings = settings
         self.team = team or Team()
         self.examples = examples
+        self.remembered = remembered
         self.classes = description.outputs.kind == "classes"
         self.description = description
         self.objective = Objective(settings, description, examples)
@@ -161,6 +165,8 @@ class Trainer:
             classes=self.classes,
             calm=settings.calm,
             device=self.device,
+            remembered=self.remembered,
+            remember=settings.remember,
         )
         self._batches = Batches(
             sampler,
