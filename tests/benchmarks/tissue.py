@@ -2,8 +2,8 @@
 
 Fine-tunes a model of fluorescent nuclei on eight images of tissue, with images of fluorescence
 beside them that have no labels (`remember`), and prints AP at IoU 0.5 before and after on the
-validation images of both kinds. ``--forget`` leaves those images out. Without ``--base`` the base is trained first, on
-fluorescence alone, which takes half an hour or more. Needs the real images.
+validation images of both kinds. ``--forget`` leaves those images out. Without ``--base`` the base
+is trained first, on fluorescence alone, which takes half an hour or more. Needs the real images.
 """
 
 from __future__ import annotations
