@@ -19,7 +19,7 @@ from tests.training.small import HELD_OUT, PAIRS, SETTINGS, run, same, weights
 
 from napari_monai.errors import TrainingError
 from napari_monai.events import EpochDone, StepDone, Trained
-from napari_monai.training import fine_tune, stepping
+from napari_monai.training import fine_tune, record
 from napari_monai.training.checkpoint import NAME, load_checkpoint
 
 KILLS = 4
@@ -55,7 +55,7 @@ def test_cancelled_between_two_steps_it_goes_on_from_there(tmp_path: Path) -> No
 
 def _train(folder: Path, resume: bool, saved_every: float, events: Any) -> None:
     """Train in a process of its own, and send a word for every step and validation."""
-    stepping._SAVED_EVERY = saved_every
+    record._SAVED_EVERY = saved_every
     for event in fine_tune(
         None,
         PAIRS,

@@ -24,6 +24,8 @@ from .validate import score_names
 
 # What a model was planned with, for those who train it further.
 _PLANNED = "planned"
+# Seconds after which the state is written.
+_SAVED_EVERY = 120.0
 
 
 @dataclass
@@ -121,9 +123,10 @@ class Record:
             self._logs.close()
 
     @property
-    def age(self) -> float:
-        """Seconds since the state was written."""
-        return time.monotonic() - self._saved_at
+    def due(self) -> bool:
+        """Whether the state is to be written again, validated or not."""
+        late = time.monotonic() - self._saved_at > _SAVED_EVERY
+        return bool(self.trainer.team.agree(late))
 
     def step(self, step: Step, loss: float) -> None:
         """Write a step down."""

@@ -15,9 +15,6 @@ from .ends import NotANumberError, is_out_of_memory, stop_asked
 from .record import Record
 from .trainer import Step
 
-# Seconds after which the state is written, validated or not.
-_SAVED_EVERY = 120.0
-
 End = Literal["steps", "patience", "minutes", "stop"]
 _ENDS: tuple[End, ...] = ("steps", "patience", "minutes", "stop")
 
@@ -92,7 +89,7 @@ class Stepping:
         """Return what is to be done after a step."""
         if step % self._trainer.plan.validate_every == 0 or step == self._trainer.plan.steps:
             return "validation"
-        return "saving" if self._team.agree(self._record.age > _SAVED_EVERY) else None
+        return "saving" if self._record.due else None
 
     def _end(self) -> End | None:
         """Return why no further step is to be done, where that is so."""

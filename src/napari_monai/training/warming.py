@@ -11,8 +11,6 @@ from ..settings import TrainingSettings
 from .ends import stop_asked
 from .record import Record
 
-# Seconds after which the state is written.
-_SAVED_EVERY = 120.0
 # Part of the minutes of a training that it may take.
 _TIME = 0.5
 
@@ -44,7 +42,7 @@ def warm_up(record: Record, settings: TrainingSettings) -> Iterator[Event]:
                 break
             loss, rate = warm.advance()
             record.warm_step(warm.step, loss)
-            if trainer.team.agree(record.age > _SAVED_EVERY):
+            if record.due:
                 record.save()
             yield StepDone(warm.step, warm.steps, loss, rate)
     except GeneratorExit:
