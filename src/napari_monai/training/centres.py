@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .partial import IGNORED
+from .targets import numbers_in
 
 # Voxels remembered per example and kind: foreground, and labelled ones.
 _MOST = 4096
@@ -66,7 +67,7 @@ class Centres:
         """Add a part of the labels, which begins at ``start``."""
         start = start or (0,) * labels.ndim
         self._foreground[1].add(labels == 1 if self._each else labels > 0, start)
-        for number in np.unique(labels).tolist() if self._each else ():
+        for number in numbers_in(labels) if self._each else ():
             if number > 1:
                 sample = self._foreground.setdefault(number, Sample(_MOST))
                 sample.add(labels == number, start)

@@ -21,6 +21,7 @@ from ..settings import TrainingSettings
 from ..volume import LabelVolume
 from .partial import IGNORED, corrected_slices
 from .shares import Known, Pair, Share, read_labels
+from .targets import numbers_in
 
 Counts = npt.NDArray[np.int64]
 
@@ -160,7 +161,7 @@ def _classes_present(shares: Sequence[Share], settings: TrainingSettings) -> lis
         numbers: set[int] = set()
         for known in _time_points(truth, share, settings):
             for _, part in known.parts():
-                numbers.update(np.unique(part).tolist())
+                numbers.update(numbers_in(part))
         found.append(frozenset(numbers - {IGNORED}))
         if truth.kind == "instances":
             found[-1] = frozenset(min(number, 1) for number in found[-1])
@@ -245,13 +246,12 @@ def _planes(truth: LabelVolume, share: Share, settings: TrainingSettings) -> lis
     binary = truth.kind == "instances"
     for known in _time_points(truth, share, settings):
         for box, part in known.parts():
-            numbers = np.unique(part)
-            if not binary and len(numbers[numbers > 0]) > _MOST_CLASSES:
-                binary = True
+            binary = binary or len(numbers_in(part)) > _MOST_CLASSES
             if binary:
                 np.minimum(part, 1, out=part)
-                numbers = np.unique(part)
-            for number in numbers[numbers >= 0].tolist():
+            for number in numbers_in(part):
+                if number == IGNORED:
+                    continue
                 mask = part == number
                 for axis, total in enumerate(of(number)):
                     others = tuple(a for a in range(len(shape)) if a != axis)

@@ -18,6 +18,9 @@ Labels = npt.NDArray[np.int32]
 # Voxels within which two objects count as touching.
 NEAR = 2
 _NO_OBJECT = np.iinfo(np.int32).max
+_NO_CLASS = -2
+# Range of numbers up to which they are counted.
+_MOST_COUNTED = 2**16
 
 
 def instance_maps(
@@ -49,12 +52,27 @@ def class_indices(labels: Labels, description: ModelDescription, name: str) -> L
 
     Raises TrainingError for a number that is no class of the model.
     """
-    numbers = np.array([0, *(c.number for c in description.labels)], np.int32)
-    found = np.unique(labels)
-    strange = sorted(set(found.tolist()) - {*numbers.tolist(), IGNORED})
-    if strange:
-        raise TrainingError(f"{name}: label {strange[0]} is none of the model's classes {numbers}.")
-    order = np.argsort(numbers)
-    indices = order[np.searchsorted(numbers[order], labels)].astype(np.int32)
-    indices[labels == IGNORED] = IGNORED
+    numbers = [0, *(c.number for c in description.labels)]
+    # Looked up in a table: -1, which is `IGNORED`, is its last place.
+    table = np.full(max(numbers) + 2, _NO_CLASS, np.int32)
+    table[numbers] = np.arange(len(numbers))
+    table[IGNORED] = IGNORED
+    indices: Labels = table[np.minimum(labels, max(numbers))]
+    strange = (indices == _NO_CLASS) | (labels > max(numbers))
+    if strange.any():
+        number = labels[strange].min()
+        raise TrainingError(
+            f"{name}: label {number} is none of the model's classes {np.array(numbers)}."
+        )
     return indices
+
+
+def numbers_in(labels: npt.NDArray[np.integer[Any]]) -> list[int]:
+    """Return the numbers that an array holds, rising; a count is faster than a sort."""
+    if not labels.size:
+        return []
+    low, high = int(labels.min()), int(labels.max())
+    if high - low > _MOST_COUNTED:
+        return [int(number) for number in np.unique(labels)]
+    counts = np.bincount((labels - low).ravel())
+    return [int(number) + low for number in np.flatnonzero(counts)]
