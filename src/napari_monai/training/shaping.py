@@ -99,6 +99,8 @@ def shape_network(
 
     def complete(topology: Topology | None) -> dict[str, Any]:
         planned = _levels(name, preset, topology, images.spacing) if topology else {}
+        if planned.keys() & given.keys():  # who gives levels gives all that is said of them
+            planned = {}
         chosen = {**preset, **planned, **given}
         heads = coarse_heads(name, chosen) if deep else {}
         told = {"spatial_dims": ndim, **channels, **heads, **chosen}

@@ -96,7 +96,8 @@ def start_from_model(
         network=network,
         weights=(),
         tests=(),
-        inputs=inputs.inputs,
+        # What is told anew may be told on images of another kind.
+        inputs=replace(inputs.inputs, modality="") if head.fresh else inputs.inputs,
         preprocess=with_zoom(inputs.preprocess, settings.zoom),
         outputs=head.outputs,
         labels=head.labels,
