@@ -17,6 +17,7 @@ from napari_monai.errors import ModelNotFoundError, TrainingError
 from napari_monai.events import Busy, EpochDone, Event, Said, Started, StepDone, Trained
 from napari_monai.models import find
 from napari_monai.training import fine_tune
+from napari_monai.training.events_file import EventsFile
 from napari_monai.training.handing import hand_over
 from napari_monai.training.keeping import add_to_store
 from napari_monai.training.process import (
@@ -172,6 +173,25 @@ def test_an_error_of_the_process_is_raised_as_it_is_there(tmp_path: Path) -> Non
     assert (run.state, "nuclei-2d" in run.error) == ("failed", True)
     with pytest.raises(ModelNotFoundError):
         told(attach(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("no kernel\nfor this"), r"RuntimeError: no kernel for this\. .* says more"),
+        (RuntimeError("x" * 999), r"RuntimeError: x{200}\.\.\."),
+        (RuntimeError("[gloo] Connection closed by peer [1]"), "One of the processes .* Resume"),
+    ],
+    ids=["plain", "long", "left-alone"],
+)
+def test_an_error_of_the_program_is_one_line(tmp_path: Path, error: Exception, words: str) -> None:
+    list(hand_over(job(), tmp_path))
+    file = EventsFile(tmp_path)
+    file.begin(resumed=False)
+    file.end("failed", error)
+    with pytest.raises(TrainingError, match=words) as caught:
+        told(attach(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_what_the_process_cannot_even_begin_is_one_line(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ _LAST_STEP = 30.0
 # The end of what a process has printed, in bytes, and how the command line begins an error.
 _WORDS = 4096
 _ERROR = "napari-monai: error: "
+# What gloo and NCCL say of another process that is gone; and the most that is repeated of an error.
+_LEFT_ALONE = ("Connection closed by peer", "Connection reset by peer", "ncclRemoteError")
+_LONGEST = 200
 # Bytes of free space below which a disk is full.
 _FULL = 2**20
 
@@ -204,8 +207,16 @@ def _failed(folder: Path, ended: Ended) -> NapariMonaiError:
     kind = getattr(errors, ended.kind, None)
     if isinstance(kind, type) and issubclass(kind, NapariMonaiError):
         return kind(ended.error)
-    words = f"{ended.kind}: {ended.error.rstrip('.')}"
-    return TrainingError(f"The training ended with {words}. {folder / LOG} says more.")
+    if any(words in ended.error for words in _LEFT_ALONE):
+        return TrainingError(
+            "One of the processes that train together has ended, and the others with it: "
+            f"{folder / LOG} says why. Resume to go on."
+        )
+    words = ended.error.rstrip(".")
+    words = words if len(words) <= _LONGEST else words[:_LONGEST] + "..."
+    return TrainingError(
+        f"The training ended with {ended.kind}: {words}. {folder / LOG} says more."
+    )
 
 
 def _killed(folder: Path, pid: int | None, step: int) -> TrainingError:
