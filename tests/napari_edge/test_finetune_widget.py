@@ -248,10 +248,10 @@ def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home)
             drawn.data_setitem((np.full_like(where[0], at), *where), number)
     widget.data.refresh()
     assert widget.data.counted.currentText() == "Those with labels: 2 of 6"
-    settings(widget, patch=(2, 16, 16))
+    settings(widget, patch=(4, 16, 16))
     widget.data.name.setText("rods")
     click(qtbot, widget.start_button)
-    assert widget.tabs.currentIndex() == 1
+    assert widget.tabs.currentIndex() == 1, widget.status.text()
     at_rest(qtbot, widget)
     assert errors() == []
     progress = widget.watch.curves.progress
@@ -347,8 +347,8 @@ def test_validation_before_and_after(docked, qtbot, tmp_path) -> None:
         "AP, mean", "0.500", "0.750", "+0.250",
     ]  # fmt: skip
     watch.beside_button.click()
-    assert viewer.grid.enabled
-    groups = dict(viewer.grid.iter_viewboxes(viewer.layers))
+    assert viewer.canvas.grid.enabled
+    groups = dict(viewer.canvas.grid.iter_viewboxes(viewer.layers))
     shown = {at: [viewer.layers[n].name for n in found] for at, found in groups.items()}
     assert shown == {
         (0, 0): ["cells (before)", "cells before", "cells truth (before)"],
@@ -356,7 +356,7 @@ def test_validation_before_and_after(docked, qtbot, tmp_path) -> None:
     }
     assert not viewer.layers["cells before"].data.any()
     watch.beside_button.click()
-    assert not viewer.grid.enabled
+    assert not viewer.canvas.grid.enabled
     assert [layer.name for layer in viewer.layers] == names
     assert viewer.layers["labels 0"].visible
     watch.show_validation.click()

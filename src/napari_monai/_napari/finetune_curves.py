@@ -267,7 +267,7 @@ def warm_up() -> None:
         _prepare(axes, "loss", "#000000", "#ffffff")
         axes.plot((0, 1), (0, 1), label="training")
         axes.legend(fontsize=_SMALL)
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 
 def short(name: str) -> str:

@@ -209,7 +209,7 @@ class Validation:
         if seen is None or not self.comparable or self.beside:
             return
         viewer = self._viewer
-        grid = viewer.grid
+        grid = viewer.canvas.grid
         self._grid = bool(grid.enabled), int(grid.stride), tuple(grid.shape)
         self._remove(self._layers)
         self._hidden = [layer for layer in viewer.layers if layer.visible]
@@ -232,7 +232,7 @@ class Validation:
         """Show what was shown before `side_by_side`."""
         if self._grid is None:
             return
-        grid = self._viewer.grid
+        grid = self._viewer.canvas.grid
         grid.enabled, grid.stride, grid.shape = self._grid
         self._grid = None
         self._remove(self._layers)
