@@ -22,7 +22,7 @@ from napari_monai.events import EpochDone, StepDone, Trained
 from napari_monai.training import fine_tune, record
 from napari_monai.training.checkpoint import NAME, load_checkpoint
 
-KILLS = 4
+KILLS = 5
 # A bit of everything that has a state: parts of batches, a moving average, dropout, patience.
 DROPOUT = '{"channels": [8, 16], "strides": [2], "num_res_units": 1, "dropout": 0.2}'
 RICH = dataclasses.replace(
@@ -93,11 +93,10 @@ def killed(context: Any, folder: Path, rng: random.Random) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork server")
-@pytest.mark.parametrize("seed", [1, 2])
-def test_killed_again_and_again_it_comes_to_the_same_weights(tmp_path: Path, seed: int) -> None:
+def test_killed_again_and_again_it_comes_to_the_same_weights(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["napari_monai.training", "tests.training.small"])
-    rng = random.Random(seed)
+    rng = random.Random(2)
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(whole, settings=RICH)
     kills = 0

@@ -14,7 +14,7 @@ import pytest
 import torch
 from tests.training.small import HELD_OUT, PAIRS, SETTINGS, discs, run, same, weights
 
-from napari_monai import TrainingSettings
+from napari_monai import TrainingSettings, load_model
 from napari_monai.errors import TrainingError
 from napari_monai.events import EpochDone, Said, StepDone, Trained
 from napari_monai.training import fine_tune
@@ -79,8 +79,6 @@ def test_the_average_follows_the_weights() -> None:
 def test_frozen_layers_stay_as_they_are_until_they_are_set_free(tmp_path: Path) -> None:
     first = run(tmp_path / "first")[-1]
     assert isinstance(first, Trained)
-    from napari_monai import load_model
-
     parent = load_model(first.path)
     frozen = dataclasses.replace(SETTINGS, freeze="all_but_head", unfreeze=0.0, average=0.0)
     run(tmp_path / "frozen", model=parent, settings=frozen)
