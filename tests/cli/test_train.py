@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from tests.cli.bright import save_png, squares
 
-from napari_monai import Grid, LabelVolume, TrainingSettings, Volume
+from napari_monai import Grid, LabelVolume, TrainingSettings, Volume, models
 from napari_monai.cli import main
 from napari_monai.models import load_model
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
 from napari_monai.training.handing import Job, hand_over
-from napari_monai.training.run_folder import claimed
+from napari_monai.training.run_folder import ask_to_stop, claimed
 from napari_monai.training.shares import Share
 
 SMALL = [
@@ -258,6 +258,23 @@ def test_told_to_end_it_keeps_its_last_state_and_says_how_to_go_on(data, monkeyp
     assert f"napari-monai train --output {data / 'out'} --resume" in capsys.readouterr().err
     assert load_checkpoint(data / "out")["step"] == 2
     assert main(["train", "--output", str(data / "out"), "--resume"]) == 0
+
+
+def test_who_asks_for_an_end_while_torch_is_imported_is_heard(data, monkeypatch, capsys):
+    assert main(arguments(data, "--steps", "2", "--name", "parent")) == 0
+    load = models.load_model
+
+    def asked_meanwhile(name):
+        ask_to_stop(data / "again")
+        return load(name)
+
+    monkeypatch.setattr(models, "load_model", asked_meanwhile)
+    given = arguments(data, "--steps", "4", "--from", str(data / "out/model"))
+    given[given.index(str(data / "out"))] = str(data / "again")
+    assert main(given) == 0
+    assert "Stopped as asked after step" in capsys.readouterr().err
+    load(data / "again/model").load_network("cpu")
+    assert load_checkpoint(data / "again")["step"] < 4
 
 
 def test_a_check_says_what_would_be_done_and_trains_nothing(data, capsys):

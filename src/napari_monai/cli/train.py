@@ -213,9 +213,16 @@ def _events(
 
     from ..training import fine_tune  # torch, which takes seconds: after all that can go wrong
     from ..training.heap import keep_freed_memory
+    from ..training.run_folder import ask_to_stop, stop_asked
 
     keep_freed_memory()  # this process has nothing else to do
-    yield from fine_tune(model, pairs, **keywords)
+    steps = fine_tune(model, pairs, **keywords)
+    # Who asked for an end in these seconds is heard: it begins by forgetting an earlier wish.
+    if stop_asked(keywords["output"]):
+        first = next(steps)
+        ask_to_stop(keywords["output"])
+        yield first
+    yield from steps
 
 
 # -- what to train on -----------------------------------------------------------------------------
