@@ -21,8 +21,8 @@ from napari_monai.events import EpochDone, Event, Said, Started, StepDone, Train
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
 from napari_monai.training.clock import Costs, cut
-from napari_monai.training.ends import STOP
 from napari_monai.training.resolved import Augment, Resolved
+from napari_monai.training.run_folder import STOP
 from napari_monai.training.trainer import Trainer
 
 

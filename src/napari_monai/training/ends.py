@@ -10,23 +10,11 @@ from pathlib import Path
 from ..devices import is_out_of_memory
 from ..errors import TrainingError, WriteError
 
-# A file of this name in the folder of a training asks it to end.
-STOP = "stop"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class NotANumberError(TrainingError):
     """The loss or a weight is no longer a number."""
-
-
-def stop_asked(folder: Path) -> bool:
-    """Return whether the training in a folder is asked to end."""
-    return (folder / STOP).exists()
-
-
-def forget_stop(folder: Path) -> None:
-    """Take back that a training is to end."""
-    (folder / STOP).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -60,4 +48,4 @@ def _kept(folder: Path) -> str:
     return "there is no model yet."
 
 
-__all__ = ["NotANumberError", "clear_ends", "forget_stop", "is_out_of_memory", "stop_asked"]
+__all__ = ["NotANumberError", "clear_ends", "is_out_of_memory"]

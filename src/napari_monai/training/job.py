@@ -11,13 +11,14 @@ from ..models import Model, read_model
 from ..networks.cost import flops
 from ..settings import TrainingSettings
 from .distributed import normalises_apart
-from .ends import clear_ends, forget_stop
+from .ends import clear_ends
 from .examples import Example
 from .held_out import HeldOut, Validated
 from .outcome import FOLDER, scores_line
 from .preview import FOLDER as PREVIEW
 from .preview import Preview
 from .record import Record
+from .run_folder import forget_stop
 from .stepping import End, Stepping
 from .validate import tune_decoding
 from .warming import warm_up

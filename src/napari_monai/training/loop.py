@@ -17,11 +17,11 @@ from ..settings import TrainingSettings
 from .checkpoint import NAME as CHECKPOINT
 from .checkpoint import check_settings, load_checkpoint
 from .distributed import join
-from .ends import forget_stop
 from .job import Job
 from .outcome import told_of
 from .preparing import Prepared, prepare_training
 from .record import Record
+from .run_folder import forget_stop
 from .shares import Pair, Share, Source
 from .starting import read_start
 from .trainer import Trainer

@@ -11,8 +11,9 @@ from ..errors import OutOfMemoryError, TrainingError
 from ..events import EpochDone, Event, Said, Started, StepDone
 from ..settings import TrainingSettings
 from .clock import Costs, Pace, cut
-from .ends import NotANumberError, is_out_of_memory, stop_asked
+from .ends import NotANumberError, is_out_of_memory
 from .record import Record
+from .run_folder import stop_asked
 from .trainer import Step
 
 End = Literal["steps", "patience", "minutes", "stop"]

@@ -8,8 +8,8 @@ from ..devices import is_out_of_memory
 from ..errors import OutOfMemoryError
 from ..events import Event, Said, Started, StepDone
 from ..settings import TrainingSettings
-from .ends import stop_asked
 from .record import Record
+from .run_folder import stop_asked
 
 # Part of the minutes of a training that it may take.
 _TIME = 0.5
