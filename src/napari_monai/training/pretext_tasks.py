@@ -14,8 +14,10 @@ from torch.nn import functional
 
 from .resolved import UNCHANGED, Augment
 
-# Sides of a masked block: so many along the longest axis of a patch; and what part they cover.
-_BLOCKS = 12
+# Masked blocks along the longest axis of a patch, and what part of it they cover. What small ones
+# hide follows from the voxels beside them: on membranes in EM, networks began the worse the smaller
+# the blocks were.
+_BLOCKS = 4
 _COVERED = 0.5
 _QUARTERS = 4
 
