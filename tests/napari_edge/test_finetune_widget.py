@@ -88,7 +88,7 @@ def click(qtbot: Any, button: QPushButton | None) -> None:
 
 
 def at_rest(qtbot: Any, widget: Any) -> None:
-    qtbot.waitUntil(lambda: not widget.busy, timeout=120_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=200_000)
 
 
 def errors() -> list[str]:
@@ -268,7 +268,7 @@ def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home)
     assert segment.model.choice.model.name == "rods"
     assert segment.status.text() == "rods is chosen: press Run."
     click(qtbot, segment.run_button)
-    qtbot.waitUntil(lambda: not segment.busy, timeout=60_000)
+    qtbot.waitUntil(lambda: not segment.busy, timeout=200_000)
     found = viewer.layers["image 0 (rods)"]
     assert isinstance(found, Labels)
     assert found.data.shape == image.shape
@@ -281,7 +281,7 @@ def test_stop_keeps_the_best_and_a_run_is_resumed(docked, qtbot, home) -> None:
     widget.data.name.setText("long")
     click(qtbot, widget.start_button)
     progress = widget.watch.curves.progress
-    qtbot.waitUntil(lambda: bool(progress.train), timeout=60_000)
+    qtbot.waitUntil(lambda: bool(progress.train), timeout=200_000)
     click(qtbot, widget.watch.stop_button)
     at_rest(qtbot, widget)
     trained = widget.watch.trained

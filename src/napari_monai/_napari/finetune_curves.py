@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 # Points of the curve of the loss at most; each is then the mean of some steps.
 _POINTS = 400
 _EVERY = 500  # milliseconds between two drawings at least
+_AT_ONCE = 50
 _SHARE = 0.1  # of the time that drawing may take, on a machine that is busy
 _HEIGHT = 250  # pixels
-_EDGES = (46, 12, 8, 34)  # pixels at the left, at the right, above and below
+_EDGES = (48, 14, 8, 38)  # pixels at the left, at the right, above and below
 # Scores that are drawn in a colour of their own and named; of more, the worst.
 _NAMED = 6
 _SMALL = 6.5  # size of the letters of legends
@@ -170,9 +171,10 @@ class Curves(QWidget):
             self._soon.start()
 
     def _on_theme(self, _event: object = None) -> None:
+        """Draw anew at once: another theme, another size, or the end."""
         self._stale = self._canvas is not None
-        if self._stale and not self._soon.isActive():
-            self._soon.start()
+        if self._stale:
+            self._soon.start(_AT_ONCE)
 
     # -- drawing ------------------------------------------------------------------------------
 
@@ -249,6 +251,7 @@ class Curves(QWidget):
         figure = Figure()
         self._canvas = FigureCanvasQTAgg(figure)  # type: ignore[no-untyped-call]
         self._canvas.setMinimumSize(10, 10)
+        self._canvas.mpl_connect("resize_event", self._on_theme)
         loss, score = figure.subplots(2, 1, sharex=True)
         self._axes = loss, score
         layout = self.layout()
