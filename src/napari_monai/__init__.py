@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .io.contents import contents as contents
     from .joining import join_channels as join_channels
     from .labels.operations import edit_labels as edit_labels
+    from .labels.settings_measure import MeasureSettings as MeasureSettings
+    from .measurement import measure as measure
     from .models import Model as Model
     from .models import export_model as export_model
     from .models import import_model as import_model
@@ -40,6 +42,7 @@ _PUBLIC = {
     "Grid": "grid",
     "InferenceSettings": "settings",
     "LabelVolume": "volume",
+    "MeasureSettings": "labels.settings_measure",
     "Model": "models",
     "NapariMonaiError": "errors",
     "TrainingSettings": "settings",
@@ -52,6 +55,7 @@ _PUBLIC = {
     "import_model": "models",
     "join_channels": "joining",
     "load_model": "models",
+    "measure": "measurement",
     "read": "io",
     "read_all": "io",
     "segment": "inference",

@@ -38,6 +38,7 @@ COMMANDS = (
     Command("segment", ".segment", "Segment images with a model."),
     Command("train", ".train", "Train a model on images and labels, or fine-tune one."),
     Command("evaluate", ".evaluate", "Score labels against the truth."),
+    Command("measure", ".measure", "Measure objects and classes, and an image in them."),
     Command(
         "labels", ".labels", "Correct labels: fill holes, remove small parts, merge, and more."
     ),

@@ -1,0 +1,182 @@
+"""Surfaces, diameters, contacts: analytic bodies, scikit-image and brute force as judges."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.spatial.distance import pdist
+from scipy.spatial.transform import Rotation
+from scipy.special import elliprg
+from skimage.measure import regionprops
+
+from napari_monai.labels import runs
+from napari_monai.labels.contacts import directions, touching
+from napari_monai.labels.feret import feret_diameters
+from napari_monai.labels.surface_area import surface_areas
+
+CUBIC, THICK, FLAT = (1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (0.8, 1.3, 2.0)
+TURNED = Rotation.from_euler("zyx", [30, 20, 50], degrees=True).as_matrix()
+LABELS = arrays.arrays(
+    st.sampled_from([np.uint8, np.int32]),
+    st.one_of(arrays.array_shapes(min_dims=2, max_dims=2, max_side=7),
+              arrays.array_shapes(min_dims=3, max_dims=3, max_side=5)),
+    elements=st.sampled_from([0, 0, 1, 2, 9]),
+)  # fmt: skip
+
+
+@pytest.fixture
+def thin_slabs(monkeypatch):
+    monkeypatch.setattr(runs, "PART", 1)
+
+
+def _body(half, spacing, inside, turned=None):
+    """Return the voxels whose middles lie in a body; ``half`` bounds it after any turn."""
+    reach = [math.ceil(half / s) + 1 for s in spacing]
+    # Not centred on a voxel: no voxel lies on the surface by chance.
+    places = [(np.arange(-r, r + 1) + 0.17) * s for r, s in zip(reach, spacing, strict=True)]
+    points = np.stack(np.meshgrid(*places, indexing="ij"), axis=-1)
+    return inside(points if turned is None else points @ turned).astype(np.uint8)
+
+
+def _ellipsoid(axes):
+    return lambda points: ((points / axes) ** 2).sum(axis=-1) <= 1
+
+
+def _box(axes):
+    return lambda points: (np.abs(points) <= axes).all(axis=-1)
+
+
+def _surface_of_ellipsoid(a, b, c):
+    """Return the surface by Carlson's symmetric integral."""
+    return 4 * math.pi * elliprg((a * b) ** 2, (a * c) ** 2, (b * c) ** 2)
+
+
+def _area(body, spacing):
+    return surface_areas(body, np.array([1]), spacing)[0]
+
+
+class TestSurface:
+    @pytest.mark.parametrize(
+        ("axes", "spacing", "turned", "within"),
+        [
+            pytest.param((12, 12, 12), CUBIC, None, 0.01, id="ball"),
+            pytest.param((15, 15, 15), THICK, None, 0.015, id="ball-thick-slices"),
+            pytest.param((15, 15, 15), FLAT, None, 0.015, id="ball-all-different"),
+            pytest.param((20, 12, 8), CUBIC, None, 0.02, id="ellipsoid"),
+            pytest.param((20, 12, 8), CUBIC, TURNED, 0.02, id="ellipsoid-turned"),
+            pytest.param((20, 14, 12), THICK, TURNED, 0.04, id="ellipsoid-turned-thick-slices"),
+        ],
+    )
+    def test_of_round_bodies(self, axes, spacing, turned, within):
+        body = _body(max(axes), spacing, _ellipsoid(axes), turned)
+        assert _area(body, spacing) == pytest.approx(_surface_of_ellipsoid(*axes), rel=within)
+
+    @pytest.mark.parametrize(
+        ("spacing", "turned", "within"),
+        [
+            pytest.param(CUBIC, None, 0.05, id="along-the-voxels"),
+            pytest.param(CUBIC, TURNED, 0.03, id="turned"),
+            pytest.param(THICK, None, 0.1, id="thick-slices"),
+            pytest.param(THICK, TURNED, 0.08, id="turned-thick-slices"),
+        ],
+    )
+    def test_of_boxes(self, spacing, turned, within):
+        half = np.array([14.0, 11.0, 8.5])
+        body = _body(float(np.linalg.norm(half)), spacing, _box(half), turned)
+        a, b, c = 2 * half
+        assert _area(body, spacing) == pytest.approx(2 * (a * b + b * c + a * c), rel=within)
+
+    @pytest.mark.parametrize("spacing", [(1.0, 1.0), (3.0, 1.0)], ids=["square", "anisotropic"])
+    def test_of_a_disk_is_its_perimeter(self, spacing):
+        body = _body(20, spacing, _ellipsoid((20, 20)))
+        assert _area(body, spacing) == pytest.approx(40 * math.pi, rel=0.02)
+
+    def test_a_plane_is_as_far_off_as_is_said(self):
+        # 2 sum(share |n u|) is the area that the formula finds of a unit of a plane.
+        from napari_monai.labels.surface_area import _shares
+
+        normals = np.random.default_rng(0).normal(size=(3000, 3))
+        normals = np.concatenate([np.eye(3), normals / np.linalg.norm(normals, axis=1)[:, None]])
+        for spacing, low, high in ((CUBIC, -0.021, 0.014), (THICK, -0.08, 0.085)):
+            sides = directions(3, 2) * np.array(spacing)
+            units = sides / np.linalg.norm(sides, axis=1)[:, None]
+            found = 2 * np.abs(normals @ units.T) @ _shares(units) - 1
+            assert low - 0.001 <= found.min()
+            assert found.max() <= high + 0.001
+            assert found[3:].mean() == pytest.approx(0, abs=0.003)
+
+    @settings(max_examples=40)
+    @given(LABELS)
+    def test_any_perimeter_is_as_scikit_image_measures_it(self, labels):
+        if labels.ndim == 3:
+            labels = labels[0]
+        known = regionprops(labels)
+        numbers = np.array([one.label for one in known], np.int64)
+        found = surface_areas(labels, numbers, (1.0, 1.0))
+        assert found == pytest.approx([one.perimeter_crofton for one in known])
+
+
+class TestFeret:
+    @settings(max_examples=60)
+    @given(LABELS, st.sampled_from([4, 1000]))
+    def test_any_label_has_the_diameter_of_all_its_points(self, labels, few):
+        from napari_monai.labels import feret
+
+        spacing = np.array(FLAT[: labels.ndim])
+        numbers = np.unique(labels[labels > 0]).astype(np.int64)
+        usual, feret._FEW = feret._FEW, few
+        try:
+            found = feret_diameters(labels, numbers, spacing)
+        finally:
+            feret._FEW = usual
+        half = np.concatenate([np.eye(labels.ndim), -np.eye(labels.ndim)]) / 2
+        for number, diameter in zip(numbers, found, strict=True):
+            points = (np.argwhere(labels == number)[:, None] + half).reshape(-1, labels.ndim)
+            assert diameter == pytest.approx(pdist(points * spacing).max())
+
+    @pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.5), CUBIC, THICK], ids=str)
+    def test_of_convex_labels_is_as_scikit_image_measures_it(self, spacing):
+        axes = (9.0, 6.0, 4.0)[: len(spacing)]
+        body = _body(9, spacing, _ellipsoid(axes))
+        (known,) = regionprops(body, spacing=spacing)
+        assert (known.image_convex == known.image).all()
+        assert feret_diameters(body, np.array([1]), spacing)[0] == pytest.approx(
+            known.feret_diameter_max
+        )
+
+    @pytest.mark.usefixtures("thin_slabs")
+    def test_slab_by_slab(self):
+        body = _body(12, CUBIC, _ellipsoid((12, 5, 5)), TURNED)
+        assert feret_diameters(body, np.array([1, 7]), CUBIC)[0] == pytest.approx(24, abs=1.5)
+
+
+class TestTouching:
+    @pytest.mark.parametrize("thin", [False, True], ids=["at-once", "slab-by-slab"])
+    @settings(max_examples=40)
+    @given(labels=LABELS)
+    def test_any_labels(self, thin, labels):
+        numbers = np.unique(labels[labels > 0]).astype(np.int64)
+        usual, runs.PART = runs.PART, 1 if thin else runs.PART
+        try:
+            found = touching(labels, numbers)
+            sliced = surface_areas(labels, numbers, FLAT[: labels.ndim])
+        finally:
+            runs.PART = usual
+        near = {int(n): set() for n in numbers}
+        places = np.argwhere(labels > 0)
+        for one in places:
+            for other in places[(np.abs(places - one) <= 1).all(axis=1)]:
+                near[int(labels[tuple(one)])].add(int(labels[tuple(other)]))
+        assert found.tolist() == [len(others - {n}) for n, others in near.items()]
+        assert sliced == pytest.approx(surface_areas(labels, numbers, FLAT[: labels.ndim]))
+
+    def test_large_numbers_and_those_that_do_not_count(self):
+        labels = np.array([[5, 2**31 - 2, 7], [0, 0, 3]], np.int64)
+        assert touching(labels, np.array([3, 5, 7, 2**31 - 2])).tolist() == [2, 1, 2, 3]
+        assert touching(labels, np.array([5, 7])).tolist() == [0, 0]
+        assert touching(np.zeros((3, 3), bool), np.zeros(0, np.int64)).tolist() == []
