@@ -36,13 +36,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 def train(
-    output: Path, labels: Path, *, data: Path, minutes: float, options: list[str]
+    output: Path, labels: Path, val: Path, *, data: Path, minutes: float, options: list[str]
 ) -> list[dict[str, str]]:
     """Train with the command that users type; return the rows of its log."""
     command = [sys.executable, "-m", "napari_monai", "train", "--target", "classes"]
     command += ["--images", str(data / "train" / "images"), "--labels", str(labels)]
     command += ["--val-images", str(data / "val" / "images")]
-    command += ["--val-labels", str(data / "val" / "labels")]
+    command += ["--val-labels", str(val)]
     command += ["--output", str(output), "--minutes", str(minutes), *options]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     with (output / "log.csv").open(encoding="utf-8") as file:
@@ -130,15 +130,22 @@ def scribble(truth: Mask, part: float, rng: np.random.Generator) -> npt.NDArray[
 
 
 def write_scribbles(folder: Path, data: Path, part: float) -> float:
-    """Write scribbles of all training slices; return the part of the pixels that they label."""
-    folder.mkdir(parents=True)
+    """Write scribbles of all training slices; return the part of the pixels that they label.
+
+    Beside them go the labels of the validation slices, whole, in the same numbers.
+    """
     rng = np.random.default_rng(0)
     parts = []
-    for _, file in match_pairs(data / "train" / "images", data / "train" / "labels").pairs:
-        truth = nm.read(file, labels=True)
-        drawn = scribble(truth.numpy() > 0, part, rng)
-        parts.append(float((drawn > 0).mean()))
-        nm.write(folder / file.name, nm.LabelVolume(drawn, truth.grid))
+    for kind in ("train", "val"):
+        (folder / kind).mkdir(parents=True)
+        for _, file in match_pairs(data / kind / "images", data / kind / "labels").pairs:
+            labels = nm.read(file, labels=True)
+            truth = labels.numpy() > 0
+            drawn = np.where(truth, MEMBRANE, INSIDE).astype(np.uint8)
+            if kind == "train":
+                drawn = scribble(truth, part, rng)
+                parts.append(float((drawn > 0).mean()))
+            nm.write(folder / kind / file.name, nm.LabelVolume(drawn, labels.grid))
     return float(np.mean(parts))
 
 
@@ -152,12 +159,13 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         output = args.output or Path(temporary)
-        dense = args.data / "train" / "labels"
+        dense = [args.data / kind / "labels" for kind in ("train", "val")]
         if args.scribbles:
-            part = write_scribbles(output / "scribbles", args.data, args.scribbles)
+            drawn = output / "scribbles"
+            part = write_scribbles(drawn, args.data, args.scribbles)
             partial = ["--ignore-label", "0", "--background-label", str(INSIDE)]
             cases = {
-                f"scribbles of {100 * part:.1f} %": (output / "scribbles", partial),
+                f"scribbles of {100 * part:.1f} %": ([drawn / "train", drawn / "val"], partial),
                 "all pixels": (dense, []),
             }
         else:
@@ -169,7 +177,7 @@ def main() -> None:
         for name, (labels, options) in cases.items():
             start = time.perf_counter()
             run = output / name.replace(" ", "-")
-            curve = train(run, labels, data=args.data, minutes=args.minutes, options=options)
+            curve = train(run, *labels, data=args.data, minutes=args.minutes, options=options)
             seconds = time.perf_counter() - start
             scores.append(score(run / "model", args.data))
             points = " ".join(f"{row['step']}:{float(row['Dice']):.3f}" for row in curve)
