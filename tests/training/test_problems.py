@@ -205,6 +205,15 @@ def test_a_problem_is_said(arguments: Any, severity: str, text: str) -> None:
     assert matching.severity == severity
 
 
+def test_scribbles_without_a_background_are_said() -> None:
+    scribbles = np.where(HALVES, 1, 2)
+    given = {"ignore_label": 0, "background_label": 2}
+    assert found([pair(scribbles)], [pair(scribbles, name="b")], **given) == []
+    (problem,) = found([pair(scribbles)], [pair(name="b")], **given)
+    assert problem.severity == "warning"
+    assert problem.text.startswith("No background is labelled in the validation pairs:")
+
+
 def test_errors_come_first() -> None:
     problems = found([pair(), pair(7 * HALVES, image=np.zeros((64, 64)))], told=classes("a", "b"))
     severities = [p.severity for p in problems]

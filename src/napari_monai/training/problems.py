@@ -139,6 +139,18 @@ def _foreground(data: _Data) -> Found:
                 )
 
 
+def _background(data: _Data) -> Found:
+    if not data.settings.partial:
+        return
+    for side, name in ((data.training, "training"), (data.validation, "validation")):
+        if side and data.counts(side)[0] == 0:
+            yield Problem(
+                "warning",
+                f"No background is labelled in the {name} pairs: what is found in too many places "
+                "costs nothing there; label some, and give its number as the background label.",
+            )
+
+
 def _strange_numbers(data: _Data) -> Found:
     if data.instances:
         return
@@ -276,6 +288,7 @@ def _on_both_sides(data: _Data) -> Found:
 _RULES: tuple[Callable[[_Data], Found], ...] = (
     _patch,
     _foreground,
+    _background,
     _strange_numbers,
     _absent_classes,
     _rare_classes,
