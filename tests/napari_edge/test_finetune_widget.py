@@ -297,7 +297,7 @@ def test_stop_keeps_the_best_and_a_run_is_resumed(docked, qtbot, home) -> None:
     click(qtbot, widget.runs.open_button)
     progress = widget.watch.curves.progress
     qtbot.waitUntil(
-        lambda: bool(progress.train) and progress.train[-1][0] > run.step, timeout=60_000
+        lambda: bool(progress.train) and progress.train[-1][0] > run.step, timeout=200_000
     )
     widget.leave()
     at_rest(qtbot, widget)
