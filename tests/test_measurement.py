@@ -105,7 +105,7 @@ def test_an_image_whose_axes_are_reversed_and_hounsfield_units():
 
 def test_ct_is_in_hounsfield_units():
     rng = np.random.default_rng(0)
-    ct = np.where(np.arange(8)[:, None, None] < 4, -1000, 40) + rng.integers(-9, 9, (8, 16, 16))
+    ct = np.where(np.arange(16) < 8, -1000, 40) + rng.integers(-9, 9, (8, 16, 16))
     image = nm.Volume(ct.astype(np.int16), nm.Grid(ct.shape, np.eye(4)))
     labels = nm.LabelVolume((ct > 0).astype(np.uint8), image.grid)
     assert "mean [HU]" in nm.measure(labels, image).objects.titled()
@@ -131,7 +131,7 @@ def test_tables_of_several_images_in_csv_and_parquet(tmp_path):
     import pyarrow.parquet
 
     one = nm.measure(_labels(_cells()), settings=ALL).objects
-    flat = nm.measure(_labels(_cells()[1], kind="classes")).objects
+    flat = nm.measure(_labels(_cells()[1]), kind="classes").objects
     both = stacked([("a", one), ("b", flat)])
     lines = list(csv.DictReader(csv_text(both).splitlines()))
     assert [line["image"] for line in lines] == ["a"] * 3 + ["b"] * 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from ..errors import NapariMonaiError, SettingsError, VolumeError
 from ..labels.settings_measure import MeasureSettings
@@ -65,12 +66,13 @@ def run(args: argparse.Namespace) -> int:
     settings = settings_from(args, MeasureSettings, base.to_json())
     _check_outputs(args)
     tasks = _tasks(args.labels, args.images)
+    kind = _kind([labels for _, labels, _ in tasks]) if args.kind == "auto" else args.kind
     done: list[tuple[str, Measurements]] = []
     failed = 0
     with bar(len(tasks), "images", hidden=len(tasks) == 1) as progress:
         for name, labels, image in tasks:
             try:
-                done.append((name, _measured(labels, image, args, settings)))
+                done.append((name, _measured(labels, image, kind, settings)))
             except (NapariMonaiError, OSError) as error:
                 if args.debug:
                     traceback.print_exc()
@@ -125,15 +127,28 @@ def _files(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def _kind(files: Sequence[Path]) -> LabelKind:
+    """Return what the labels of all files are, from the first ten of them."""
+    from .. import io
+    from ..evaluation.compare import kind_of
+
+    read = []
+    for path in files[:10]:
+        # What cannot be read is said in its turn.
+        with contextlib.suppress(NapariMonaiError, OSError):
+            labels = io.read(path, labels=True)
+            read.append((labels, labels))
+    return kind_of(read)
+
+
 def _measured(
-    labels: Path, image: Path | None, args: argparse.Namespace, settings: MeasureSettings
+    labels: Path, image: Path | None, kind: LabelKind, settings: MeasureSettings
 ) -> Measurements:
     from .. import io
     from ..measurement import measure
 
     if image is not None and not image.exists():
         raise VolumeError(f"no image named {image.name} in {image.parent}.")
-    kind = None if args.kind == "auto" else cast("LabelKind", args.kind)
     beside = None if image is None else io.read(image)
     return measure(io.read(labels, labels=True), beside, kind=kind, settings=settings)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,18 +19,14 @@ Places = npt.NDArray[np.int32]
 _TABLE = 1 << 22
 
 
-def directions(ndim: int, reach: int = 1) -> Ints:
-    """Return one of each two opposite steps to a voxel that is seen, shape (n, ndim).
-
-    Up to ``reach`` voxels along each axis: 4 steps of reach 1 in 2-D, 13 in 3-D, and 49 of reach 2.
-    """
-    steps = itertools.product(range(-reach, reach + 1), repeat=ndim)
-    half = [step for step in steps if step > (0,) * ndim and math.gcd(*step) == 1]
-    return np.array(half, np.int64)
+def directions(ndim: int) -> Ints:
+    """Return one of each two opposite steps to a neighbour: 4 in 2-D, 13 in 3-D."""
+    steps = itertools.product((-1, 0, 1), repeat=ndim)
+    return np.array([step for step in steps if step > (0,) * ndim], np.int64)
 
 
-def leaving(labels: ArrayLike, numbers: Ints, steps: Ints) -> Ints:
-    """Return from how many voxels of each label a step leads out of it, shape (labels, steps).
+def leaving(labels: ArrayLike, numbers: Ints) -> Ints:
+    """Return from how many voxels of each label each of the `directions` leads out of it.
 
     Parameters
     ----------
@@ -39,11 +34,14 @@ def leaving(labels: ArrayLike, numbers: Ints, steps: Ints) -> Ints:
         Two or three axes; what is outside the array is of no label.
     numbers
         The labels that count, in rising order.
-    steps
-        The first that is not 0 of each is positive, as in `directions`.
+
+    Returns
+    -------
+    Ints
+        Shape (labels, directions).
     """
-    counts = np.zeros((len(numbers), len(steps)), np.int64)
-    for place, one, _ in _pairs(labels, numbers, steps):
+    counts = np.zeros((len(numbers), len(directions(len(labels.shape)))), np.int64)
+    for place, one, _ in _pairs(labels, numbers):
         counts[:, place] += np.bincount(one, minlength=len(numbers) + 1)[1:]
     return counts
 
@@ -52,7 +50,7 @@ def touching(labels: ArrayLike, numbers: Ints) -> Ints:
     """Return how many other labels each label touches, be it at a corner; see `leaving`."""
     pairs = [np.zeros(0, np.int64)]
     width = len(numbers) + 1
-    for _, one, other in _pairs(labels, numbers, directions(len(labels.shape))):
+    for _, one, other in _pairs(labels, numbers):
         both = (one > 0) & (other > 0)
         low = np.minimum(one[both], other[both]).astype(np.int64)
         pairs.append(np.unique(low * width + np.maximum(one[both], other[both])))
@@ -60,17 +58,17 @@ def touching(labels: ArrayLike, numbers: Ints) -> Ints:
     return np.bincount(np.concatenate([low, high]), minlength=width)[1:].astype(np.int64)
 
 
-def _pairs(labels: ArrayLike, numbers: Ints, steps: Ints) -> Iterator[tuple[int, Places, Places]]:
-    """Yield, slab by slab, the labels at both ends of each step that leads to another one.
+def _pairs(labels: ArrayLike, numbers: Ints) -> Iterator[tuple[int, Places, Places]]:
+    """Yield, slab by slab and for each direction, the labels at both ends of steps out of one.
 
     They are places among ``numbers``, from 1; 0 is what is not among them.
     """
-    reach = int(np.abs(steps).max(initial=0))
+    steps = directions(len(labels.shape))
     for slab in parts(labels):
-        padded = _padded(labels, numbers, slab, reach)
+        padded = _padded(labels, numbers, slab)
         strides = np.array([s // padded.itemsize for s in padded.strides])
         flat = padded.reshape(-1)
-        inner = tuple(slice(reach if axis else 0, -reach) for axis in range(padded.ndim))
+        inner = (slice(0, -1), *(slice(1, -1) for _ in slab[1:]))
         inside = np.zeros(padded.shape, np.bool_)
         inside[inner] = padded[inner] != 0
         start = np.flatnonzero(inside)
@@ -81,15 +79,13 @@ def _pairs(labels: ArrayLike, numbers: Ints, steps: Ints) -> Iterator[tuple[int,
             yield place, one[ends], other[ends]
 
 
-def _padded(labels: ArrayLike, numbers: Ints, slab: Box, reach: int) -> Places:
-    """Return a slab with what follows it, and nothing around the array, as places of labels."""
-    shape, first = labels.shape, slab[0]
-    stop = min(shape[0], first.stop + reach)
-    found = np.zeros(
-        (first.stop - first.start + reach, *(n + 2 * reach for n in shape[1:])), np.int32
-    )
-    inner = tuple(slice(reach, reach + n) for n in shape[1:])
+def _padded(labels: ArrayLike, numbers: Ints, slab: Box) -> Places:
+    """Return a slab with the plane after it, and nothing around the array, as places of labels."""
+    first = slab[0]
+    stop = min(labels.shape[0], first.stop + 1)
     here = np.asarray(labels[(slice(first.start, stop), *slab[1:])])
+    found = np.zeros((first.stop - first.start + 1, *(n + 2 for n in here.shape[1:])), np.int32)
+    inner = tuple(slice(1, -1) for _ in slab[1:])
     found[(slice(0, stop - first.start), *inner)] = places_of(here, numbers)
     return found
 
