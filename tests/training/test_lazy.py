@@ -161,6 +161,14 @@ def test_slices_keep_their_numbers_where_a_volume_is_cut() -> None:
     assert [example.name for example in held] == ["image, slice 4", "image, slice 6"]
 
 
+def test_objects_in_corrected_slices_have_distances_there() -> None:
+    volume, truth = pair("instances", blobs((9, 20, 20), 9))
+    share = Share(volume, truth, corrected=frozenset({4, 6}))
+    (held,), _ = both(share, model("instances", 3))
+    np.testing.assert_array_equal(held.targets[4] > 0, held.labels >= 0)
+    assert held.targets[1][4].max() == 1
+
+
 @pytest.mark.parametrize("margin", [None, (4, 4, 4)])
 def test_nothing_labelled_is_no_example(margin: Any) -> None:
     volume, truth = pair("instances", np.full((8, 8, 8), 5))

@@ -14,6 +14,7 @@ from tests.models.known import description
 
 from napari_monai import LabelVolume, TrainingSettings, Volume, write
 from napari_monai.errors import SettingsError, TrainingError
+from napari_monai.evaluation import average_precision
 from napari_monai.events import EpochDone, Event, StepDone
 from napari_monai.grid import Grid
 from napari_monai.instances import centre_distance
@@ -34,6 +35,7 @@ from napari_monai.training.patches import PatchSampler
 from napari_monai.training.plan import plan_model
 from napari_monai.training.resolved import resolve
 from napari_monai.training.shares import Known
+from napari_monai.training.targets import instance_maps
 from napari_monai.volume import LabelClass
 
 X = IGNORED
@@ -113,6 +115,41 @@ def test_scores_leave_out_objects_where_nobody_has_labelled() -> None:
     here, truth = without_ignored(found, labels)
     np.testing.assert_array_equal(here, [[5, 5, 0, 0, 0, 0]])
     np.testing.assert_array_equal(truth, [[1, 1, 0, 0, 0, 2]])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_in_labelled_slices_objects_count_that_reach_beyond_them(axis: int) -> None:
+    truth = np.full((7, 12, 12), X, np.int32)
+    truth[3] = 0
+    truth[3, 2:6, 2:6] = 1
+    found = np.zeros_like(truth)
+    found[1:6, 2:6, 2:5] = 4  # of which four slices lie where nobody has labelled
+    found[2:5, 8:11, 8:11] = 5  # in the background of the slice: wrong
+    labels, objects = np.moveaxis(truth, 0, axis), np.moveaxis(found, 0, axis)
+    here, there = without_ignored(objects, labels)
+    assert set(np.unique(here)) == {0, 4, 5}
+    assert (here[labels == X] == 0).all()
+    counts = average_precision(here, there)
+    assert counts[0] == pytest.approx(1 / 2)  # one of two found, IoU 12 / 16
+    assert counts[-1] == 0
+
+
+def test_objects_in_labelled_slices_have_the_distance_within_them() -> None:
+    labels = np.full((9, 16, 14), X, np.int32)
+    labels[[2, 6]] = 0
+    labels[2, 3:10, 2:9] = 1
+    labels[6, 5:12, 4:11] = 1
+    labels[6, 1:3, 1:3] = 2
+    maps = instance_maps(labels, (2.0, 1.0, 1.5), partial=True)
+    known = maps[4] > 0
+    np.testing.assert_array_equal(known, labels != X)
+    for plane in (2, 6):
+        flat = np.maximum(labels[plane], 0)
+        wanted = centre_distance(flat, spacing=(1.0, 1.5)).astype(np.float16)
+        np.testing.assert_array_equal(maps[1][plane], wanted)
+    # Of regions that are no slices nothing is known of what they cut.
+    labels[2, 0, 0] = X
+    assert not (instance_maps(labels, (2.0, 1.0, 1.5), partial=True)[4][labels > 0] > 0).any()
 
 
 def test_balanced_weights_are_of_labelled_voxels() -> None:

@@ -23,7 +23,7 @@ from .depths import write_depth
 from .partial import IGNORED
 from .shares import Known
 from .spill import Spill
-from .targets import NEAR, Labels, class_indices, touching
+from .targets import NEAR, Labels, class_indices, touching, write_planes
 
 # Voxels that are worked on at a time.
 _BLOCK = 2**21
@@ -125,6 +125,8 @@ class Written:
             around = found.get(number)
             assert around is not None
             write_depth(self.labels, number, around, self.spacing, maps[1])
+        if self.partial:
+            write_planes(self.labels, self.spacing, distance=maps[1], known=maps[4])
         return maps
 
     def _read_labels(self, box: Box) -> Labels:

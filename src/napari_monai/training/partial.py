@@ -130,12 +130,15 @@ def without_ignored(
     """Return found objects and true ones where there are labels, for a score.
 
     An object found of which the half or more lies where nobody has labelled is left out: nobody
-    knows if it is right.
+    knows if it is right. Where whole slices are labelled, that is asked of its part in these.
     """
     missing = labels == IGNORED
     if not missing.any():
         return found, labels
-    sizes = np.bincount(found.ravel())
-    outside = np.bincount(found[missing].ravel(), minlength=len(sizes))
+    here: tuple[Any, ...] = (...,)
+    if labels.ndim == 3:
+        here = np.ix_(*(~missing.all(axis=others) for others in ((1, 2), (0, 2), (0, 1))))
+    sizes = np.bincount(found[here].ravel(), minlength=int(found.max(initial=0)) + 1)
+    outside = np.bincount(found[here][missing[here]].ravel(), minlength=len(sizes))
     unknown = 2 * outside >= sizes
     return np.where(missing | unknown[found], 0, found), np.maximum(labels, 0)

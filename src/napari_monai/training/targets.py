@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,59 @@ def instance_maps(
     maps = [objects > 0, centre_distance(objects, spacing=spacing), touching(objects)]
     if partial:
         maps += [labels != IGNORED, whole_objects(labels)]
-    return np.stack(maps).astype(np.float16)
+    found = np.stack(maps).astype(np.float16)
+    if partial:
+        write_planes(labels, spacing, distance=found[1], known=found[4])
+    return found
+
+
+def write_planes(
+    labels: npt.NDArray[Any],
+    spacing: Sequence[float],
+    *,
+    distance: npt.NDArray[np.float16],
+    known: npt.NDArray[np.float16],
+) -> None:
+    """Give objects of which only some slices are labelled the distance that they have in these.
+
+    Who labels a few slices of a volume cuts all its objects, and how deep their voxels lie is not
+    known. In a slice that is labelled whole the outline is: the distance within it takes the place
+    of the one in space, as it does where slices are segmented one by one.
+
+    Parameters
+    ----------
+    labels
+        Labels, or `IGNORED`, maybe on disk.
+    spacing
+        Distance between voxels along each axis.
+    distance, known
+        The centre distance, and 1 where it is known; written to.
+    """
+    axis, planes = _labelled_planes(labels)
+    rest = [spacing[a] for a in range(labels.ndim) if a != axis]
+    for plane in planes:
+        at = (slice(None),) * axis + (int(plane),)
+        objects = np.asarray(labels[at])
+        cut = (objects > 0) & (np.asarray(known[at]) == 0)
+        if cut.any():
+            distance[at] = np.where(cut, centre_distance(objects, spacing=rest), distance[at])
+            known[at] = np.where(cut, 1, known[at])
+
+
+def _labelled_planes(labels: npt.NDArray[Any]) -> tuple[int, npt.NDArray[np.intp]]:
+    """Return the planes of a volume that are labelled, and their axis, where all others are not."""
+    counts = [np.zeros(n, np.int64) for n in labels.shape]
+    if labels.ndim == 3:
+        for index, plane in enumerate(labels):
+            known = plane != IGNORED
+            counts[0][index] = known.sum()
+            counts[1] += known.sum(1)
+            counts[2] += known.sum(0)
+        for axis, found in enumerate(counts):
+            whole = found == labels.size // len(found)
+            if (whole | (found == 0)).all():
+                return axis, np.flatnonzero(whole)
+    return 0, np.zeros(0, np.intp)
 
 
 def touching(labels: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
