@@ -1,6 +1,6 @@
 """Measure 100,000 objects: ``python tests/benchmarks/measure.py``, beside scikit-image.
 
-On 512 x 512 x 512 voxels, of which two fifths are of objects; CPU seconds, so that neighbours on the
+On 512 x 512 x 512 voxels, of which a third are of objects; CPU seconds, so that neighbours on the
 machine do not count. ``--quick`` takes a tenth of the planes.
 """
 
