@@ -40,6 +40,7 @@ def test_package_loads_nothing_heavy() -> None:
         "import napari_monai; napari_monai.InferenceSettings, napari_monai.TrainingSettings",
         "import napari_monai; napari_monai.read, napari_monai.write",
         "import napari_monai; napari_monai.load_model",
+        "import napari_monai; napari_monai.measure, napari_monai.MeasureSettings",
         "from napari_monai.models import list_models; list_models()",
         "from napari_monai.models import list_models; list_models(); import sys; "
         "assert not any(name.startswith('scipy') for name in sys.modules)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,8 @@ def asked_for(labels: npt.NDArray[np.int32], image: npt.NDArray[np.int16], table
     timed("neighbours", lambda: touching(labels, number))
     timed("Feret diameters", lambda: feret_diameters(labels, number, SPACING))
     for named, percentiles in (("mean and SD", ()), ("median and quartiles", (25, 50, 75))):
-        timed(
-            f"intensities: {named}",
-            lambda p=percentiles: intensities(labels, image, number, table.voxels, percentiles=p),
-        )
+        job = partial(intensities, labels, image, number, table.voxels, percentiles=percentiles)
+        timed(f"intensities: {named}", job)
 
 
 def main() -> None:
