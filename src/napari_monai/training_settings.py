@@ -105,7 +105,7 @@ class TrainingSettings(Settings):
         None, "Training steps, each on one batch of patches.", minimum=1, advanced=False
     )
     patch: tuple[int, ...] | None = option(
-        None, "Size of the training patches in voxels, one number an axis.", minimum=4
+        None, "Size of the training patches in voxels, one number an axis.", minimum=1
     )
     batch_size: int | None = option(None, "Patches a step.", minimum=1, maximum=4096)
     accumulate: int = option(

@@ -10,6 +10,7 @@ from napari_monai.errors import TrainingError
 from napari_monai.grid import Grid
 from napari_monai.training.looks import as_labels_look
 from napari_monai.training.matching import found_classes, match_classes
+from napari_monai.training.plan import new_outputs
 from napari_monai.volume import LabelClass
 
 
@@ -95,6 +96,18 @@ def test_a_name_of_two_numbers_is_refused() -> None:
     truths = [volume([[1]], classes=classes(liver=1)), volume([[2]], classes=classes(Liver=2))]
     with pytest.raises(TrainingError, match=r"Liver has the numbers 1 and 2"):
         found_classes(truths, TrainingSettings())
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(-1, "Label -1 is negative: .* ignored label"), (70000, "Label 70000 is too large .* 65535")],
+)
+def test_numbers_that_no_class_has_are_refused(number: int, text: str) -> None:
+    found = [LabelClass(1, ""), LabelClass(number, "")]
+    with pytest.raises(TrainingError, match=text):
+        match_classes(ORGANS, found)
+    with pytest.raises(TrainingError, match=text):
+        new_outputs("classes", found)
 
 
 def blocks(count: int, *, first: int = 1, pieces: int = 1) -> list[list[int]]:

@@ -96,6 +96,14 @@ def test_a_negative_number_has_to_be_the_ignored_one(given: Any) -> None:
     assert known.tolist() == [[0], [X]]
 
 
+def test_numbers_beyond_32_bits_are_refused() -> None:
+    labels = np.array([0, 1, 2**40], np.uint64)
+    with pytest.raises(TrainingError, match="cells: label 1099511627776 is larger than"):
+        known_labels(labels, TrainingSettings(), name="cells")
+    known = known_labels(labels, TrainingSettings(ignore_label=2**40))
+    assert known.tolist() == [0, 1, X]
+
+
 def test_what_is_ignored_is_not_the_background(tmp_path: Path) -> None:
     both = settings(ignore_label=3, background_label=3)
     with pytest.raises(SettingsError, match="Label 3 cannot be both"):

@@ -17,6 +17,7 @@ from napari_monai.preprocess import prepare
 from napari_monai.training.budget import Budget, budget_of
 from napari_monai.training.examples import Pair
 from napari_monai.training.plan import plan_model
+from napari_monai.training.preparing import prepare_training
 from napari_monai.training.resolved import resolve
 from napari_monai.training.shaping import Images, shape_network
 from napari_monai.training.topology import feature_maps
@@ -96,6 +97,24 @@ def test_thick_slices_come_first(spacing: Any, codes: str, planned: Any) -> None
     assert done["spacing"] == {"spacing": pytest.approx(planned), "unit": "mm"}
     description = plan_model("x", [pair], CLASSES)
     assert prepare(pair[0], description).grid.spacing == pytest.approx(planned)  # type: ignore[arg-type]
+
+
+def test_a_class_of_one_image_of_many_is_found() -> None:
+    pairs = [body((1, 1), (16, 16), seed=seed) for seed in range(2)] * 65
+    image, truth = pairs[-1]
+    pairs[-1] = image, LabelVolume(np.asarray(truth.data) * 2, truth.grid)  # type: ignore[union-attr]
+    assert [label.number for label in plan_model("x", pairs, CLASSES).labels] == [1, 2]
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_a_volume_of_few_slices_is_taken_whole(slices: int) -> None:
+    image, truth = body((1, 1, 1), (slices, 48, 48))
+    labels = np.zeros((slices, 48, 48), np.uint8)
+    labels[:, 16:32, 16:32] = 1
+    thin = image, LabelVolume(labels, truth.grid)  # type: ignore[union-attr]
+    prepared = prepare_training(None, [thin], settings=CLASSES, examples=False)
+    assert prepared.plan.patch[0] == slices
+    assert prepared.split.validation
 
 
 def test_stacks_and_pictures_keep_their_voxels() -> None:

@@ -214,6 +214,18 @@ def test_scribbles_without_a_background_are_said() -> None:
     assert problem.text.startswith("No background is labelled in the validation pairs:")
 
 
+def test_alpha_that_is_the_same_all_over_is_none() -> None:
+    picture = RNG.integers(0, 255, (4, 64, 64)).astype(np.uint8)
+    picture[3] = 255
+    image, truth = pair(image=picture)
+    colour = replace(image, rgb=True)
+    told = classes("cell")
+    inputs = replace(told.inputs, channels=("red", "green", "blue"), colour=True)
+    network = {**told.network.arguments, "in_channels": 3}
+    told = replace(told, inputs=inputs, network=replace(told.network, arguments=network))
+    assert found([(colour, truth)], told=told) == []
+
+
 def test_errors_come_first() -> None:
     problems = found([pair(), pair(7 * HALVES, image=np.zeros((64, 64)))], told=classes("a", "b"))
     severities = [p.severity for p in problems]

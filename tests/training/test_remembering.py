@@ -22,6 +22,7 @@ from napari_monai.training.patches import PatchSampler
 from napari_monai.training.presets import UNCHANGED
 from napari_monai.training.remembering import answered
 from napari_monai.training.resolved import Resolved
+from napari_monai.training.starting import start_from_model
 from napari_monai.volume import LabelClass
 
 SETTINGS = TrainingSettings(
@@ -35,6 +36,9 @@ SETTINGS = TrainingSettings(
     precision="float32",
     device="cpu",
 )
+
+# The only class of the model to start from has the number that it had.
+SAME = {1: 1}
 
 
 def picture(seed: int, classes: tuple[str, ...] = ("cell",)) -> tuple[Volume, LabelVolume]:
@@ -86,16 +90,40 @@ def test_that_part_of_each_batch_is_remembered(part: float, recalled: int) -> No
 
 def test_the_answer_is_what_the_model_finds(parent: Model) -> None:
     image, _ = picture(5)
-    (example,) = answered(parent, [image], parent.description, settings=SETTINGS)
+    (example,) = answered(parent, [image], parent.description, SAME, settings=SETTINGS)
     asked = InferenceSettings(device="cpu", precision="float32")
     found = segment(image, parent, settings=asked).numpy()
     assert 0 < found.mean() < 1
     np.testing.assert_array_equal(example.labels, found)
 
 
+def test_classes_whose_numbers_changed_are_remembered_as_they_are_now(tmp_path: Path) -> None:
+    two = [picture(seed, ("cell", "wall")) for seed in range(2)]
+    run(None, tmp_path, pairs=two)
+    parent = load_model(tmp_path / "model")
+    image, truth = picture(5, ("wall", "cell"))
+    start = start_from_model(parent, "x", [(image, truth)], SETTINGS)
+    assert start.numbers == {1: 2, 2: 1}
+    (example,) = answered(parent, [image], start.description, start.numbers, settings=SETTINGS)
+    asked = InferenceSettings(device="cpu", precision="float32")
+    found = segment(image, parent, settings=asked).numpy()
+    assert found.any()
+    # Indices of the channels, which are those that they were.
+    np.testing.assert_array_equal(example.labels, found)
+
+
+def test_a_class_that_is_left_out_is_forgotten(parent: Model, tmp_path: Path) -> None:
+    image, truth = picture(5, ("wall",))
+    settings = dataclasses.replace(SETTINGS, keep_classes=False)
+    start = start_from_model(parent, "x", [(image, truth)], settings)
+    assert start.numbers == {}
+    with pytest.raises(TrainingError, match="has learnt nothing of wall"):
+        list(answered(parent, [image], start.description, start.numbers, settings=settings))
+
+
 def test_many_images_are_asked_about_in_part(parent: Model) -> None:
     images = [picture(seed)[0] for seed in range(65)]
-    names = [e.name for e in answered(parent, images, parent.description, settings=SETTINGS)]
+    names = [e.name for e in answered(parent, images, parent.description, SAME, settings=SETTINGS)]
     assert names == [f"stripes {seed}" for seed in range(0, 65, 2)]
 
 

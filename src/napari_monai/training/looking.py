@@ -17,7 +17,7 @@ from ..labels.boxes import Box, Boxes, slabs, whole
 from ..models import ModelDescription
 from ..preprocess import prepared_space
 from ..settings import TrainingSettings
-from ..volume import Volume
+from ..volume import COLOURS, Volume
 from .partial import IGNORED
 from .shares import Known, Share, load_pair
 
@@ -144,7 +144,9 @@ def _of_image(volume: Volume) -> tuple[tuple[str, ...], int, str]:
             low = np.fmin(low, np.fmin.reduce(finite, axis=axes))
             high = np.fmax(high, np.fmax.reduce(finite, axis=axes))
     names = zip(volume.channel_names, low, high, strict=True)
-    return tuple(name for name, a, b in names if not a < b), missing, digest.hexdigest()
+    used = len(COLOURS) - 1 if volume.rgb else volume.channels  # no model takes alpha
+    constant = tuple(name for name, a, b in list(names)[:used] if not a < b)
+    return constant, missing, digest.hexdigest()
 
 
 def _slabs(volume: Volume) -> list[Box]:

@@ -15,6 +15,8 @@ from .partial import special_labels
 
 # Voxels of labels that are looked at in one go.
 _AT_ONCE = 2**26
+# The highest number that a class of a model may have.
+_MOST_CLASS = 2**16 - 1
 # Names that say no more than a number does.
 _NO_NAME = re.compile(r"(class|label|segment|object|region)?\s*\d*")
 
@@ -66,6 +68,21 @@ def found_classes(
     return tuple(names[number] for number in sorted(names))
 
 
+def check_classes(found: Sequence[LabelClass]) -> None:
+    """Raise TrainingError for a number that no class of a model can have."""
+    numbers = [label.number for label in found]
+    if numbers and min(numbers) < 0:
+        raise TrainingError(
+            f"Label {min(numbers)} is negative: take numbers from 0 up, or give it as the ignored "
+            "label."
+        )
+    if numbers and max(numbers) > _MOST_CLASS:
+        raise TrainingError(
+            f"Label {max(numbers)} is too large for a class: take numbers up to {_MOST_CLASS} or, "
+            "where they are objects, set the target to instances."
+        )
+
+
 def match_classes(
     model: Sequence[LabelClass], found: Sequence[LabelClass], *, keep: bool = True
 ) -> Matched:
@@ -82,7 +99,10 @@ def match_classes(
         Those of the labels; see `found_classes`.
     keep
         Whether classes of the model stay that are in no label.
+
+    Raises TrainingError for a number that no class of a model can have.
     """
+    check_classes(found)
     pairs = dict(_pairs(model, found))
     taken = {label.number for label in found}
     free = iter(range(1 + max([*taken, *(c.number for c in model)], default=0), 2**16))

@@ -42,8 +42,14 @@ def known_labels(
     Raises
     ------
     TrainingError
-        For a negative number that is not the ignored one.
+        For a negative number that is not the ignored one, or one that is beyond 32 bits.
     """
+    largest = int(labels.max(initial=0))
+    if largest > np.iinfo(np.int32).max and largest != settings.ignore_label:
+        raise TrainingError(
+            f"{name}: label {largest} is larger than {np.iinfo(np.int32).max}: number the objects "
+            "from 1 on."
+        )
     known = labels.astype(np.int32)
     if known.min(initial=0) < 0:
         strange = known[(known < 0) & (labels != settings.ignore_label)]

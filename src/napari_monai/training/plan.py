@@ -20,8 +20,9 @@ from .budget import budget_of, network_size
 from .examples import Pair, load_pair
 from .fingerprint import plan_preprocess
 from .looks import as_labels_look
-from .matching import found_classes
+from .matching import check_classes, found_classes
 from .shaping import Images, shape_network
+from .shares import read_labels
 
 # Side of the windows of pictures, which are larger than patches: fewer meet at borders.
 _WINDOW = 512
@@ -59,6 +60,8 @@ def plan_model(
     colour = channels == COLOURS[:3]
     truths = [truth for _, truth in looked]
     target = as_labels_look(truths) if settings.target == "auto" else settings.target
+    if target == "classes":  # a rare one may be in any image
+        truths = [read_labels(labels) for _, labels in pairs]
     labels, outputs = new_outputs(target, found_classes(truths, settings))
     instances = target == "instances"
     preprocess, modality = plan_preprocess(
@@ -188,5 +191,6 @@ def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelCl
         return (label,), Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
     if not found:
         raise TrainingError("The labels are empty: nothing to train on.")
+    check_classes(found)
     labels = tuple(replace(c, name=c.name or f"class {c.number}") for c in found)
     return labels, Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))

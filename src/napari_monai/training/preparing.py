@@ -143,7 +143,9 @@ def prepare_training(
         unseen = without_labels(unlabelled, description, settings=settings, scratch=scratch)
         found = replace(found, unlabelled=list(unseen))
     if settings.remember and model is not None:
-        known = answered(model, unlabelled, description, **options)
+        # Of a training that is resumed, worked out again.
+        begun = start or start_from_model(model, name, _pairs(pairs), settings, card=card)
+        known = answered(model, unlabelled, description, begun.numbers, **options)
         found = replace(found, remembered=list(known))
     return found
 

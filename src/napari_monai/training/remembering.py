@@ -7,10 +7,12 @@ hand, the model's own answer to them, from before the training, takes the place 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import TrainingError
 from ..inference import segment
@@ -43,6 +45,7 @@ def answered(
     model: Model,
     unlabelled: Sequence[Source],
     description: ModelDescription,
+    numbers: Mapping[int, int],
     *,
     settings: TrainingSettings,
     **options: Any,
@@ -57,6 +60,8 @@ def answered(
         Images; of many, some.
     description
         The model that is trained, of the same classes.
+    numbers
+        Their numbers by those that they have in the model before; what has none is background.
     settings, **options
         As of `make_examples`.
 
@@ -66,8 +71,7 @@ def answered(
         If the model that is trained finds something else, or more.
     """
     before = model.description
-    numbers = {c.number for c in before.labels}
-    new = [c.name for c in description.labels if c.number not in numbers]
+    new = [c.name for c in description.labels if c.number not in numbers.values()]
     if before.outputs.kind != description.outputs.kind or new:
         what = f"has learnt nothing of {new[0]}" if new else f"finds {before.outputs.kind}"
         raise TrainingError(f"{model.name} {what}: it cannot say what is right. Remember nothing.")
@@ -78,4 +82,13 @@ def answered(
         volume = image if isinstance(image, Volume) else read(Path(image))
         labels = segment(volume, model, settings=asked)
         assert isinstance(labels, LabelVolume)
-        yield from make_examples([(volume, labels)], description, settings=whole, **options)
+        truth = labels if before.outputs.kind == "instances" else _renumbered(labels, numbers)
+        yield from make_examples([(volume, truth)], description, settings=whole, **options)
+
+
+def _renumbered(labels: LabelVolume, numbers: Mapping[int, int]) -> LabelVolume:
+    """Return labels of classes with the numbers that these have by now, and no others."""
+    found = labels.numpy()
+    table = np.zeros(max(int(found.max(initial=0)), *numbers) + 1, np.int32)
+    table[list(numbers)] = list(numbers.values())
+    return replace(labels, data=table[found], classes=())

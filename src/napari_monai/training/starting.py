@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,15 @@ class Start:
         Lines for the user: what of the classes or channels is new.
     parent
         What the new model's card says of the old one.
+    numbers
+        For each class of the old model that the new one has too, by its number, the new number.
     """
 
     description: ModelDescription
     transfer: Transfer
     notes: tuple[str, ...]
     parent: Mapping[str, Any]
+    numbers: Mapping[int, int]
 
 
 def start_from_model(
@@ -118,7 +121,7 @@ def start_from_model(
     notes = head.notes + inputs.notes
     if model.folds > 1:
         notes += (f"{told.name} is {model.folds} networks: the first one is trained further",)
-    return Start(with_card(description, card), transfer, notes, parent)
+    return Start(with_card(description, card), transfer, notes, parent, head.numbers)
 
 
 def trainable(model: Model) -> Model:
@@ -156,13 +159,17 @@ def trainable(model: Model) -> Model:
 
 @dataclass(frozen=True)
 class _Head:
-    """What the new model gives; ``sources`` are the channels of the old network."""
+    """What the new model gives; ``sources`` are the channels of the old network.
+
+    ``numbers`` has the new number of each class that was there before, by its old one.
+    """
 
     outputs: Outputs
     labels: tuple[LabelClass, ...]
     sources: tuple[int | None, ...]
     postprocess: tuple[Operation, ...]
     notes: tuple[str, ...] = ()
+    numbers: Mapping[int, int] = field(default_factory=dict)
     fresh: bool = False
 
 
@@ -189,7 +196,8 @@ def _head(
         looks = as_labels_look(truths)
         note = f"The labels look like {looks}, {told.name} finds {target}: see the target"
         notes = () if looks == target else (note,)
-        return _Head(kept, told.labels, channels, told.postprocess, notes)
+        same = {label.number: label.number for label in told.labels}
+        return _Head(kept, told.labels, channels, told.postprocess, notes, same)
     matched = match_classes(
         told.labels, found_classes(truths, settings), keep=settings.keep_classes
     )
@@ -216,6 +224,7 @@ def _head(
         (*first, *(None if source is None else classes[source] for source in matched.sources)),
         tuple(_renumbered(operation, numbers) for operation in told.postprocess),
         matched.notes,
+        numbers,
     )
 
 
