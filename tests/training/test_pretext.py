@@ -52,8 +52,8 @@ def _images(dims: int = 2, *, light: float = 30.0) -> list[Volume]:
     for number in range(2):
         hills = ndimage.gaussian_filter(rng.normal(size=shape), 5) * 10
         pebbles = (rng.random(shape) < 0.04) * light
-        light = ndimage.gaussian_filter(pebbles, 1, order=(*(0,) * (dims - 2), 1, 0))
-        image = (hills + light).astype(np.float32)
+        lit = ndimage.gaussian_filter(pebbles, 1, order=(*(0,) * (dims - 2), 1, 0))
+        image = (hills + lit).astype(np.float32)
         images.append(Volume(image, Grid.from_spacing(shape), name=f"{number}"))
     return images
 
