@@ -149,6 +149,25 @@ def organs(seed: int) -> tuple[Volume, LabelVolume]:
     return Volume(image, grid, name="ct"), LabelVolume(labels, grid, classes=classes, name="ct")
 
 
+def test_a_model_is_scored_before_whatever_its_classes_were_called(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, target="classes", patch=(8, 16, 16))
+    named: dict[str, Any] = {"pairs": [organs(0)], "validation": [organs(2)], "settings": settings}
+    bare = {
+        side: [(image, dataclasses.replace(truth, classes=())) for image, truth in named[side]]
+        for side in ("pairs", "validation")
+    }
+    first = run(tmp_path / "first", **{**named, **bare})[-1]
+    assert isinstance(first, Trained)
+    parent = load_model(first.path)
+    assert [label.name for label in parent.description.labels] == ["class 3", "class 8"]
+    second = run(tmp_path / "second", **named, model=parent)[-1]
+    assert isinstance(second, Trained)
+    assert second.before["Dice"] == pytest.approx(first.scores["Dice"], abs=0.01)
+    assert first.scores["Dice"] > 0.02
+    tuned = load_model(second.path).description
+    assert [label.name for label in tuned.labels] == ["liver", "spleen"]
+
+
 def test_classes_in_3d(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, target="classes", patch=(8, 16, 16))
     events = run(tmp_path, pairs=[organs(0), organs(1)], validation=[organs(2)], settings=settings)
@@ -242,6 +261,22 @@ def test_a_card_names_the_model_and_its_classes(tmp_path: Path) -> None:
     assert (description.title, description.authors) == ("Discs", ("A. Person",))
     assert [c.name for c in description.labels] == ["disc"]
     assert description.inputs.modality == "EM"
+
+
+@pytest.mark.parametrize(
+    ("card", "text"),
+    [
+        ({"title": 3}, "title of a model card is 3, and needs a text"),
+        ({"authors": "me"}, "authors of a model card is 'me', and needs a list"),
+        ({"classes": {"9": "disc"}}, "names class 9, but the classes are 1"),
+    ],
+)
+def test_a_card_that_cannot_be_written_is_refused_at_once(
+    card: Any, text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingError, match=text):
+        run(tmp_path, card=card, validation=())
+    assert not (tmp_path / "checkpoint.pt").exists()
 
 
 def test_a_model_tuned_without_validation_keeps_its_decoding(tmp_path: Path) -> None:

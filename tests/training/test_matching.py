@@ -81,6 +81,13 @@ def test_a_model_without_names_takes_those_of_the_labels() -> None:
     assert matched.sources == (0,)
 
 
+def test_a_class_without_a_name_keeps_the_one_it_was_given() -> None:
+    matched = match_classes(
+        [LabelClass(1, "class 1"), LabelClass(2, "label 2")], classes(_a=1, _b=2)
+    )
+    assert [label.name for label in matched.labels] == ["class 1", "label 2"]
+
+
 def volume(labels: list[list[int]], **more: object) -> LabelVolume:
     array = np.array(labels, np.int16)
     return LabelVolume(array, Grid.from_spacing(array.shape), **more)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_monai.errors import WriteError
 from napari_monai.settings import TrainingSettings
 from napari_monai.training.examples import Example
 from napari_monai.training.pictures import preview, write_picture
@@ -75,7 +76,9 @@ def test_the_same_seed_gives_the_same_picture() -> None:
 
 def test_the_picture_is_written_as_png(tmp_path: Path) -> None:
     picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-    path = write_picture(tmp_path / "changes.png", picture)
+    path = write_picture(tmp_path / "new" / "changes.png", picture)
     with Image.open(path) as read:
         assert read.format == "PNG"
         assert np.array_equal(np.asarray(read), picture)
+    with pytest.raises(WriteError, match="choose another file"):
+        write_picture(tmp_path, picture)

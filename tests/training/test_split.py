@@ -73,6 +73,13 @@ def test_as_many_classes_as_can_be_are_on_both_sides(data: st.DataObject) -> Non
     assert both == best_possible(table, count)
 
 
+@pytest.mark.parametrize("rare", [0, 1, 2])
+def test_a_class_of_one_image_is_trained_on(rare: int) -> None:
+    table = np.ones((3, 2), bool)
+    table[:, 1] = np.arange(3) == rare
+    assert rare not in held_out(table, 1)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_rare_classes_among_many_images_are_on_both_sides(seed: int) -> None:
     """Too many sets to try: ten classes of two images each among 300, and a common one."""

@@ -48,7 +48,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        line = str(error).splitlines()[0].split(". ")[0] if str(error) else type(error).__name__
         raise TrainingError(f"{path} is damaged ({line}): train into a new folder.") from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path} is not a checkpoint of napari-monai: train into a new folder.")

@@ -16,7 +16,7 @@ from ..models import Model, ModelDescription
 from ..settings import Precision
 from .distributed import Team
 from .examples import Example
-from .starting import trainable
+from .starting import Start
 from .validate import (
     Maps,
     found_labels,
@@ -71,19 +71,16 @@ class HeldOut:
         )
 
     def validate_parent(
-        self, parent: Model, decoding: Mapping[str, Any], *, shown: int | None = None
+        self, start: Start, decoding: Mapping[str, Any], *, shown: int | None = None
     ) -> Validated:
-        """Score the model to start from, by the names of its classes.
-
-        Classes that it has not learned it does not find.
-        """
-        theirs = parent.description
+        """Score the model to start from; classes that it has not learned it does not find."""
+        parent = start.transfer.model
 
         def ours(maps: Maps) -> Maps:
-            return in_channels_of(maps, theirs, self.description)
+            return in_channels_of(maps, start.channels)
 
-        network = trainable(parent).load_network(self.device)
-        return self._validate(network, theirs, ours, decoding, shown)
+        network = parent.load_network(self.device)
+        return self._validate(network, parent.description, ours, decoding, shown)
 
     def maps(self, network: nn.Module, examples: Sequence[Example] | None = None) -> list[Maps]:
         """Return the activated outputs for each whole image."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from ..events import EpochDone, Event, Said, Started, Trained
-from ..models import Model, read_model
+from ..models import read_model
 from ..networks.cost import flops
 from ..settings import TrainingSettings
 from .distributed import normalises_apart
@@ -19,6 +19,7 @@ from .preview import FOLDER as PREVIEW
 from .preview import Preview
 from .record import Record
 from .run_folder import forget_stop
+from .starting import Start
 from .stepping import End, Stepping
 from .validate import tune_decoding
 from .warming import warm_up
@@ -38,8 +39,8 @@ class Job:
         How to train.
     examples
         The validation images; there may be none.
-    parent
-        The model to start from.
+    start
+        The model to start from, as it comes into the new one.
     """
 
     def __init__(
@@ -48,13 +49,13 @@ class Job:
         settings: TrainingSettings,
         examples: Sequence[Example],
         *,
-        parent: Model | None = None,
+        start: Start | None = None,
     ) -> None:
         self.record = record
         self.trainer = record.trainer
         self.team = record.trainer.team
         self.settings = settings
-        self.parent = parent
+        self.start = start
         self.held_out = HeldOut(
             examples,
             record.description,
@@ -131,9 +132,10 @@ class Job:
         return None
 
     @property
-    def _comparable(self) -> Model | None:
+    def _comparable(self) -> Start | None:
         """The model to start from, where it finds such things in such images as the new one."""
-        return self.parent if self.parent and self.held_out.takes(self.parent) else None
+        start = self.start
+        return start if start and self.held_out.takes(start.transfer.model) else None
 
     def _validate(self) -> EpochDone:
         """Score the averaged network, keep it if it is the best, and save the state."""

@@ -130,7 +130,7 @@ def fine_tune(
         record = Record(
             folder, prepared.description, settings, trainer, decoding=decoding, told=told
         )
-        yield from Job(record, settings, prepared.validation, parent=model).run(saved)
+        yield from Job(record, settings, prepared.validation, start=prepared.start).run(saved)
     finally:
         team.leave()
 

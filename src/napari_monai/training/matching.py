@@ -112,7 +112,8 @@ def match_classes(
     for index, label in enumerate(model):
         there = pairs.get(index)
         if there is not None:
-            number, name = there.number, (_folded(label.name) and label.name) or there.name
+            said = (each.name for each in (label, there) if _folded(each.name))
+            number, name = there.number, next(said, label.name or there.name)
             moved = f"{name} is {number} here, {label.number} in the model that it began as"
             notes += [moved] * (number != label.number)
         elif not keep:

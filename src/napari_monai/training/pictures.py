@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from ..errors import WriteError
 from ..settings import TrainingSettings
 from .examples import Example
 from .partial import IGNORED
@@ -75,8 +76,14 @@ def preview(
 
 
 def write_picture(path: Path | str, picture: Picture) -> Path:
-    """Write a picture as PNG; raises OSError where it cannot be written."""
-    Image.fromarray(picture).save(path, format="PNG")
+    """Write a picture as PNG; raises WriteError where it cannot be written."""
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(path, format="PNG")
+    except OSError as error:
+        raise WriteError(
+            f"{path} cannot be written ({error.strerror}): choose another file."
+        ) from None
     return Path(path)
 
 

@@ -140,11 +140,18 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
     if strange:
         known = ", ".join(known_texts)
         raise TrainingError(f"A model card has no {strange[0]!r}. It has: {known}.")
+    _check_texts(texts)
     modality = texts.pop("modality", description.inputs.modality)
     inputs = replace(description.inputs, modality=str(modality))
     names = texts.pop("classes", {})
     if not isinstance(names, Mapping):
         raise TrainingError('The classes of a card map numbers to names: {"1": "nucleus"}.')
+    numbers = [str(label.number) for label in description.labels]
+    unknown = [str(number) for number in names if str(number) not in numbers]
+    if unknown:
+        raise TrainingError(
+            f"The card names class {unknown[0]}, but the classes are {', '.join(numbers)}."
+        )
     labels = tuple(
         replace(label, name=str(names.get(str(label.number), label.name)))
         for label in description.labels
@@ -154,6 +161,17 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
         first = outputs.channels[: outputs.softmax]
         outputs = replace(outputs, channels=(*first, *(label.name for label in labels)))
     return replace(description, inputs=inputs, labels=labels, outputs=outputs, **texts)
+
+
+def _check_texts(texts: Mapping[str, Any]) -> None:
+    """Raise TrainingError where something in a card is no text, or no list of texts."""
+    for name in (*_CARD, "modality"):
+        value = texts.get(name)
+        several = name in ("authors", "citations")
+        good = isinstance(value, tuple) and all(isinstance(text, str) for text in value)
+        if value is not None and not (good if several else isinstance(value, str)):
+            wanted = 'a list of texts: ["A. Person"]' if several else "a text"
+            raise TrainingError(f"The {name} of a model card is {value!r}, and needs {wanted}.")
 
 
 def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation, ...]:

@@ -136,7 +136,9 @@ def held_out(table: npt.NDArray[np.bool_], count: int) -> tuple[int, ...]:
         held = np.array([table[rows].sum(axis=0) for rows in sets])
         both = ((held > 0) & (held < table.sum(axis=0))).sum(axis=1)
         uneven = np.abs(held / count - table.mean(axis=0)).sum(axis=1)
-        return tuple(int(i) for i in sets[np.lexsort((uneven.round(9), -both))[0]])
+        # What is not trained on at all is worse off than what is not validated.
+        lost = ((held > 0) & (held == table.sum(axis=0))).sum(axis=1)
+        return tuple(int(i) for i in sets[np.lexsort((uneven.round(9), lost, -both))[0]])
     total = table.sum(axis=0)
     wanted = np.maximum(1, np.rint(total * count / n))
     chosen: list[int] = []

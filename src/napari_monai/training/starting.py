@@ -60,6 +60,15 @@ class Start:
     parent: Mapping[str, Any]
     numbers: Mapping[int, int]
 
+    @property
+    def channels(self) -> tuple[int | None, ...]:
+        """For each output channel of the new model that of the old one; ``None`` of a new one."""
+        select = self.transfer.model.description.outputs.select
+        return tuple(
+            select.index(source) if select and source is not None else source
+            for source in self.transfer.outputs
+        )
+
 
 def start_from_model(
     model: Model,

@@ -112,13 +112,12 @@ def score_names(description: ModelDescription) -> tuple[str, ...]:
     return ("Dice", *(f"Dice {name}" for n, name in names.items() if n > 0))
 
 
-def in_channels_of(maps: Maps, theirs: ModelDescription, ours: ModelDescription) -> Maps:
+def in_channels_of(maps: Maps, sources: Sequence[int | None]) -> Maps:
     """Return maps of another model in the order of our channels, 0 where it has no such class."""
-    names = {name.casefold(): n for n, name in enumerate(theirs.outputs.channels)}
-    found = np.zeros((len(ours.outputs.channels), *maps.shape[1:]), np.float32)
-    for channel, name in enumerate(ours.outputs.channels):
-        if name.casefold() in names:
-            found[channel] = maps[names[name.casefold()]]
+    found = np.zeros((len(sources), *maps.shape[1:]), np.float32)
+    for channel, source in enumerate(sources):
+        if source is not None:
+            found[channel] = maps[source]
     return found
 
 
