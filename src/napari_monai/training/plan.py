@@ -147,7 +147,7 @@ def with_card(description: ModelDescription, card: Mapping[str, Any] | None) -> 
     if not isinstance(names, Mapping):
         raise TrainingError('The classes of a card map numbers to names: {"1": "nucleus"}.')
     numbers = [str(label.number) for label in description.labels]
-    unknown = [str(number) for number in names if str(number) not in numbers]
+    unknown = [str(number) for number in names if str(number) not in ("0", *numbers)]
     if unknown:
         raise TrainingError(
             f"The card names class {unknown[0]}, but the classes are {', '.join(numbers)}."
@@ -169,7 +169,7 @@ def _check_texts(texts: Mapping[str, Any]) -> None:
         value = texts.get(name)
         several = name in ("authors", "citations")
         good = isinstance(value, tuple) and all(isinstance(text, str) for text in value)
-        if value is not None and not (good if several else isinstance(value, str)):
+        if name in texts and not (good if several else isinstance(value, str)):
             wanted = 'a list of texts: ["A. Person"]' if several else "a text"
             raise TrainingError(f"The {name} of a model card is {value!r}, and needs {wanted}.")
 
