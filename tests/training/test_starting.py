@@ -27,6 +27,7 @@ from napari_monai.models import (
     save_model,
 )
 from napari_monai.networks import NETWORKS, build_network, network_arguments, presets
+from napari_monai.settings import InferenceSettings
 from napari_monai.training.examples import Pair, make_examples
 from napari_monai.training.heads import Transfer, varying
 from napari_monai.training.resolved import resolve
@@ -154,7 +155,9 @@ def test_models_of_all_formats_train_and_begin_as_they_were(
     assert child.description.preprocess == parent.description.preprocess
     assert child.description.licence == parent.description.licence
     assert start.parent["name"] == parent.name
-    found, wanted = (segment(pairs[0][0], _one(m)).numpy() for m in (child, parent))
+    # Not in what happens to be fastest at the moment, which rounds in its own way.
+    exact = InferenceSettings(device="cpu", precision="float32")
+    found, wanted = (segment(pairs[0][0], _one(m), settings=exact).numpy() for m in (child, parent))
     assert len(np.unique(wanted)) > 1
     # Two steps of a rate of 1e-8 may turn a voxel that was undecided.
     assert np.mean(found != wanted) < 1e-3
