@@ -14,13 +14,15 @@ from tests.napari_edge.affines import affine_of
 import napari_monai as nm
 from napari_monai._napari.finetune_curves import Progress, StepsDone, rows
 from napari_monai._napari.finetune_data import IGNORED, Row, counted, take
-from napari_monai._napari.finetune_files import match, pair_up
+from napari_monai._napari.finetune_files import images_among, match, pair_up
+from napari_monai._napari.finetune_steps import Wanted, handed
 from napari_monai._napari.kept_notes import NOTES
 from napari_monai._napari.layers import image_layers, labels_layer
 from napari_monai.errors import TrainingError
 from napari_monai.events import EpochDone, Started, StepDone
 from napari_monai.grid import Grid
 from napari_monai.labels.notes import Notes, write_notes
+from napari_monai.settings import TrainingSettings
 
 
 def stack() -> np.ndarray:
@@ -181,6 +183,34 @@ def test_two_folders(tmp_path: Path) -> None:
     found = match(tmp_path / "x", tmp_path / "y")
     assert found.pairs == ((tmp_path / "x/b.tif", tmp_path / "y/b.tif"),)
     assert found.alone == (tmp_path / "x/a.tif",)
+
+
+def test_images_among_files_and_folders(tmp_path: Path) -> None:
+    folder = tmp_path / "no labels"
+    touch(folder, "a.tif", "a_mask.tif", "masks/b.tif", "images/b.tif")
+    assert images_among([folder]) == (folder / "a.tif", folder / "images/b.tif")
+    chosen = folder / "a_mask.tif"
+    assert images_among([chosen]) == (chosen,), "a person knows better"
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="empty: no image that can be read"):
+        images_among([tmp_path / "empty"])
+
+
+def test_images_without_labels_are_handed_over_beside_the_pairs(tmp_path: Path) -> None:
+    image = Image(np.full((3, 5), 9, np.uint8), name="alone")
+    rows_ = [row(stack()), Row(image, None), Row(tmp_path / "a.tif", None)]
+    assert [one.use for one in rows_] == ["training", "no labels", "no labels"]
+    assert [(one.slices, one.corrected(), one.labelled()) for one in rows_[1:]] == [
+        (0, frozenset(), frozenset())
+    ] * 2
+    taken = tuple(take(one, None, []) for one in rows_)
+    data = handed(Wanted(None, taken, "labelled", TrainingSettings(), "new"))
+    assert len(data.pairs) == 1
+    assert data.validation == []
+    layer, file = data.unlabelled
+    assert isinstance(layer, nm.Volume)
+    np.testing.assert_array_equal(layer.numpy(), image.data)
+    assert file == tmp_path / "a.tif"
 
 
 # -- curves ---------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from qtpy.QtGui import QDropEvent
 from qtpy.QtWidgets import QDialog, QMessageBox, QPushButton
 from scipy import ndimage
 
+import napari_monai as nm
 from napari_monai._napari.finetune_curves import StepsDone
 from napari_monai._napari.finetune_look import Pictures
 from napari_monai._napari.finetune_preview import read_seen
@@ -88,8 +90,12 @@ def click(qtbot: Any, button: QPushButton | None) -> None:
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
+# What ends by itself is waited for, for as long as a busy machine may take.
+WAIT = 250_000  # milliseconds
+
+
 def at_rest(qtbot: Any, widget: Any) -> None:
-    qtbot.waitUntil(lambda: not widget.busy, timeout=200_000)
+    qtbot.waitUntil(lambda: not widget.busy, timeout=WAIT)
 
 
 def errors() -> list[str]:
@@ -172,6 +178,34 @@ def test_a_corrected_result_starts_from_its_model(docked) -> None:
     assert widget.data.name.placeholderText() == "nuclei-2d-tuned"
 
 
+def test_images_without_labels(docked, qtbot, tmp_path) -> None:
+    viewer, widget = docked((discs(1)[0], None), discs())
+    part, hint = widget.data.pairs, widget.data.unlabelled
+    part.image.choose(viewer.layers["image 0"])
+    part.alone_layer.trigger()
+    tifffile.imwrite(tmp_path / "a.tif", discs()[0])
+    part.add_alone_paths([tmp_path])
+    assert widget.status.text() == "1 image without labels added."
+    assert pairs(widget) == [
+        ("image 1", "labels 1", False), ("image 0", "", False), ("a.tif", "", False),
+    ]  # fmt: skip
+    assert part.table.item(1, 2).text() == "no labels"
+    assert "need Remember or Warm start" in hint.text()
+    widget.data.form.fields["warm_start"].value = "masked"
+    assert hint.isHidden()
+    part.table.selectRow(1)
+    assert not part.use_button.isEnabled(), "without labels it cannot be held out"
+    wanted = widget._wanted(widget.start)
+    assert [one.labels is None for one in wanted.taken] == [False, True, True]
+    part.table.selectAll()
+    click(qtbot, part.use_button)
+    click(qtbot, widget.start_button)
+    assert widget.status.text().startswith("All pairs are for validation")
+    part.table.selectAll()
+    click(qtbot, part.remove_button)
+    assert "add some without labels" in hint.text()
+
+
 def test_scribbles(docked) -> None:
     _, widget = docked(discs())
     widget.data.complete.setCurrentIndex(1)
@@ -237,9 +271,14 @@ def test_what_is_missing_is_said_in_a_line(docked, qtbot, change, said) -> None:
 # -- training -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # two processes that import PyTorch
+@pytest.mark.timeout(900)
 def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home) -> None:
     image, truth = discs(shape=(6, 48, 48))
     viewer, widget = docked((image, truth * 0))
+    alone = viewer.add_image(discs(1, shape=(6, 48, 48))[0], name="alone")
+    widget.data.pairs.image.choose(alone)
+    widget.data.pairs.alone_layer.trigger()
     drawn = viewer.layers["labels 0"]
     for at in (1, 4):  # a person paints two slices
         viewer.dims.set_point(0, at)
@@ -249,7 +288,7 @@ def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home)
             drawn.data_setitem((np.full_like(where[0], at), *where), number)
     widget.data.refresh()
     assert widget.data.counted.currentText() == "Those with labels: 2 of 6"
-    settings(widget, patch=(4, 16, 16))
+    settings(widget, patch=(4, 16, 16), warm_start="masked", warm_start_steps=2)
     widget.data.name.setText("rods")
     click(qtbot, widget.start_button)
     assert widget.tabs.currentIndex() == 1, widget.status.text()
@@ -259,8 +298,11 @@ def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home)
     assert progress.steps == 4
     assert progress.train[-1][0] == 4
     assert widget.watch.status.text().startswith("Trained in")
-    card = widget.trained_model
-    assert card is not None
+    assert widget.trained_model is not None
+    folder = widget.watch.trained.path.parent
+    (file,) = json.loads((folder / "run.json").read_text())["unlabelled"]
+    np.testing.assert_array_equal(nm.read(folder / file).numpy(), alone.data)
+    assert "steps of the warm start" in (folder / "events.jsonl").read_text()
     click(qtbot, widget.watch.use_button)
     at_rest(qtbot, widget)
     assert find("rods").description.inputs.spatial_dims == 3
@@ -269,20 +311,28 @@ def test_from_painted_slices_to_the_labels_of_the_new_model(docked, qtbot, home)
     assert segment.model.choice.model.name == "rods"
     assert segment.status.text() == "rods is chosen: press Run."
     click(qtbot, segment.run_button)
-    qtbot.waitUntil(lambda: not segment.busy, timeout=200_000)
+    qtbot.waitUntil(lambda: not segment.busy, timeout=WAIT)
     found = viewer.layers["image 0 (rods)"]
     assert isinstance(found, Labels)
     assert found.data.shape == image.shape
 
 
-def test_stop_keeps_the_best_and_a_run_is_resumed(docked, qtbot, home) -> None:
+@pytest.mark.slow  # two processes that import PyTorch
+@pytest.mark.timeout(900)
+def test_a_run_is_stopped_resumed_left_and_followed(docked, qtbot, home) -> None:
     _, widget = docked(discs(), discs(1))
     widget.data.pairs.add_layers()
-    settings(widget, steps=100_000)
+    # So many that it is stopped before, and few enough to end if nobody stops it.
+    settings(widget, steps=2000)
     widget.data.name.setText("long")
+
+    def beyond(step: int) -> None:
+        """Wait until the curves show a later step."""
+        shown = widget.watch.curves.progress
+        qtbot.waitUntil(lambda: bool(shown.train) and shown.train[-1][0] > step, timeout=WAIT)
+
     click(qtbot, widget.start_button)
-    progress = widget.watch.curves.progress
-    qtbot.waitUntil(lambda: bool(progress.train), timeout=200_000)
+    beyond(0)
     click(qtbot, widget.watch.stop_button)
     at_rest(qtbot, widget)
     trained = widget.watch.trained
@@ -290,17 +340,29 @@ def test_stop_keeps_the_best_and_a_run_is_resumed(docked, qtbot, home) -> None:
     assert widget.watch.use_button.isEnabled()
     (run,) = list_runs()
     assert (run.name, run.folder) == ("long", trained.path.parent)
-    assert 0 < run.step < 100_000
+    assert 0 < run.step < 2000
     # Some other day it goes on: here in the same window.
     widget.tabs.setCurrentIndex(2)
     assert widget.runs.open_button.text() == "Resume"
     click(qtbot, widget.runs.open_button)
-    progress = widget.watch.curves.progress
-    qtbot.waitUntil(
-        lambda: bool(progress.train) and progress.train[-1][0] > run.step, timeout=200_000
-    )
+    beyond(run.step)
+    # The window is closed, and the training goes on.
+    widget.watch.stays.setChecked(True)
     widget.leave()
     at_rest(qtbot, widget)
+    assert [one.state for one in list_runs()] == ["running"]
+    # The next window follows it from its first step on.
+    widget.tabs.setCurrentIndex(2)
+    assert widget.runs.open_button.text() == "Follow"
+    click(qtbot, widget.runs.open_button)
+    assert widget.watch.stays.isChecked(), "it was left to go on"
+    beyond(run.step)
+    assert widget.watch.curves.progress.train[0][0] <= run.step
+    # That window is closed as well, and this time the training ends with it.
+    widget.watch.stays.setChecked(False)
+    widget.leave()
+    at_rest(qtbot, widget)
+    assert [one.state for one in list_runs()] == ["unfinished"]
     assert errors() == []
 
 
@@ -371,12 +433,14 @@ def test_curves_are_drawn_at_most_twice_a_second(docked, qtbot) -> None:
     watch.begin("a training")
     watch.take(Started(200, "steps"))
     watch.take(Said("Class 3 is in no label.", "warning"))
+    begun = time.monotonic()
     for step in range(1, 101):
         watch.take(StepsDone((StepDone(step, 200, 1 / step, 1e-3),)))
         qtbot.wait(5)
     watch.take(EpochDone(100, 200, 0.1, 0.2, {"Dice": 0.5, "Dice liver": 0.25}, True, 1.0))
-    qtbot.waitUntil(lambda: not watch.curves._stale, timeout=20_000)
-    assert 1 <= watch.curves.drawings <= 5
+    qtbot.waitUntil(lambda: not watch.curves._stale, timeout=WAIT)
+    # One more each for the first size and for a change of it.
+    assert 1 <= watch.curves.drawings <= 3 + (time.monotonic() - begun) / 0.5
     assert watch.warnings.text() == "⚠ Class 3 is in no label."
     assert watch.status.text() == "Validation after 100 steps: Dice, mean 0.500, the best so far."
     loss, score = watch.curves._axes

@@ -31,21 +31,29 @@ IGNORED = -1
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """A pair: two layers, or two files; for training, or for validation."""
+    """A pair: two layers, or two files; for training, or for validation. Or an image alone."""
 
     image: Image | Path
-    labels: Labels | Path
+    labels: Labels | Path | None
     validation: bool = False
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers that it is of."""
-        return tuple(x for x in (self.image, self.labels) if not isinstance(x, Path))
+        parts = (self.image, self.labels)
+        return tuple(x for x in parts if x is not None and not isinstance(x, Path))
 
     @property
     def names(self) -> tuple[str, str]:
         """What the image and the labels are called."""
-        return self.image.name, self.labels.name
+        return self.image.name, "" if self.labels is None else self.labels.name
+
+    @property
+    def use(self) -> str:
+        """What it is for, in a word or two."""
+        if self.labels is None:
+            return "no labels"
+        return "validation" if self.validation else "training"
 
     def same(self, other: Row) -> bool:
         """Whether it is of the same image and labels."""
@@ -54,13 +62,15 @@ class Row:
     @property
     def slices(self) -> int:
         """Number of slices of labels in layers; 0 of pictures, and where a file would tell."""
-        if isinstance(self.labels, Path):
+        if self.labels is None or isinstance(self.labels, Path):
             return 0
         shape = placement_of(self.labels, self.layers).canvas.shape
         return shape[0] if len(shape) == 3 else 0
 
     def corrected(self) -> frozenset[int]:
         """Return the slices that were corrected by hand, as the notes on the labels say."""
+        if self.labels is None:
+            return frozenset()
         if isinstance(self.labels, Path):
             return read_notes(self.labels).corrected
         notes = self.labels.metadata.get(NOTES)
@@ -71,7 +81,7 @@ class Row:
 
     def labelled(self) -> frozenset[int]:
         """Return the slices of labels in layers that hold any."""
-        if not self.slices or isinstance(self.labels, Path):
+        if not self.slices or self.labels is None or isinstance(self.labels, Path):
             return frozenset()
         return _labelled(np.asarray(self.labels.data), self.slices)
 
@@ -81,7 +91,7 @@ class Taken:
     """A pair as it was when it was taken: whatever is painted later is not in it."""
 
     image: Volume | Path
-    labels: LabelVolume | Path
+    labels: LabelVolume | Path | None
     place: Placement | None  # how the labels lie on the canvas, of layers
     corrected: frozenset[int]
     validation: bool
@@ -105,7 +115,7 @@ def take(row: Row, model: Model | None, beside: Iterable[Image]) -> Taken:
         if choice.volume is None or choice.why_not is not None:
             raise TrainingError(f"{row.image.name}: {model.name} {choice.why_not}.")
         image = choice.volume
-    if isinstance(row.labels, Path):
+    if row.labels is None or isinstance(row.labels, Path):
         return Taken(image, row.labels, None, corrected, row.validation)
     labels = labels_of(row.labels, row.layers)
     labels = replace(labels, data=np.array(labels.data), name=row.labels.name)
@@ -121,6 +131,8 @@ def counted(taken: Taken, which: Counted, ignored: int) -> tuple[Volume | Path, 
     Files are read; not for the window's thread.
     """
     labels = taken.labels
+    if labels is None:
+        raise TypeError("an image without labels is no pair")
     whole = which == "all" or taken.validation or (which == "corrected" and not taken.corrected)
     if whole:
         return taken.image, labels

@@ -49,8 +49,7 @@ def pair_up(paths: Sequence[Path]) -> Found:
     labels: dict[tuple[Path, str], Path] = {}
     files = list(dict.fromkeys(f for path in paths for f in _files(path)))
     for file in files:
-        of_labels = says_labels(file) or says_labels(Path(f"{file.parent.name}.tif"))
-        (labels if of_labels else images).setdefault(_key(file), file)
+        (labels if _says_labels(file) else images).setdefault(_key(file), file)
     pairs = tuple((image, labels[key]) for key, image in images.items() if key in labels)
     if not pairs:
         where = ", ".join(p.name for p in paths[:_NAMED])
@@ -71,6 +70,29 @@ def match(images: Path, labels: Path) -> Found:
 
     matched = match_pairs(images, labels, error=TrainingError)
     return Found(matched.pairs, (*matched.first_alone, *matched.second_alone))
+
+
+def images_among(paths: Sequence[Path]) -> tuple[Path, ...]:
+    """Return files, and the images in folders, in order; there what says labels is none.
+
+    Raises TrainingError where there is no image.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        # The name of what a person chose says nothing: it may be "images without labels".
+        for file in _files(path):
+            of_labels = says_labels(file) if file.parent == path else _says_labels(file)
+            if file == path or not of_labels:
+                found[file] = None
+    if not found:
+        where = ", ".join(p.name for p in paths[:_NAMED])
+        raise TrainingError(f"{where}: no image that can be read.")
+    return tuple(found)
+
+
+def _says_labels(file: Path) -> bool:
+    """Whether the name of a file, or of its folder, says that it is labels."""
+    return says_labels(file) or says_labels(Path(f"{file.parent.name}.tif"))
 
 
 def _files(path: Path) -> Iterator[Path]:

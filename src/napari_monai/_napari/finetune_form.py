@@ -66,6 +66,7 @@ class TrainingForm(QWidget):
         self.form = SettingsForm(TrainingSettings, skip=("only_corrected",), plain=_PLAIN)
         self.form.fields["minutes"].widget.native.setSpecialValueText("no limit")
         self.validation = line()
+        self.unlabelled = line()
         self._by_hand = False
         self._lay_out()
 
@@ -74,7 +75,7 @@ class TrainingForm(QWidget):
         self.counted.activated.connect(self._counted_picked)
         self.complete.currentIndexChanged.connect(self._on_complete)
         self.start.chosen.connect(self._on_start)
-        self.form.changed.connect(self.changed)
+        self.form.changed.connect(self._on_settings)
         self._on_complete()
         self._on_pairs()
 
@@ -100,6 +101,7 @@ class TrainingForm(QWidget):
         layout.setSpacing(6)
         layout.addWidget(self.pairs)
         layout.addWidget(self.validation)
+        layout.addWidget(self.unlabelled)
         layout.addLayout(self._rows)
         layout.addWidget(self.form)
 
@@ -150,7 +152,7 @@ class TrainingForm(QWidget):
             self.refresh()
 
     def _on_pairs(self) -> None:
-        rows = self.pairs.rows
+        rows = [row for row in self.pairs.rows if row.labels is not None]
         self._offer_slices(rows)
         self._suggest_start(rows)
         held_out = sum(row.validation for row in rows)
@@ -165,6 +167,23 @@ class TrainingForm(QWidget):
         self.validation.setText(text)
         self.validation.setVisible(bool(text))
         self._show_name()
+        self._on_settings()
+
+    def _on_settings(self) -> None:
+        """Say what images without labels are for, where they are missing or of no use."""
+        fields = self.form.fields
+        alone = any(row.labels is None for row in self.pairs.rows)
+        remember = self.start.start is not None and fields["remember"].value > 0
+        warm = fields["warm_start"].value != "none"
+        text = ""
+        if alone and not remember and not warm:
+            text = "Images without labels need Remember or Warm start, under More settings."
+        elif remember and not alone:
+            text = "Remember needs images without labels, of the kind that the model knows: add."
+        elif warm and not alone:
+            text = "The warm start learns from more images, too: add some without labels."
+        self.unlabelled.setText(text)
+        self.unlabelled.setVisible(bool(text))
         self.changed.emit()
 
     def _offer_slices(self, rows: list[Row]) -> None:
@@ -203,7 +222,7 @@ class TrainingForm(QWidget):
     def _suggest_start(self, rows: list[Row]) -> None:
         """Start from the model that made the labels, where one did."""
         for row in rows:
-            if not isinstance(row.labels, Path):
+            if row.labels is not None and not isinstance(row.labels, Path):
                 self.start.suggest(_maker(row.labels))
                 return
 
@@ -212,9 +231,11 @@ class TrainingForm(QWidget):
             ("network", "network_size", "network_arguments", "start_weights"),
             self.start.start is None,
         )
-        self.form.offer(("freeze", "unfreeze", "layer_decay"), self.start.start is not None)
+        self.form.offer(
+            ("freeze", "unfreeze", "layer_decay", "remember"), self.start.start is not None
+        )
         self._show_name()
-        self.changed.emit()
+        self._on_settings()
 
     def _on_complete(self) -> None:
         scribbles = self.complete.currentText() == _SCRIBBLES
@@ -227,7 +248,7 @@ class TrainingForm(QWidget):
     def _named_background(self) -> int:
         """Return the number of the class that is called background, 0 for none."""
         for row in self.pairs.rows:
-            if not isinstance(row.labels, Path):
+            if row.labels is not None and not isinstance(row.labels, Path):
                 for item in classes_of(row.labels):
                     if item.name.casefold() == "background":
                         return item.number

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
-from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHeaderView,
+    QMenu,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..errors import NapariMonaiError
 from .finetune_data import Row
-from .finetune_files import Found, match, pair_up
+from .finetune_files import Found, images_among, match, pair_up
 from .layer_box import disconnector
 from .layer_choice import LayerChoice
 from .parts import beside, button, dragged, form_rows
@@ -29,7 +36,7 @@ IMAGE, LABELS, USE = range(3)
 _HEADERS = {
     IMAGE: ("Image", "The layer or file of the image"),
     LABELS: ("Labels", "What a person has drawn or corrected on it"),
-    USE: ("For", "Trained on, or held out to see how good the model is"),
+    USE: ("For", "Trained on, held out to see how good the model is, or without labels"),
 }
 _HINT = "Add a pair of layers above, or drop files or folders of images and labels here."
 _SIZE = (280, 130)
@@ -64,6 +71,12 @@ class PairList(QWidget):
         self.folders_button = button(
             "Folders…", "Choose a folder of images, then one of their labels", self.ask_folders
         )
+        self.alone_button = button(
+            "No labels",
+            "Add images without labels: for Remember and Warm start, among the settings",
+            lambda: None,
+        )
+        self.alone_button.setMenu(self._menu())
         self.use_button = button(
             "Validate",
             "Hold the selected pairs out of training, to see how good the model is; or not",
@@ -100,7 +113,15 @@ class PairList(QWidget):
         layout.addLayout(rows)
         layout.addLayout(beside(self.add_button, self.files_button, self.folders_button))
         layout.addWidget(self.table)
-        layout.addLayout(beside(self.use_button, self.remove_button))
+        layout.addLayout(beside(self.use_button, self.remove_button, self.alone_button))
+
+    def _menu(self) -> QMenu:
+        """Return the ways to add images without labels."""
+        menu = QMenu(self)
+        self.alone_layer = menu.addAction("The image layer", self.add_alone)
+        menu.addAction("Files…", self.ask_alone)
+        menu.addAction("Folder…", self.ask_alone_folder)
+        return menu
 
     def _begin(self) -> None:
         """Take the labels that are selected with the image that they lie on, if that is sure."""
@@ -125,9 +146,11 @@ class PairList(QWidget):
         self.rows = list(rows)
         self.table.setRowCount(len(self.rows))
         for at, row in enumerate(self.rows):
-            use = "validation" if row.validation else "training"
-            tips = [str(x) if isinstance(x, Path) else x.name for x in (row.image, row.labels)]
-            for column, text in enumerate((*row.names, use)):
+            tips = [
+                str(x) if isinstance(x, Path) else name
+                for x, name in zip((row.image, row.labels), row.names, strict=True)
+            ]
+            for column, text in enumerate((*row.names, row.use)):
                 item = QTableWidgetItem(text)
                 item.setFlags(PLAIN)
                 item.setToolTip((*tips, _HEADERS[USE][1])[column])
@@ -139,8 +162,11 @@ class PairList(QWidget):
     def _update(self) -> None:
         image, labels = self.image.layer, self.labels.layer
         self.add_button.setEnabled(image is not None and labels is not None)
+        if self.alone_layer is not None:
+            self.alone_layer.setEnabled(image is not None)
         chosen = [self.rows[at] for at in self.selected]
         self.remove_button.setEnabled(bool(chosen))
+        chosen = [row for row in chosen if row.labels is not None]
         self.use_button.setEnabled(bool(chosen))
         held_out = bool(chosen) and all(row.validation for row in chosen)
         self.use_button.setText("Train" if held_out else "Validate")
@@ -201,6 +227,37 @@ class PairList(QWidget):
         """Add the pairs among files and folders."""
         self._add_found(lambda: pair_up(paths))
 
+    def add_alone(self) -> None:
+        """Add the image layer that is chosen, without labels."""
+        image = self.image.layer
+        if image is not None:
+            self._add_images([image])
+
+    def ask_alone(self) -> None:
+        """Ask for images without labels."""
+        names, _ = QFileDialog.getOpenFileNames(self, "Images without labels")
+        if names:
+            self.add_alone_paths([Path(name) for name in names])
+
+    def ask_alone_folder(self) -> None:
+        """Ask for a folder of images without labels."""
+        folder = QFileDialog.getExistingDirectory(self, "Folder of images without labels")
+        if folder:
+            self.add_alone_paths([Path(folder)])
+
+    def add_alone_paths(self, paths: Sequence[Path]) -> None:
+        """Add the images among files and folders, without labels."""
+        try:
+            self._add_images(images_among(paths))
+        except (NapariMonaiError, OSError) as error:
+            self.said.emit(str(error))
+
+    def _add_images(self, images: Sequence[Image | Path]) -> None:
+        before = len(self.rows)
+        self.add([Row(image, None) for image in images])
+        count = len(self.rows) - before
+        self.said.emit(f"{count} image{'s' * (count != 1)} without labels added.")
+
     def _add_found(self, look: Any) -> None:
         try:
             found: Found = look()
@@ -226,7 +283,7 @@ class PairList(QWidget):
 
     def switch_use(self) -> None:
         """Hold the selected pairs out for validation; train on them if all are held out."""
-        chosen = self.selected
+        chosen = [at for at in self.selected if self.rows[at].labels is not None]
         held_out = not all(self.rows[at].validation for at in chosen)
         rows = [
             Row(row.image, row.labels, held_out) if at in chosen else row

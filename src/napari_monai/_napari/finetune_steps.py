@@ -17,6 +17,7 @@ from ..errors import NapariMonaiError
 from ..events import Busy, EpochDone, Event, Said, Started, StepDone, Trained
 from ..models import Model
 from ..settings import TrainingSettings
+from ..volume import Volume
 from . import finetune_curves, finetune_preview
 from .finetune_curves import StepsDone
 from .finetune_data import IGNORED, Counted, Taken, counted
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 # Seconds between two words on the steps: a hundred a second are no news.
 _TOLD_EVERY = 0.1
+# Times that a training is let go of while its own thread may still be at it.
+_TRIES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +85,28 @@ class Stored(Event):
     model: Model
 
 
-def handed(wanted: Wanted) -> tuple[list[Pair], list[Pair], TrainingSettings]:
-    """Return pairs to train on, pairs for validation, and settings that know what is left out."""
+@dataclass(frozen=True, eq=False)
+class Handed:
+    """What a training takes: pairs, images without labels, settings that know what is left out."""
+
+    pairs: list[Pair]
+    validation: list[Pair]
+    unlabelled: list[Volume | Path]
+    settings: TrainingSettings
+
+
+def handed(wanted: Wanted) -> Handed:
+    """Return what was asked for as a training takes it. Files may be read."""
     own = wanted.settings.ignore_label
     ignored = IGNORED if own is None else own
-    pairs = [(counted(one, wanted.which, ignored), one) for one in wanted.taken]
+    labelled = [one for one in wanted.taken if one.labels is not None]
+    pairs = [(counted(one, wanted.which, ignored), one) for one in labelled]
     partial = any(pair[1] is not one.labels for pair, one in pairs)
     settings = replace(wanted.settings, ignore_label=ignored if partial else own)
     training: list[Pair] = [pair for pair, one in pairs if not one.validation]
     validation: list[Pair] = [pair for pair, one in pairs if one.validation]
-    return training, validation, settings
+    unlabelled = [one.image for one in wanted.taken if one.labels is None]
+    return Handed(training, validation, unlabelled, settings)
 
 
 # -- to train -------------------------------------------------------------------------------------
@@ -114,15 +129,16 @@ def train_steps(wanted: Wanted, listener: Listener) -> Steps:
 
     yield Said("Handing the data over…")
     _warm_up()
-    pairs, validation, settings = handed(wanted)
+    data = handed(wanted)
     folder = new_folder(wanted.name)
     yield Begun(folder, wanted.name)
     job = Job(
-        pairs=pairs,
+        pairs=data.pairs,
         model=wanted.model,
-        settings=settings,
+        settings=data.settings,
         output=folder,
-        validation=validation,
+        validation=data.validation,
+        unlabelled=data.unlabelled,
         name=wanted.name,
     )
     yield from _shown(train_process(job, detach=listener.stays), listener)
@@ -215,6 +231,31 @@ def stop(folder: Path, *, now: bool = False) -> None:
     ask_to_stop(folder, now=now)
 
 
+class Leaving:
+    """Lets go of a training when the window goes: no thread of it is there to do so any more."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self.steps: Steps | None = None  # of the training that is under way
+        self.folder: Path | None = None  # of it, once it has one
+
+    def __call__(self, *_: object) -> None:
+        """Stop the training, unless it is to go on without a window."""
+        steps, self.steps = self.steps, None
+        if steps is None:
+            return
+        self._listener.left.set()
+        if self.folder is not None and not self._listener.stays():
+            with suppress(OSError):
+                stop(self.folder, now=True)
+        for _ in range(_TRIES):
+            try:
+                steps.close()  # stops one, too, that has only just begun
+                return
+            except ValueError:  # its thread is still at it, and may close it itself
+                time.sleep(_TOLD_EVERY)
+
+
 def use_steps(folder: Path) -> Steps:
     """Put the best model of a training into the store."""
     from ..training.keeping import add_to_store
@@ -255,13 +296,14 @@ def picture_steps(wanted: Wanted) -> Steps:
 def _prepared(wanted: Wanted) -> tuple[Prepared, TrainingSettings]:
     from ..training.preparing import prepare_training
 
-    pairs, validation, settings = handed(wanted)
+    data = handed(wanted)
     found = prepare_training(
         wanted.model,
-        pairs,
-        settings=settings,
-        validation=validation,
+        data.pairs,
+        settings=data.settings,
+        validation=data.validation,
+        unlabelled=data.unlabelled,
         name=wanted.name,
         examples=False,
     )
-    return found, settings
+    return found, data.settings

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtWidgets import QSizePolicy, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QSizePolicy, QTabWidget, QVBoxLayout, QWidget
 
 from ..errors import NapariMonaiError
 from ..events import Event, Said
@@ -22,6 +22,7 @@ from .finetune_runs import Runs
 from .finetune_steps import (
     Begun,
     Checked,
+    Leaving,
     Listener,
     Pictured,
     Stored,
@@ -69,6 +70,12 @@ class FinetuneWidget(JobWidget):
         autosave.start(napari_viewer)
         self._name = ""
         self._listener = Listener(threading.Event(), self.goes_on)
+        self._leaving = Leaving(self._listener)
+        # With its window a widget is destroyed, and never told that its dock is closed.
+        self.destroyed.connect(self._leaving)
+        app = QApplication.instance()
+        if app is not None:
+            app.aboutToQuit.connect(self._leaving)
         self._stays = False
         self._stopping = False
         self.data = TrainingForm(napari_viewer)
@@ -143,9 +150,10 @@ class FinetuneWidget(JobWidget):
         """
         self._problems_are(())
         rows = self.data.pairs.rows
+        pairs = [row for row in rows if row.labels is not None]
         model = self.data.start.start
-        if not rows or all(row.validation for row in rows):
-            self._say(_ONLY_VALIDATION if rows else _NO_PAIRS)
+        if not pairs or all(row.validation for row in pairs):
+            self._say(_ONLY_VALIDATION if pairs else _NO_PAIRS)
             return None
         if model is not None and not is_allowed(model):
             ask(model, again, self)
@@ -184,7 +192,7 @@ class FinetuneWidget(JobWidget):
         if wanted is None:
             return
         autosave.before_run(self._viewer)
-        count = sum(not one.validation for one in wanted.taken)
+        count = sum(one.labels is not None and not one.validation for one in wanted.taken)
         start = "from scratch" if wanted.model is None else f"from {wanted.model.name}"
         title = f"{wanted.name}, {start}, on {count} pair{'s' * (count != 1)}"
         self._train(train_steps(wanted, self._listener), wanted.name, title)
@@ -209,6 +217,7 @@ class FinetuneWidget(JobWidget):
     def _train(self, steps: Steps, name: str, title: str) -> None:
         self._folder, self._name, self._stopping = None, name, False
         self._listener.left.clear()
+        self._leaving.steps, self._leaving.folder = steps, None
         self.watch.begin(title)
         self.tabs.setCurrentIndex(1)
         self._training = Job(steps, f"Training {name}", self)
@@ -221,12 +230,12 @@ class FinetuneWidget(JobWidget):
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Begun):
-            self._folder = event.folder
+            self._folder = self._leaving.folder = event.folder
         self.watch.take(event)
 
     def _on_trained(self, outcome: Outcome) -> None:
         error = self._training.error if self._training is not None else ""
-        self._training = None
+        self._training = self._leaving.steps = None
         self.watch.end(outcome, error)
         self.runs.refresh(busy=False)
         self._update()
