@@ -73,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA, metavar="DIR")
     parser.add_argument("--base", metavar="NAME_OR_PATH")
-    parser.add_argument("--minutes", type=float, default=7)
+    parser.add_argument("--steps", type=int, default=560)
     parser.add_argument("--base-steps", type=int, default=3500)
     parser.add_argument("--forget", action="store_true")
     parser.add_argument("options", nargs="*", help="more options of train, after --")
@@ -86,7 +86,10 @@ def main() -> None:
             train(output / "base", args.data / "train" / "fluorescence", steps)
             base = str(output / "base" / "model")
         few(args.data / "train" / "tissue", output / "few")
-        options = ["--from", base, "--minutes", str(args.minutes), "--validation-part", "0"]
+        options = ["--from", base, "--steps", str(args.steps)]
+        options += ["--validate-every", str(args.steps // 2)]
+        for what in ("images", "labels"):
+            options += [f"--val-{what}", *(str(args.data / "val" / kind / what) for kind in KINDS)]
         if not args.forget:
             old = args.data / "train" / "fluorescence" / "images"
             options += ["--unlabelled", str(old), "--remember", "0.5"]

@@ -239,7 +239,7 @@ class Leaving:
         self.steps: Steps | None = None  # of the training that is under way
         self.folder: Path | None = None  # of it, once it has one
 
-    def __call__(self, *_: object) -> None:
+    def __call__(self, *_what: object) -> None:
         """Stop the training, unless it is to go on without a window."""
         steps, self.steps = self.steps, None
         if steps is None:
