@@ -69,7 +69,7 @@ def forest(data: Path) -> float:
 
     The threshold is chosen on the validation slices, to its advantage.
     """
-    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-untyped]
+    from sklearn.ensemble import RandomForestClassifier
 
     rng = np.random.default_rng(0)
     features, classes = [], []
