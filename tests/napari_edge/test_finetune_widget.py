@@ -448,6 +448,18 @@ def test_curves_are_drawn_at_most_twice_a_second(docked, qtbot) -> None:
     assert loss.get_lines()[0].get_xdata()[-1] == 100
 
 
+def test_curves_of_a_run_that_is_over_are_drawn(docked, qtbot) -> None:
+    _, widget = docked(show=True)
+    widget.tabs.setCurrentIndex(1)
+    curves = widget.watch.curves
+    widget.watch.begin("a training")
+    curves.take(Started(2, "steps"))
+    curves.take(StepsDone((StepDone(1, 2, 1.0, 1e-3), StepDone(2, 2, 0.5, 1e-3))))
+    curves.end({})  # all at once, before anything was drawn
+    qtbot.waitUntil(lambda: curves.drawings > 0, timeout=WAIT)
+    assert curves._axes[0].get_lines()[0].get_xdata()[-1] == 2
+
+
 def test_a_run_is_deleted(docked, qtbot, home) -> None:
     folder = home / "runs" / "old-1"
     folder.mkdir(parents=True)

@@ -172,7 +172,7 @@ class Curves(QWidget):
 
     def _on_theme(self, _event: object = None) -> None:
         """Draw anew at once: another theme, another size, or the end."""
-        self._stale = self._canvas is not None
+        self._stale = self._stale or self._canvas is not None
         if self._stale:
             self._soon.start(_AT_ONCE)
 
