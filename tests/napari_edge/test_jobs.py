@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 import traceback
@@ -195,7 +194,7 @@ def test_the_activity_list_is_left_as_it_was(watch) -> None:
 
     before = set(progress._all_instances)
     seen = watch(steps())
+    at_the_end: list[set[Any]] = []
+    seen.job.ended.connect(lambda _: at_the_end.append(set(progress._all_instances)))
     seen.run()
-    QApplication.processEvents()
-    gc.collect()  # a set of weak references
-    assert set(progress._all_instances) == before
+    assert at_the_end == [before]

@@ -77,12 +77,13 @@ class Job(QObject):
         """Begin, in another thread."""
         worker = create_worker(_guarded, self._steps, _ignore_errors=True)
         self._bar = progress(total=0, desc=self._title)
+        # Not methods of widgets, so that they work when this object is gone with its window.
+        # The bar first: whoever hears that the work ended finds it gone from the activity list.
+        worker.finished.connect(self._bar.close)
+        self.destroyed.connect(worker.quit)
         worker.yielded.connect(self._on_event)
         worker.errored.connect(self._on_error)
         worker.finished.connect(self._on_finished)
-        # Not methods of widgets, so that they work when this object is gone with its window.
-        worker.finished.connect(self._bar.close)
-        self.destroyed.connect(worker.quit)
         self._worker = worker
         worker.start()
 
