@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .io.contents import Entry
     from .labels.changes import Edit
     from .labels.table import Table
+    from .measurement import Measurements
     from .models import Model
     from .models.compression import Compression
     from .volume import LabelVolume, Volume
@@ -63,6 +64,20 @@ class FileDone(Event):
 
     done: int
     total: int
+
+
+@dataclass(frozen=True)
+class FileFailed(Event):
+    """What was to be done with a file failed, and the others go on."""
+
+    path: Path
+    error: Exception
+
+    @property
+    def line(self) -> str:
+        """What is wrong, with the file that it is wrong with."""
+        text = str(self.error)
+        return text if self.path.name in text else f"{self.path}: {text}"
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,13 @@ class Measured(Event):
     """The last event of a measurement of labels: its table."""
 
     table: Table
+
+
+@dataclass(frozen=True)
+class ImageMeasured(Event):
+    """The labels of an image are measured, and its intensities in them."""
+
+    measurements: Measurements
 
 
 @dataclass(frozen=True)

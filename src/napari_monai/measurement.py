@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from .errors import VolumeError
 from .evaluation.compare import kind_of
+from .events import BlockDone, Event, ImageMeasured, Started
 from .grid import Grid
 from .labels.columns import Column, Columns, stacked
 from .labels.connected import components
-from .labels.object_measures import Channel, class_measures, object_measures
+from .labels.object_measures import Channel, class_measures, object_measures_steps, stages
 from .labels.settings_measure import MeasureSettings
 from .volume import LabelKind, LabelVolume, Volume
 
@@ -82,6 +83,23 @@ def measure(
     VolumeError
         If the image is on another grid.
     """
+    steps = measure_steps(
+        labels, image, kind=kind, settings=settings, intensity_unit=intensity_unit
+    )
+    return next(e.measurements for e in steps if isinstance(e, ImageMeasured))
+
+
+def measure_steps(
+    labels: LabelVolume | Volume,
+    image: Volume | None = None,
+    *,
+    kind: LabelKind | None = None,
+    settings: MeasureSettings = MeasureSettings(),
+    intensity_unit: str | None = None,
+) -> Iterator[Event]:
+    """Yield the progress of `measure`, stage by stage, and at last `ImageMeasured`."""
+    each = stages(settings, 0 if image is None else image.channels)
+    yield Started(labels.times * each, "stages")
     kind = kind or kind_of([(labels, labels)])
     if image is not None:
         image = _on_grid_of(labels, image)
@@ -90,20 +108,37 @@ def measure(
     for time in range(labels.times):
         beside = None if image is None else image.at_time(time if image.times > 1 else 0)
         channels = [] if beside is None else list(channels_of(beside, intensity_unit or ""))
-        rows, summary = _at_time(labels.at_time(time), kind, channels, settings)
+        steps = _at_time(labels.at_time(time), kind, channels, settings)
+        rows, summary = yield from _later(steps, time * each, labels.times * each)
         objects.append(rows)
         classes.append(summary)
     timed = "t" in labels.leading
-    return Measurements(labels.name, kind, _over_time(objects, timed), _over_time(classes, timed))
+    yield ImageMeasured(
+        Measurements(labels.name, kind, _over_time(objects, timed), _over_time(classes, timed))
+    )
+
+
+Steps = Generator[Event, None, tuple[Columns, Columns]]
+
+
+def _later(steps: Steps, before: int, total: int) -> Steps:
+    """Yield what steps do, after so many of all."""
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield BlockDone(before + event.done, total) if isinstance(event, BlockDone) else event
 
 
 def _at_time(
     labels: Volume, kind: LabelKind, channels: Sequence[Channel], settings: MeasureSettings
-) -> tuple[Columns, Columns]:
+) -> Steps:
     data, grid, of = labels.data, labels.grid, None
     if settings.each == "piece":
-        data, of = _pieces(labels)
-    table, columns = object_measures(data, grid, channels=channels, settings=settings)
+        data, of = pieces_of(labels)
+    steps = object_measures_steps(data, grid, channels=channels, settings=settings)
+    table, columns = yield from steps
     named = {c.number: c.name for c in labels.classes} if isinstance(labels, LabelVolume) else {}
     owner = table.label if of is None else of
     counted = table.components if of is None else np.ones(len(table), np.int64)
@@ -123,7 +158,7 @@ def _at_time(
     return Columns((columns.columns[0], *extra, *columns.columns[1:])), summary
 
 
-def _pieces(labels: Volume) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+def pieces_of(labels: Volume) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Return labels with a number for each piece, from 1, and the label that each is of."""
     array = labels.numpy()
     found = components(array)

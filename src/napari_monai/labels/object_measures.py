@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..events import BlockDone, Busy, Event, Measured
 from ..grid import Grid
 from ..volume import ArrayLike
 from .columns import Column, Columns
 from .contacts import touching
 from .feret import feret_diameters
 from .intensities import intensities
-from .measure import measure
+from .measure import measure_steps
 from .settings_measure import MeasureSettings
 from .surface_area import surface_areas
 from .table import Floats, Ints, Table
@@ -70,21 +72,51 @@ def object_measures(
     VolumeError
         If they do not fit each other.
     """
-    table = measure(labels, spacing=grid.spacing)
+    steps = object_measures_steps(labels, grid, channels=channels, settings=settings)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def object_measures_steps(
+    labels: ArrayLike,
+    grid: Grid,
+    *,
+    channels: Sequence[Channel] = (),
+    settings: MeasureSettings = MeasureSettings(),
+) -> Generator[Event, None, tuple[Table, Columns]]:
+    """Return what `object_measures` does, and yield `BlockDone` after each of its `stages`."""
+    done, total = itertools.count(1), stages(settings, len(channels))
+    for event in measure_steps(labels, spacing=grid.spacing):
+        if isinstance(event, Measured):
+            table = event.table
+        yield Busy()
     # The volume of a voxel of a sheared grid is less than the product of its sides.
     table = replace(table, volume=np.asarray(table.voxels * grid.voxel_volume, np.float64))
     units = Units.of(grid.unit)
     columns = [*_sizes(table, units), *_places(table, grid, units), *_shapes(table, units)]
+    yield BlockDone(next(done), total)
     if settings.surface:
         columns += _surface(table, surface_areas(labels, table.label, grid.spacing), units)
+        yield BlockDone(next(done), total)
     if settings.feret:
         across = feret_diameters(labels, table.label, grid.spacing)
         columns.append(Column("Feret diameter", across, units.length))
+        yield BlockDone(next(done), total)
     if settings.neighbours:
         columns.append(Column("neighbours", touching(labels, table.label)))
+        yield BlockDone(next(done), total)
     for channel in channels:
         columns += _intensities(labels, channel, table, settings.percentiles or ())
+        yield BlockDone(next(done), total)
     return table, Columns((Column("label", table.label), *columns))
+
+
+def stages(settings: MeasureSettings, channels: int) -> int:
+    """Return in how many stages labels are measured in an image of so many channels."""
+    return 1 + settings.surface + settings.feret + settings.neighbours + channels
 
 
 def _sizes(table: Table, units: Units) -> list[Column]:
