@@ -20,10 +20,12 @@ _NO_INDEX = QModelIndex()
 
 
 class ColumnModel(QAbstractTableModel):
-    """Rows that are told apart by a whole number in their first column, the key.
+    """Rows that are told apart by a whole number each, the key.
 
     Parameters
     ----------
+    keys
+        Of all rows; the first column when left out.
     swatch
         The colour that a key has, to be shown beside it; ``None`` for none.
     """
@@ -31,12 +33,14 @@ class ColumnModel(QAbstractTableModel):
     def __init__(
         self,
         columns: Sequence[Column],
+        keys: npt.NDArray[np.int64] | None = None,
         *,
         swatch: Callable[[int], QColor | None] | None = None,
         parent: QObject | None = None,
     ) -> None:
         super().__init__(parent)
         self._columns = tuple(columns)
+        self._keys = _keys_of(self._columns, keys)
         self._swatch = swatch
         self._filter = ""
         self._sorted: tuple[str, bool] | None = None  # key of a column, whether descending
@@ -59,12 +63,20 @@ class ColumnModel(QAbstractTableModel):
     @property
     def keys(self) -> npt.NDArray[Any]:
         """The keys of the rows that are shown, from the first to the last."""
-        return np.asarray(self._columns[0].values[self._rows])
+        return np.asarray(self._keys[self._rows])
 
-    def show_columns(self, columns: Sequence[Column]) -> None:
+    @property
+    def rows(self) -> npt.NDArray[np.intp]:
+        """Which of all rows are shown, from the first to the last."""
+        return self._rows
+
+    def show_columns(
+        self, columns: Sequence[Column], keys: npt.NDArray[np.int64] | None = None
+    ) -> None:
         """Show other values, in the order and through the filter of before."""
         self.beginResetModel()
         self._columns = tuple(columns)
+        self._keys = _keys_of(self._columns, keys)
         self._arrange()
         self.endResetModel()
 
@@ -86,7 +98,7 @@ class ColumnModel(QAbstractTableModel):
 
     def rows_of(self, keys: Iterable[int]) -> npt.NDArray[np.intp]:
         """Return the rows in which keys are shown, in order; those out of sight are left out."""
-        wanted = np.fromiter(keys, np.int64)
+        wanted = keys if isinstance(keys, np.ndarray) else np.fromiter(keys, np.int64)
         return np.flatnonzero(np.isin(self.keys, wanted))
 
     def repaint(self) -> None:
@@ -125,7 +137,7 @@ class ColumnModel(QAbstractTableModel):
         if role == _ROLE.TextAlignmentRole:
             return _LEFT if column.is_text else _RIGHT
         if role == _ROLE.DecorationRole and index.column() == 0 and self._swatch is not None:
-            return self._swatch(int(column.values[row]))
+            return self._swatch(int(self._keys[row]))
         return None
 
     def headerData(  # noqa: N802
@@ -140,3 +152,9 @@ class ColumnModel(QAbstractTableModel):
         if role == _ROLE.ToolTipRole:
             return column.meaning
         return _LEFT if role == _ROLE.TextAlignmentRole else None
+
+
+def _keys_of(
+    columns: Sequence[Column], keys: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.int64]:
+    return np.asarray(columns[0].values if keys is None else keys).astype(np.int64, copy=False)

@@ -7,15 +7,24 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QPoint, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import (  # type: ignore[attr-defined]
+    QItemSelection,
+    QItemSelectionModel,
+    QModelIndex,
+    QPoint,
+    Qt,
+    Signal,
+)
 from qtpy.QtGui import QAction, QGuiApplication, QKeyEvent, QKeySequence  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QMenu, QWidget
+from qtpy.QtWidgets import QMenu, QStyle, QStyledItemDelegate, QStyleOptionViewItem, QWidget
 
 from .column_model import ColumnModel
 from .row_view import RowView
 
 # In pixels: the most that a text gets, and room beside a title for the sign that rows are sorted.
 _WIDEST, _SIGN = 120, 10
+# Qt takes time by the square of the stretches of rows that are chosen: more are marked by us.
+_STRETCHES = 500
 _SELECT = QItemSelectionModel.SelectionFlag
 
 
@@ -34,6 +43,8 @@ class ColumnView(RowView):
         self._columns = model
         self._kept: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._telling = True
+        self._marked: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self.setItemDelegate(_Marks(self))
         model.setParent(self)  # else either may be gone before the other
         self.setModel(model)
         header = self.horizontalHeader()
@@ -64,7 +75,7 @@ class ColumnView(RowView):
         selection, keys = self.selectionModel(), self._columns.keys
         if selection is None or not len(keys):
             return np.zeros(0, np.int64)
-        taken = np.zeros(len(keys), bool)
+        taken = np.isin(keys, self._marked)
         ranges = selection.selection()
         for part in (ranges[at] for at in range(len(ranges))):
             taken[part.top() : part.bottom() + 1] = True
@@ -77,10 +88,13 @@ class ColumnView(RowView):
             return
         ranges = QItemSelection()
         last = model.columnCount() - 1
-        for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        few = len(breaks) < _STRETCHES
+        for run in np.split(rows, breaks) if few else ():
             if len(run):
                 ranges.select(model.index(int(run[0]), 0), model.index(int(run[-1]), last))
         self._telling = False
+        self._mark(np.zeros(0, np.int64) if few else model.keys[rows])
         selection.select(ranges, _SELECT.ClearAndSelect)
         if len(rows):
             first = model.index(int(rows[0]), self._first_shown())
@@ -111,9 +125,38 @@ class ColumnView(RowView):
         if viewport is not None:
             viewport.update()
 
-    def _on_selection(self) -> None:
-        if self._telling:
-            self.chosen.emit()
+    def is_marked(self, row: int) -> bool:
+        """Whether a row is one of too many that are chosen for Qt to know of them."""
+        return bool(len(self._marked)) and bool(self._marks[row])
+
+    def _mark(self, keys: npt.NDArray[np.int64]) -> None:
+        self._marked = keys
+        self._marks = np.isin(self._columns.keys, keys)
+        viewport = self.viewport()
+        if viewport is not None:
+            viewport.update()
+
+    def _on_selection(self, more: QItemSelection) -> None:
+        if not self._telling:
+            return
+        if len(self._marked):
+            self._take_over(more)
+        self.chosen.emit()
+
+    def _take_over(self, more: QItemSelection) -> None:
+        """Take the marks away, or with Ctrl have them changed by what was clicked."""
+        selection = self.selectionModel()
+        if not QGuiApplication.keyboardModifiers() & Qt.KeyboardModifier.ControlModifier:
+            self._mark(np.zeros(0, np.int64))
+        elif selection is not None:
+            spans = [np.arange(more[at].top(), more[at].bottom() + 1) for at in range(len(more))]
+            rows = np.concatenate([np.zeros(0, np.intp), *spans])
+            twice = self._columns.keys[rows[self._marks[rows]]]
+            if len(twice):  # it was chosen, and no longer is
+                self._telling = False
+                selection.select(more, _SELECT.Deselect)
+                self._telling = True
+                self._mark(np.setdiff1d(self._marked, twice))
 
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802
         """Open a row with Enter, else do what the menu has this key for."""
@@ -140,9 +183,9 @@ class ColumnView(RowView):
         model, selected = self._columns, self.selected
         keys = selected if len(selected) else model.keys
         columns = [c for at, c in enumerate(model.columns) if not self.isColumnHidden(at)]
-        place = {int(key): row for row, key in enumerate(model.columns[0].values)}
+        rows = model.rows[model.rows_of(keys)]
         lines = ["\t".join(c.heading for c in columns)]
-        lines += ["\t".join(c.text(place[int(key)]) for c in columns) for key in keys]
+        lines += ["\t".join(c.text(row) for c in columns) for row in rows.tolist()]
         return "\n".join(lines)
 
     def column_actions(self) -> list[QAction]:
@@ -174,3 +217,19 @@ class ColumnView(RowView):
         for at, column in enumerate(self._columns.columns):
             width = self.columnWidth(at)
             self.setColumnWidth(at, min(width, _WIDEST) if column.is_text else width + _SIGN)
+
+
+class _Marks(QStyledItemDelegate):
+    """Draws the rows that are marked as those that are chosen."""
+
+    def __init__(self, view: ColumnView) -> None:
+        super().__init__(view)
+        self._view = view
+
+    def initStyleOption(  # noqa: N802
+        self, option: QStyleOptionViewItem | None, index: QModelIndex
+    ) -> None:
+        """Say of a cell that it is chosen, where its row is marked."""
+        super().initStyleOption(option, index)
+        if option is not None and self._view.is_marked(index.row()):
+            option.state |= QStyle.StateFlag.State_Selected

@@ -29,7 +29,6 @@ _COMPARE = {
 }
 _PARTING = (",", ";", "&", "and")
 _RANGE = re.compile(r"(-?\d+(?:\.\d+)?)(?:-|\.\.)(-?\d+(?:\.\d+)?)")
-_LONGEST_TITLE = 3  # words
 _SUPERSCRIPT = str.maketrans("²³", "23")
 
 
@@ -83,7 +82,8 @@ class _Terms:
 
     def _column(self, words: Sequence[str]) -> tuple[Column | None, int]:
         """Return the column that the last of these words name, and how many these are."""
-        for count in range(min(_LONGEST_TITLE, len(words)), 0, -1):
+        longest = max((len(column.title.split()) for column in self._columns), default=0)
+        for count in range(min(longest, len(words)), 0, -1):
             name = " ".join(words[len(words) - count :]).lower().strip('"')
             for same in (str.__eq__, str.startswith):
                 for column in self._columns:
