@@ -9,12 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from scipy import ndimage
+from scipy.spatial import ConvexHull
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 from scipy.special import elliprg
 from skimage.measure import regionprops
 
-from napari_monai.labels import runs
+from napari_monai.labels import feret, runs
 from napari_monai.labels.contacts import directions, touching
 from napari_monai.labels.feret import feret_diameters
 from napari_monai.labels.surface_area import surface_areas
@@ -123,21 +125,35 @@ class TestSurface:
 
 class TestFeret:
     @settings(max_examples=60)
-    @given(LABELS, st.sampled_from([4, 1000]))
-    def test_any_label_has_the_diameter_of_all_its_points(self, labels, few):
-        from napari_monai.labels import feret
-
+    @given(LABELS, st.sampled_from([(3, 64), (1000, 2**21)]))
+    def test_any_label_has_the_diameter_of_all_its_points(self, labels, sizes):
         spacing = np.array(FLAT[: labels.ndim])
         numbers = np.unique(labels[labels > 0]).astype(np.int64)
-        usual, feret._FEW = feret._FEW, few
-        try:
+        # By their hulls, and few pairs at a time; or all pairs at once.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(feret, "_MANY", sizes[0])
+            patch.setattr(feret, "_PAIRS", sizes[1])
             found = feret_diameters(labels, numbers, spacing)
-        finally:
-            feret._FEW = usual
         half = np.concatenate([np.eye(labels.ndim), -np.eye(labels.ndim)]) / 2
         for number, diameter in zip(numbers, found, strict=True):
             points = (np.argwhere(labels == number)[:, None] + half).reshape(-1, labels.ndim)
             assert diameter == pytest.approx(pdist(points * spacing).max())
+
+    @pytest.mark.parametrize("many", [10, 400], ids=["hulls", "pairs"])
+    @pytest.mark.parametrize("spacing", [(2.0, 0.5), CUBIC, FLAT], ids=str)
+    def test_many_labels_are_as_far_across_as_their_hulls(self, spacing, many, monkeypatch):
+        monkeypatch.setattr(feret, "_MANY", many)
+        random = np.random.default_rng(3)
+        shape = (90, 90) if len(spacing) == 2 else (30, 40, 40)
+        labels, _ = ndimage.label(ndimage.gaussian_filter(random.normal(size=shape), 1.2) > 0.05)
+        labels[tuple(n // 2 for n in shape)] = 70_000  # a hole, and a number far from the others
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        found = feret_diameters(labels, numbers, spacing)
+        half = np.concatenate([np.eye(labels.ndim), -np.eye(labels.ndim)]) / 2
+        for number, diameter in zip(numbers, found, strict=True):
+            faces = (np.argwhere(labels == number)[:, None] + half).reshape(-1, labels.ndim)
+            corners = faces[ConvexHull(faces).vertices] * spacing
+            assert diameter == pytest.approx(pdist(corners).max(), rel=1e-12)
 
     @pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.5), CUBIC, THICK], ids=str)
     def test_of_convex_labels_is_as_scikit_image_measures_it(self, spacing):
