@@ -20,6 +20,7 @@ from napari_monai.labels.contacts import touching
 from napari_monai.labels.feret import feret_diameters
 from napari_monai.labels.intensities import intensities
 from napari_monai.labels.measure import measure, remeasure
+from napari_monai.labels.near import neighbours_within
 from napari_monai.labels.pairs import numbered_like
 from napari_monai.labels.proposals import accepted, differences
 from napari_monai.labels.review import disagreeing_objects, odd_objects
@@ -60,6 +61,7 @@ def asked_for(labels: npt.NDArray[np.int32], image: npt.NDArray[np.int16], table
     number = table.label
     timed("surface areas", lambda: surface_areas(labels, number, SPACING))
     timed("neighbours", lambda: touching(labels, number))
+    timed("neighbours within 5 voxels", lambda: neighbours_within(labels, number, 5.0, SPACING))
     timed("Feret diameters", lambda: feret_diameters(labels, number, SPACING))
     for named, percentiles in (("mean and SD", ()), ("median and quartiles", (25, 50, 75))):
         job = partial(intensities, labels, image, number, table.voxels, percentiles=percentiles)

@@ -11,14 +11,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
 from scipy.spatial import ConvexHull
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from scipy.spatial.transform import Rotation
 from scipy.special import elliprg
 from skimage.measure import regionprops
 
-from napari_monai.labels import feret, runs
+from napari_monai.labels import feret, near, runs
 from napari_monai.labels.contacts import directions, touching
 from napari_monai.labels.feret import feret_diameters
+from napari_monai.labels.near import neighbours_within
 from napari_monai.labels.surface_area import surface_areas
 
 CUBIC, THICK, FLAT = (1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (0.8, 1.3, 2.0)
@@ -195,3 +196,49 @@ class TestTouching:
         assert touching(labels, np.array([3, 5, 7, 2**31 - 2])).tolist() == [2, 1, 2, 3]
         assert touching(labels, np.array([5, 7])).tolist() == [0, 0]
         assert touching(np.zeros((3, 3), bool), np.zeros(0, np.int64)).tolist() == []
+
+
+class TestNear:
+    @settings(max_examples=60)
+    @given(LABELS, st.sampled_from([0.0, 0.8, 1.3, 2.1, 3.7, 50.0]), st.booleans())
+    def test_any_labels(self, labels, distance, few):
+        spacing = np.array(FLAT[: labels.ndim])
+        numbers = np.unique(labels[labels > 0]).astype(np.int64)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(near, "_PAIRS", 2 if few else 2**22)
+            found = neighbours_within(labels, numbers, distance, spacing)
+        assert found.tolist() == _near(labels, numbers, distance, spacing)
+
+    @pytest.mark.parametrize("distance", [1.5, 4.0, 9.0])
+    @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.7, 1.9), CUBIC, THICK], ids=str)
+    def test_crowds(self, spacing, distance):
+        shape = (70, 50) if len(spacing) == 2 else (12, 24, 30)
+        noise = np.random.default_rng(5).normal(size=shape)
+        labels, _ = ndimage.label(ndimage.gaussian_filter(noise, 1) > 0.25)
+        labels[labels % 7 == 0] *= 10_000_000
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        # One that does not count is nobody's neighbour.
+        some = np.delete(numbers, 3)
+        kept = np.where(np.isin(labels, some), labels, 0)
+        found = neighbours_within(labels, some, distance, spacing)
+        assert found.tolist() == _near(kept, some, distance, spacing)
+        assert found.max() > 0
+
+    def test_one_step_away_is_touching(self):
+        labels = np.random.default_rng(0).integers(0, 9, (5, 6, 7)) ** 2
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        found = neighbours_within(labels, numbers, math.sqrt(3), CUBIC)
+        assert found.tolist() == touching(labels, numbers).tolist()
+
+    def test_nothing_there(self):
+        empty = np.zeros((0, 4), np.uint8), np.zeros(0, np.int64)
+        assert neighbours_within(*empty, 3.0, (1.0, 1.0)).tolist() == []
+
+
+def _near(labels, numbers, distance, spacing):
+    """Return how many others there are, from the distances of all voxels."""
+    places = [np.argwhere(labels == n) * spacing for n in numbers]
+    return [
+        sum(cdist(one, other).min() <= distance * (1 + 1e-9) for other in places) - 1
+        for one in places
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="All columns: surface, Feret diameter, neighbours, and percentiles.",
+        help="All columns but --within: surface, Feret diameter, neighbours, and percentiles.",
     )
     add_settings(parser, MeasureSettings, unset="none")
 
@@ -186,4 +187,6 @@ def _print(summary: Columns) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4g}"
+    return str(value)

@@ -15,6 +15,7 @@ from .contacts import touching
 from .feret import feret_diameters
 from .intensities import intensities
 from .measure import measure
+from .near import neighbours_within
 from .settings_measure import MeasureSettings
 from .surface_area import surface_areas
 from .table import Floats, Ints, Table
@@ -82,6 +83,9 @@ def object_measures(
         columns.append(Column("Feret diameter", across, units.length))
     if settings.neighbours:
         columns.append(Column("neighbours", touching(labels, table.label)))
+    if settings.within is not None:
+        near = neighbours_within(labels, table.label, settings.within, grid.spacing)
+        columns.append(Column(f"neighbours within {settings.within:g} {units.length}", near))
     for channel in channels:
         columns += _intensities(labels, channel, table, settings.percentiles or ())
     return table, Columns((Column("label", table.label), *columns))
