@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 import napari_monai as nm
 from napari_monai.errors import VolumeError
@@ -60,6 +61,18 @@ def test_a_ball_is_a_sphere_and_a_disk_a_circle():
         assert found[name][0] == pytest.approx(1, abs=0.02)
 
 
+def test_neighbours_within_a_distance():
+    array = np.zeros((9, 12), np.uint8)
+    array[1, 1], array[1, 4], array[7, 4] = 1, 2, 3
+    labels = _labels(array, (0.5, 2.0))
+    titled = nm.measure(labels, settings=nm.MeasureSettings(within=3)).objects.titled()
+    assert titled["neighbours within 3 µm"].tolist() == [0, 1, 1]
+    settings = nm.MeasureSettings(neighbours=True, within=6.5)
+    found = nm.measure(labels, settings=settings)
+    assert found["neighbours within 6.5 µm"].tolist() == [1, 2, 1]
+    assert found["neighbours"].tolist() == [0, 0, 0]
+
+
 def test_classes_have_names_and_pieces_rows_of_their_own():
     array = np.array([[1, 0, 1, 0, 2], [1, 0, 0, 0, 2]], np.uint8)
     named = (LabelClass(1, "tumour"), LabelClass(2, "stroma"), LabelClass(7, "fat"))
@@ -74,6 +87,24 @@ def test_classes_have_names_and_pieces_rows_of_their_own():
     assert pieces["class"].tolist() == ["tumour", "tumour", "stroma"]
     assert pieces["area"].tolist() == [2.0, 1.0, 2.0]
     assert pieces.classes["objects"].tolist() == [2, 1, 0]
+
+
+def test_a_summary_of_each_image_and_class():
+    random = np.random.default_rng(2)
+    array = random.integers(0, 4, (7, 9, 11)).astype(np.uint8)
+    labels = _labels(array, (2.0, 0.5, 0.4), kind="classes", classes=(LabelClass(9, "none"),))
+    found = nm.measure(labels).classes.titled()
+    corner = np.ones((3, 3, 3))
+    for row, number in enumerate((1, 2, 3)):
+        pieces, voxels = ndimage.label(array == number, corner)[1], (array == number).sum()
+        assert found["objects"][row] == pieces
+        assert found["density [1/µm³]"][row] == pytest.approx(pieces / (array.size * 0.4))
+        assert found["volume [µm³]"][row] == pytest.approx(voxels * 0.4)
+        assert found["part of the image [%]"][row] == pytest.approx(100 * voxels / array.size)
+    assert [found[t][3] for t in ("class", "objects", "volume [µm³]")] == ["none", 0, 0]
+    cells = nm.measure(_labels(array, (2.0, 0.5, 0.4))).classes.titled()
+    assert cells["objects"].tolist() == [3]
+    assert cells["volume [µm³]"] == pytest.approx([(array > 0).sum() * 0.4])
 
 
 def test_channels_have_columns_of_their_own():

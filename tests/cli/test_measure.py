@@ -24,7 +24,7 @@ def test_a_folder_with_images(folders, tmp_path, capsys):
     labels, images = folders
     table, summary = tmp_path / "out" / "t.csv", tmp_path / "s.csv"
     arguments = ["--images", str(images), "--csv", str(table), "--summary", str(summary)]
-    kind = ["--kind", "instances", "--neighbours", "--percentiles", "50"]
+    kind = ["--kind", "instances", "--neighbours", "--within", "15", "--percentiles", "50"]
     assert main(["measure", str(labels), *arguments, *kind]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -34,10 +34,12 @@ def test_a_folder_with_images(folders, tmp_path, capsys):
     assert [(line["image"], line["label"]) for line in lines[2:4]] == [("a", "3"), ("b", "1")]
     assert [line["area [pixels]"] for line in lines[:3]] == ["36.0"] * 3
     assert [line["neighbours"] for line in lines[:3]] == ["1", "1", "0"]
+    assert [line["neighbours within 15 pixels"] for line in lines[:3]] == ["2", "2", "2"]
     assert [line["median"] for line in lines[:3]] == ["40.0", "80.0", "120.0"]
     assert "perimeter" not in lines[0]
     (first, _) = csv.DictReader(summary.read_text(encoding="utf-8").splitlines())
-    assert (first["image"], first["objects"]) == ("a", "3")
+    assert (first["image"], first["objects"], first["area [pixels]"]) == ("a", "3", "108.0")
+    assert float(first["density [1/pixels]"]) == pytest.approx(3 / LABELS.size)
 
 
 def test_all_columns_and_parquet(folders, tmp_path):

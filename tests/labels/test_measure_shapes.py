@@ -9,14 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from scipy.spatial.distance import pdist
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import cdist, pdist
 from scipy.spatial.transform import Rotation
 from scipy.special import elliprg
 from skimage.measure import regionprops
 
-from napari_monai.labels import runs
+from napari_monai.labels import feret, near, runs
 from napari_monai.labels.contacts import directions, touching
 from napari_monai.labels.feret import feret_diameters
+from napari_monai.labels.near import neighbours_within
 from napari_monai.labels.surface_area import surface_areas
 
 CUBIC, THICK, FLAT = (1.0, 1.0, 1.0), (3.0, 1.0, 1.0), (0.8, 1.3, 2.0)
@@ -123,21 +126,35 @@ class TestSurface:
 
 class TestFeret:
     @settings(max_examples=60)
-    @given(LABELS, st.sampled_from([4, 1000]))
-    def test_any_label_has_the_diameter_of_all_its_points(self, labels, few):
-        from napari_monai.labels import feret
-
+    @given(LABELS, st.sampled_from([(3, 64), (1000, 2**21)]))
+    def test_any_label_has_the_diameter_of_all_its_points(self, labels, sizes):
         spacing = np.array(FLAT[: labels.ndim])
         numbers = np.unique(labels[labels > 0]).astype(np.int64)
-        usual, feret._FEW = feret._FEW, few
-        try:
+        # By their hulls, and few pairs at a time; or all pairs at once.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(feret, "_MANY", sizes[0])
+            patch.setattr(feret, "_PAIRS", sizes[1])
             found = feret_diameters(labels, numbers, spacing)
-        finally:
-            feret._FEW = usual
         half = np.concatenate([np.eye(labels.ndim), -np.eye(labels.ndim)]) / 2
         for number, diameter in zip(numbers, found, strict=True):
             points = (np.argwhere(labels == number)[:, None] + half).reshape(-1, labels.ndim)
             assert diameter == pytest.approx(pdist(points * spacing).max())
+
+    @pytest.mark.parametrize("many", [10, 400], ids=["hulls", "pairs"])
+    @pytest.mark.parametrize("spacing", [(2.0, 0.5), CUBIC, FLAT], ids=str)
+    def test_many_labels_are_as_far_across_as_their_hulls(self, spacing, many, monkeypatch):
+        monkeypatch.setattr(feret, "_MANY", many)
+        random = np.random.default_rng(3)
+        shape = (90, 90) if len(spacing) == 2 else (30, 40, 40)
+        labels, _ = ndimage.label(ndimage.gaussian_filter(random.normal(size=shape), 1.2) > 0.05)
+        labels[tuple(n // 2 for n in shape)] = 70_000  # a hole, and a number far from the others
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        found = feret_diameters(labels, numbers, spacing)
+        half = np.concatenate([np.eye(labels.ndim), -np.eye(labels.ndim)]) / 2
+        for number, diameter in zip(numbers, found, strict=True):
+            faces = (np.argwhere(labels == number)[:, None] + half).reshape(-1, labels.ndim)
+            corners = faces[ConvexHull(faces).vertices] * spacing
+            assert diameter == pytest.approx(pdist(corners).max(), rel=1e-12)
 
     @pytest.mark.parametrize("spacing", [(1.0, 1.0), (2.0, 0.5), CUBIC, THICK], ids=str)
     def test_of_convex_labels_is_as_scikit_image_measures_it(self, spacing):
@@ -179,3 +196,49 @@ class TestTouching:
         assert touching(labels, np.array([3, 5, 7, 2**31 - 2])).tolist() == [2, 1, 2, 3]
         assert touching(labels, np.array([5, 7])).tolist() == [0, 0]
         assert touching(np.zeros((3, 3), bool), np.zeros(0, np.int64)).tolist() == []
+
+
+class TestNear:
+    @settings(max_examples=60)
+    @given(LABELS, st.sampled_from([0.0, 0.8, 1.3, 2.1, 3.7, 50.0]), st.booleans())
+    def test_any_labels(self, labels, distance, few):
+        spacing = np.array(FLAT[: labels.ndim])
+        numbers = np.unique(labels[labels > 0]).astype(np.int64)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(near, "_PAIRS", 2 if few else 2**22)
+            found = neighbours_within(labels, numbers, distance, spacing)
+        assert found.tolist() == _near(labels, numbers, distance, spacing)
+
+    @pytest.mark.parametrize("distance", [1.5, 4.0, 9.0])
+    @pytest.mark.parametrize("spacing", [(1.0, 1.0), (0.7, 1.9), CUBIC, THICK], ids=str)
+    def test_crowds(self, spacing, distance):
+        shape = (70, 50) if len(spacing) == 2 else (12, 24, 30)
+        noise = np.random.default_rng(5).normal(size=shape)
+        labels, _ = ndimage.label(ndimage.gaussian_filter(noise, 1) > 0.25)
+        labels[labels % 7 == 0] *= 10_000_000
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        # One that does not count is nobody's neighbour.
+        some = np.delete(numbers, 3)
+        kept = np.where(np.isin(labels, some), labels, 0)
+        found = neighbours_within(labels, some, distance, spacing)
+        assert found.tolist() == _near(kept, some, distance, spacing)
+        assert found.max() > 0
+
+    def test_one_step_away_is_touching(self):
+        labels = np.random.default_rng(0).integers(0, 9, (5, 6, 7)) ** 2
+        numbers = np.unique(labels)[1:].astype(np.int64)
+        found = neighbours_within(labels, numbers, math.sqrt(3), CUBIC)
+        assert found.tolist() == touching(labels, numbers).tolist()
+
+    def test_nothing_there(self):
+        empty = np.zeros((0, 4), np.uint8), np.zeros(0, np.int64)
+        assert neighbours_within(*empty, 3.0, (1.0, 1.0)).tolist() == []
+
+
+def _near(labels, numbers, distance, spacing):
+    """Return how many others there are, from the distances of all voxels."""
+    places = [np.argwhere(labels == n) * spacing for n in numbers]
+    return [
+        sum(cdist(one, other).min() <= distance * (1 + 1e-9) for other in places) - 1
+        for one in places
+    ]

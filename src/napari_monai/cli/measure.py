@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="All columns: surface, Feret diameter, neighbours, and percentiles.",
+        help="All columns but --within: surface, Feret diameter, neighbours, and percentiles.",
     )
     add_settings(parser, MeasureSettings, unset="none")
 
@@ -119,4 +120,6 @@ def _print(summary: Columns) -> None:
 
 
 def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.4g}"
+    return str(value)

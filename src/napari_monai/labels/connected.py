@@ -84,7 +84,7 @@ def component_steps(
     labels: ArrayLike, connectivity: int | None = None
 ) -> Generator[None, None, Components]:
     """Find what `components` returns, with stops at which it can be cancelled."""
-    runs = yield from _read(labels)
+    runs = yield from read_steps(labels)
     number = yield from _numbers(runs, connectivity or len(labels.shape))
     count = int(number.max(initial=-1)) + 1
     sizes = np.bincount(number, weights=runs.length, minlength=count).astype(np.int64)
@@ -135,8 +135,8 @@ def drained(steps: Generator[None, None, T]) -> T:
             return result
 
 
-def _read(labels: ArrayLike) -> Generator[None, None, Runs]:
-    """Find the runs of an array slab by slab."""
+def read_steps(labels: ArrayLike) -> Generator[None, None, Runs]:
+    """Find the runs of an array slab by slab, with stops at which it can be cancelled."""
     width = max(1, int(labels.shape[-1]))
     step = max(1, _PIECE // width) * width
     starts, stops = [np.empty(0, np.int64)], [np.empty(0, np.int64)]

@@ -17,6 +17,7 @@ from .contacts import touching
 from .feret import feret_diameters
 from .intensities import intensities
 from .measure import measure_steps
+from .near import neighbours_within
 from .settings_measure import MeasureSettings
 from .surface_area import surface_areas
 from .table import Floats, Ints, Table
@@ -108,6 +109,10 @@ def object_measures_steps(
     if settings.neighbours:
         columns.append(Column("neighbours", touching(labels, table.label)))
         yield BlockDone(next(done), total)
+    if settings.within is not None:
+        near = neighbours_within(labels, table.label, settings.within, grid.spacing)
+        columns.append(Column(f"neighbours within {settings.within:g} {units.length}", near))
+        yield BlockDone(next(done), total)
     for channel in channels:
         columns += _intensities(labels, channel, table, settings.percentiles or ())
         yield BlockDone(next(done), total)
@@ -116,7 +121,8 @@ def object_measures_steps(
 
 def stages(settings: MeasureSettings, channels: int) -> int:
     """Return in how many stages labels are measured in an image of so many channels."""
-    return 1 + settings.surface + settings.feret + settings.neighbours + channels
+    near = settings.within is not None
+    return 1 + settings.surface + settings.feret + settings.neighbours + near + channels
 
 
 def _sizes(table: Table, units: Units) -> list[Column]:

@@ -27,6 +27,14 @@ class MeasureSettings(Settings):
         False, "Feret diameter: the greatest distance across.", label="Feret", advanced=False
     )
     neighbours: bool = option(False, "How many others each one touches.", advanced=False)
+    within: float | None = option(
+        None,
+        "How many others lie within this distance of each one, in the unit of the grid, from the "
+        "middle of the nearest voxel to that of the other's.",
+        label="Neighbours within",
+        minimum=0,
+        advanced=False,
+    )
     percentiles: tuple[int, ...] | None = option(
         None,
         "Percentiles of the intensities, such as 5,50,95; 50 is the median.",
@@ -37,5 +45,5 @@ class MeasureSettings(Settings):
 
     @classmethod
     def everything(cls) -> MeasureSettings:
-        """Return the settings with all columns."""
+        """Return the settings with all columns but those that need a number."""
         return cls(surface=True, feret=True, neighbours=True, percentiles=(5, 25, 50, 75, 95))
