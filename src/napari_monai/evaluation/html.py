@@ -255,9 +255,10 @@ def _methods(scores: Scores) -> list[Html]:
         )
     else:
         notes.append(
-            "Without any object, predicted or true, a case has AP, F1, PQ and AJI 1. Splits and "
-            "merges count where two or more objects overlap one with an IoU above 0.1 (Caicedo et "
-            "al. 2019); panoptic quality is that of Kirillov et al. (2019)."
+            f"An object is found by one of an IoU above {how.iou:g}, but for AP. Without any "
+            "object, predicted or true, a case has AP, F1, PQ and AJI 1. Splits and merges count "
+            "where two or more objects overlap one with an IoU above 0.1 (Caicedo et al. 2019); "
+            "panoptic quality is that of Kirillov et al. (2019)."
         )
     notes.append(
         f"Intervals are percentiles of means over {how.resamples} draws of the cases with "
