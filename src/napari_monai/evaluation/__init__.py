@@ -17,7 +17,7 @@ from ..settings import EvaluationSettings
 from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
 from .csv_table import csv_text
 from .difference import difference
-from .html import html_report
+from .html import extremes, html_report
 from .measures import CLASS_MEASURES, OBJECT_MEASURES, Measure, Space
 from .mistakes import Mistake, mistakes
 from .objects import ObjectScores, object_scores
@@ -48,6 +48,7 @@ __all__ = [
     "difference",
     "evaluate",
     "evaluate_folder",
+    "extremes",
     "guess_kind",
     "html_report",
     "instance_counts",
