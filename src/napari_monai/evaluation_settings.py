@@ -25,6 +25,15 @@ class EvaluationSettings(Settings):
         step=0.5,
         advanced=False,
     )
+    iou: float = option(
+        0.5,
+        "IoU above which an object counts as found: for F1, PQ and SQ, the difference and the list "
+        "of wrong objects. AP has its own, 0.5 to 0.9.",
+        label="IoU",
+        minimum=0.5,
+        maximum=0.95,
+        step=0.05,
+    )
     confidence: float = option(
         0.95,
         "Part of the resampled means that an interval holds.",

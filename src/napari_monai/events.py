@@ -81,6 +81,14 @@ class FileFailed(Event):
 
 
 @dataclass(frozen=True)
+class ClassDone(Event):
+    """Another class of an image is measured: ``done`` of ``total``."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
 class BytesDone(Event):
     """More of a file has arrived: ``done`` of ``total``, in the unit that `Started` named."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from tests.cli.bright import save_png, squares
 
@@ -106,3 +107,25 @@ def test_tolerance_is_that_of_the_surface_dice(folders, tmp_path, capsys):
         assert len(written["cases"]) == expected
     assert main(["evaluate", *folders, "--tolerance", "-1"]) == 2
     assert "Tolerance" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_stops_nothing_else(folders, tmp_path, capsys):
+    save_png(tmp_path / "truth" / "broken.png", TRUE)
+    (tmp_path / "found" / "broken.png").write_bytes(b"no picture")
+    table = tmp_path / "t.csv"
+    assert main(["evaluate", *folders, "--csv", str(table)]) == 1
+    out, err = capsys.readouterr()
+    assert "AP50" in out
+    (line,) = err.splitlines()
+    assert "broken.png" in line
+    assert len(table.read_text().splitlines()) == 3
+
+
+def test_the_iou_of_f1(folders, tmp_path):
+    # One column of each object of six is not found: an IoU of 5/6.
+    save_png(tmp_path / "found" / "a.png", np.where(np.arange(TRUE.shape[1]) % 10 == 2, 0, TRUE))
+    for iou, expected in (("0.8", 1.0), ("0.85", 0.0)):
+        scores = tmp_path / f"{iou}.json"
+        assert main(["evaluate", *folders, "--iou", iou, "--json", str(scores)]) == 0
+        case = json.loads(scores.read_text())["cases"][0]["scores"]
+        assert case["F1"] == expected

@@ -21,12 +21,24 @@ from napari.utils.notifications import (
 from qtpy.QtCore import QObject, Signal  # type: ignore[attr-defined]
 
 from ..errors import NapariMonaiError
-from ..events import BlockDone, BytesDone, Event, FileDone, Said, Started, StepDone, WindowDone
+from ..events import (
+    BlockDone,
+    BytesDone,
+    ClassDone,
+    Event,
+    FileDone,
+    Said,
+    Started,
+    StepDone,
+    WindowDone,
+)
 from .pace import Pace
 
 Outcome = Literal["done", "cancelled", "failed"]
 Steps = Generator[Event, None, None]
 
+# Events that say how far the work is.
+_STEPS = (WindowDone, StepDone, FileDone, BlockDone, BytesDone, ClassDone)
 # Seconds between two updates of the viewer's own progress bar, each of which redraws the window.
 _ACTIVITY_EVERY = 0.2
 
@@ -102,7 +114,7 @@ class Job(QObject):
         elif isinstance(event, Started):
             self.pace.begin(event.total, event.what)
             self.progressed.emit(0, event.total, self.pace.words())
-        elif isinstance(event, WindowDone | StepDone | FileDone | BlockDone | BytesDone):
+        elif isinstance(event, _STEPS):
             done = event.step if isinstance(event, StepDone) else event.done
             self.pace.reach(done)
             self.progressed.emit(done, self.pace.total, self.pace.words())

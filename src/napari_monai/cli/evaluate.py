@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..runfile import NAME
 from ..settings import EvaluationSettings
 from .options import add_settings, settings_from
 from .output import bar, complain, say
@@ -81,40 +81,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the scores, and write them where that is asked for."""
+    """Print the scores, and write them where that is asked for; 1 if a file failed."""
     from .. import evaluation
-    from ..evaluation.compare import kind_of_pairs
-    from ..evaluation.folders import images_of, write_difference
+    from ..evaluation.folders import images_of, kind_of_files, model_names, write_difference
+    from ..io.files import write_text
 
     settings = settings_from(args, EvaluationSettings, {})
     matched = _matched(args.prediction, args.truth)
     images = images_of(args.truth, args.images) if args.images else {}
     kind: LabelKind = (
-        _said_by_run(args.prediction) or kind_of_pairs(matched.pairs)
-        if args.kind == "auto"
-        else args.kind
+        kind_of_files(args.prediction, matched.pairs) if args.kind == "auto" else args.kind
     )
-    scores, sources = _scores(matched, kind, settings)
-    say(scores.table())
+    first = _scored(matched, kind, settings, images)
+    if first.scores.cases:
+        say(first.scores.table())
     if args.kind == "auto":
         say(f"\nScored as {kind}; --kind says otherwise.")
-    other, compared = None, None
-    names = _names(args.prediction, args.against)
+    second, compared = None, None
+    names = model_names(args.prediction, args.against)
     if args.against:
-        other, _ = _scores(_matched(args.against, args.truth), kind, settings)
-        compared = evaluation.versus(scores, other, names=names)
+        second = _scored(_matched(args.against, args.truth), kind, settings, images)
+    models = [(n, s) for n, s in zip(names, (first, second), strict=True) if s is not None]
+    failed = any(one.failed for _, one in models)
+    if not all(one.scores.cases for _, one in models):
+        return 1
+    if second is not None:
+        compared = evaluation.versus(first.scores, second.scores, names=names)
         say("\n" + compared.table())
     if args.difference:
-        for pair in matched.pairs:
-            say(f"{write_difference(pair, args.difference, kind)}")
-    models = [(n, s) for n, s in zip(names, (scores, other), strict=True) if s is not None]
+        for pair in dict.fromkeys(source.pair for source in first.sources):
+            say(f"{write_difference(pair, args.difference, kind, iou=settings.iou)}")
     if args.json:
-        _write(args.json, _json(scores, other, compared))
+        other = None if second is None else second.scores
+        write_text(args.json, _json(first.scores, other, compared))
     if args.csv:
-        _write(args.csv, evaluation.csv_text(models))
+        write_text(args.csv, evaluation.csv_text([(n, one.scores) for n, one in models]))
     if args.report:
-        _write(args.report, _report(args, models, sources, images))
-    return 0
+        write_text(args.report, _report(models))
+    return int(failed)
 
 
 def _matched(prediction: Path, truth: Path) -> Matched:
@@ -132,41 +136,52 @@ def _matched(prediction: Path, truth: Path) -> Matched:
     return matched
 
 
-def _scores(
-    matched: Matched, kind: LabelKind, settings: EvaluationSettings
-) -> tuple[Scores, list[Source]]:
-    """Return the scores of all pairs, and where each case comes from."""
+@dataclass
+class _Scored:
+    """The scores of a model, where each case comes from, and whether a pair of files failed."""
+
+    scores: Scores
+    sources: list[Source]
+    failed: bool
+
+
+def _scored(
+    matched: Matched, kind: LabelKind, settings: EvaluationSettings, images: dict[Path, Path]
+) -> _Scored:
+    """Score all pairs, having said which could not be."""
     from .. import evaluation
-    from ..evaluation.folders import scored
+    from ..evaluation.folders import PairFailed, PairScored, score_steps
+    from ..events import FileDone
 
     found: list[tuple[evaluation.Case, Source]] = []
+    failed: list[Path] = []
     with bar(len(matched.pairs), "images") as progress:
-        for some in scored(matched.pairs, kind=kind, settings=settings):
-            found += some
-            progress.update()
-    alone = tuple(map(str, (*matched.first_alone, *matched.second_alone)))
+        for step in score_steps(matched.pairs, kind=kind, settings=settings, images=images):
+            if isinstance(step, PairScored):
+                found += step.found
+            elif isinstance(step, PairFailed):
+                failed.append(step.pair[1])
+                complain(step.message)
+            elif isinstance(step, FileDone):
+                progress.update(step.done - progress.n)
+    alone = tuple(map(str, (*matched.first_alone, *matched.second_alone, *failed)))
     scores = evaluation.Scores(kind, tuple(case for case, _ in found), alone, settings)
-    return scores, [source for _, source in found]
+    return _Scored(scores, [source for _, source in found], bool(failed))
 
 
-def _report(
-    args: argparse.Namespace,
-    models: list[tuple[str, Scores]],
-    sources: list[Source],
-    images: dict[Path, Path],
-) -> str:
+def _report(models: list[tuple[str, _Scored]]) -> str:
     from .. import evaluation
     from ..evaluation.folders import pictures
 
-    (name, scores), *others = models
-    against = others[0] if others else ("", None)
+    (name, one), *others = models
+    against = (others[0][0], others[0][1].scores) if others else ("", None)
     return evaluation.html_report(
-        scores,
+        one.scores,
         title=f"Evaluation of {name}",
         name=name,
         against=against[1],
         against_name=against[0],
-        pictures=tuple(pictures(scores, sources, images=images)),
+        pictures=tuple(pictures(one.scores, [source.open for source in one.sources])),
     )
 
 
@@ -175,29 +190,3 @@ def _json(scores: Scores, other: Scores | None, compared: Versus | None) -> str:
     if other is not None and compared is not None:
         content |= {"against": other.to_json(), "versus": compared.to_json()}
     return json.dumps(content, indent=2, allow_nan=False) + "\n"
-
-
-def _names(first: Path, second: Path | None) -> tuple[str, str]:
-    """Return what to call two models: their folders, with the one above where they are alike."""
-    one, other = first.resolve(), (second or first).resolve()
-    if second is None or one.name != other.name:
-        return one.name, other.name
-    return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
-
-
-def _said_by_run(prediction: Path) -> LabelKind | None:
-    """Return the kind of labels that the run beside the prediction has written."""
-    folder = prediction if prediction.is_dir() else prediction.parent
-    try:
-        kind = json.loads((folder / NAME).read_text(encoding="utf-8")).get("kind")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return kind if kind in ("instances", "classes") else None
-
-
-def _write(path: Path, text: str) -> None:
-    from ..io.files import replacing
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")

@@ -17,8 +17,9 @@ from ..settings import EvaluationSettings
 from .compare import evaluate, evaluate_folder, guess_kind, score_pairs
 from .csv_table import csv_text
 from .difference import difference
-from .html import html_report
+from .html import extremes, html_report
 from .measures import CLASS_MEASURES, OBJECT_MEASURES, Measure, Space
+from .mistakes import Mistake, mistakes
 from .objects import ObjectScores, object_scores
 from .pairs import Matched, match_pairs
 from .report import Case, Scores
@@ -34,6 +35,7 @@ __all__ = [
     "EvaluationSettings",
     "Matched",
     "Measure",
+    "Mistake",
     "ObjectScores",
     "Scores",
     "Space",
@@ -46,6 +48,7 @@ __all__ = [
     "difference",
     "evaluate",
     "evaluate_folder",
+    "extremes",
     "guess_kind",
     "html_report",
     "instance_counts",
@@ -53,6 +56,7 @@ __all__ = [
     "iou",
     "match",
     "match_pairs",
+    "mistakes",
     "object_scores",
     "score_pairs",
     "surface_distances",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy.typing as npt
@@ -27,14 +27,27 @@ def class_measures(
     space: Space,
     settings: EvaluationSettings,
 ) -> dict[int, dict[str, float]]:
-    """Return the measures of each class that is counted, but for Dice and IoU.
+    """Return the measures of each class that is counted; see `class_measure_steps`."""
+    return dict(class_measure_steps(prediction, truth, counts, space=space, settings=settings))
+
+
+def class_measure_steps(
+    prediction: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    counts: Mapping[int, Counts],
+    *,
+    space: Space,
+    settings: EvaluationSettings,
+) -> Iterator[tuple[int, dict[str, float]]]:
+    """Yield the number and the measures of each class that is counted, but for Dice and IoU.
 
     Of a class that neither array has, all are NaN. Of one that only one has, distances are
     infinite and the surface Dice is 0; what would divide by nothing is NaN.
     """
     measures = {n: _of_counts(c, prediction.size, space) for n, c in counts.items()}
     if not settings.surfaces:
-        return measures
+        yield from measures.items()
+        return
     boxes = Boxes.of(prediction), Boxes.of(truth)
     for number, values in measures.items():
         sides = [b for b in (one.get(number) for one in boxes) if b is not None]
@@ -50,7 +63,7 @@ def class_measures(
         else:
             surface = (math.inf, math.inf, 0.0) if sides else (math.nan,) * 3
         values.update(zip(_SURFACE, surface, strict=True))
-    return measures
+        yield number, values
 
 
 def _of_counts(counts: Counts, voxels: int, space: Space) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -12,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from .. import io
-from ..errors import EvaluationError
+from ..errors import EvaluationError, NapariMonaiError
+from ..events import ClassDone
 from ..grid import Grid, millimetres
 from ..labels.overlap import THRESHOLDS, Counts, class_counts, match, overlaps
 from ..settings import EvaluationSettings
 from ..volume import LabelClass, LabelKind, LabelVolume, Volume
-from .classes import class_measures
+from .classes import class_measure_steps
 from .measures import Space
 from .objects import scores_of_overlaps
 from .pairs import match_pairs
@@ -91,20 +93,34 @@ def score_pairs(
 ) -> Iterator[Case]:
     """Yield the case or cases of each pair of files (prediction, truth) as they are read."""
     for prediction, truth in pairs:
-        volumes = io.read(prediction, labels=True), io.read(truth, labels=True)
-        try:
-            yield from cases_of(*volumes, kind, settings, name=io.stem_of(truth))
-        except EvaluationError as error:
-            raise EvaluationError(f"{prediction} against {truth}: {error}") from None
+        steps = pair_steps(prediction, truth, kind=kind, settings=settings)
+        yield from (step for step in steps if isinstance(step, Case))
+
+
+def pair_steps(
+    prediction: Path, truth: Path, *, kind: LabelKind, settings: EvaluationSettings
+) -> Iterator[Case | ClassDone]:
+    """Read two files and do as `case_steps` does."""
+    volumes = io.read(prediction, labels=True), io.read(truth, labels=True)
+    try:
+        yield from case_steps(*volumes, kind, settings, name=io.stem_of(truth))
+    except EvaluationError as error:
+        raise EvaluationError(f"{prediction} against {truth}: {error}") from None
 
 
 # -- what the numbers are -------------------------------------------------------------------------
 
 
 def kind_of_pairs(pairs: Sequence[tuple[Path, Path]], *, limit: int = 10) -> LabelKind:
-    """Return what the labels of these files are, from at most ``limit`` of them."""
-    read = ((io.read(p, labels=True), io.read(t, labels=True)) for p, t in pairs[:limit])
-    return kind_of(read)
+    """Return what the labels of these files are, from at most ``limit`` that can be read."""
+    return kind_of(_readable(pairs[:limit]))
+
+
+def _readable(pairs: Iterable[tuple[Path, Path]]) -> Iterator[tuple[Volume, Volume]]:
+    """Yield the label volumes of the pairs that can be read."""
+    for prediction, truth in pairs:
+        with suppress(NapariMonaiError, OSError):
+            yield io.read(prediction, labels=True), io.read(truth, labels=True)
 
 
 def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
@@ -160,6 +176,22 @@ def cases_of(
     name: str | None = None,
 ) -> tuple[Case, ...]:
     """Return the case of an image, or one a time point."""
+    steps = case_steps(prediction, truth, kind, settings, name=name)
+    return tuple(step for step in steps if isinstance(step, Case))
+
+
+def case_steps(
+    prediction: Comparable,
+    truth: Comparable,
+    kind: LabelKind,
+    settings: EvaluationSettings = EvaluationSettings(),
+    *,
+    name: str | None = None,
+) -> Iterator[Case | ClassDone]:
+    """Yield the case of an image, or one a time point, and before it each class that is measured.
+
+    Raises EvaluationError as `evaluate` does.
+    """
     if isinstance(prediction, Volume) and isinstance(truth, Volume):
         prediction, truth = on_one_grid(prediction, truth)
     space = _space(prediction, truth)
@@ -172,7 +204,8 @@ def cases_of(
         )
     names = [name] if len(true) == 1 else [f"{name} t={i}" for i in range(len(true))]
     pairs = zip(names, predicted, true, strict=True)
-    return tuple(_case(n, p, t, kind, classes, space, settings) for n, p, t in pairs)
+    for title, p, t in pairs:
+        yield from _case(title, p, t, kind, classes, space, settings)
 
 
 def _case(
@@ -183,24 +216,30 @@ def _case(
     classes: Sequence[LabelClass],
     space: Space,
     settings: EvaluationSettings,
-) -> Case:
+) -> Iterator[Case | ClassDone]:
     if kind == "instances":
         shared = overlaps(prediction, truth)
         iou = shared.iou
         counts_at = [match(iou, t) for t in THRESHOLDS]
-        return instance_case(name, counts_at, scores_of_overlaps(shared))
+        yield instance_case(name, counts_at, scores_of_overlaps(shared, found_at=settings.iou))
+        return
     names = {c.number: c.name for c in classes}
     counts = class_counts(prediction, truth)
     for number in names:
         counts.setdefault(number, Counts(0, 0, 0))
-    beside = class_measures(prediction, truth, counts, space=space, settings=settings)
+    beside: dict[int, dict[str, float]] = {}
+    steps = class_measure_steps(prediction, truth, counts, space=space, settings=settings)
+    for number, values in steps:
+        beside[number] = values
+        yield ClassDone(len(beside), len(counts))
     called = {n: names.get(n, f"class {n}") for n in sorted(counts)}
-    return Case(
+    yield Case(
         name,
         kind,
         {title: counts[n] for n, title in called.items()},
         {title: beside[n] for n, title in called.items()},
         space,
+        {title: n for n, title in called.items()},
     )
 
 

@@ -30,11 +30,12 @@ def difference(
     *,
     kind: LabelKind | None = None,
     label: int | None = None,
+    iou: float = FOUND,
 ) -> LabelVolume:
     """Return what is true positive, false positive and false negative, as labels.
 
     A voxel that both have is mistaken where it is of another class, or of objects that do not
-    match at an IoU above 0.5: a false positive of the one and a false negative of the other.
+    match: a false positive of the one and a false negative of the other.
 
     Parameters
     ----------
@@ -42,6 +43,8 @@ def difference(
         As for `evaluate`.
     label
         The number of the class to look at alone; all are when left out. Not of instances.
+    iou
+        IoU above which two objects match, from 0.5 to below 1.
 
     Returns
     -------
@@ -59,7 +62,7 @@ def difference(
     if isinstance(prediction, Volume) and isinstance(truth, Volume):
         prediction, truth = on_one_grid(prediction, truth)
     pairs = zip(time_points(prediction), time_points(truth), strict=True)
-    frames = [_difference(p, t, kind, label) for p, t in pairs]
+    frames = [_difference(p, t, kind, label, iou) for p, t in pairs]
     timed = isinstance(truth, Volume) and "t" in truth.leading
     grid = truth.grid if isinstance(truth, Volume) else Grid.from_spacing(frames[0].shape)
     return LabelVolume(
@@ -73,7 +76,11 @@ def difference(
 
 
 def _difference(
-    prediction: npt.NDArray[Any], truth: npt.NDArray[Any], kind: LabelKind, label: int | None
+    prediction: npt.NDArray[Any],
+    truth: npt.NDArray[Any],
+    kind: LabelKind,
+    label: int | None,
+    iou: float,
 ) -> npt.NDArray[np.uint8]:
     if prediction.shape != truth.shape:
         raise EvaluationError(
@@ -82,7 +89,7 @@ def _difference(
         )
     if label is not None:
         prediction, truth = prediction == label, truth == label
-    right = prediction == truth if kind == "classes" else _matched(prediction, truth)
+    right = prediction == truth if kind == "classes" else _matched(prediction, truth, iou)
     found = np.where(right, TRUE_POSITIVE, MISTAKEN).astype(np.uint8)
     found[truth == 0] = FALSE_POSITIVE
     found[prediction == 0] = FALSE_NEGATIVE
@@ -90,11 +97,13 @@ def _difference(
     return found
 
 
-def _matched(prediction: npt.NDArray[Any], truth: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _matched(
+    prediction: npt.NDArray[Any], truth: npt.NDArray[Any], iou: float
+) -> npt.NDArray[np.bool_]:
     """Return where an object lies over the one that it matches."""
     shared = overlaps(prediction, truth)
     pairs = shared.iou.tocoo()
-    good = pairs.data > FOUND
+    good = pairs.data > iou
     row, column = (axis[good] for axis in pairs.coords)
     partner = np.zeros(len(shared.predicted_ids) + 1, np.int64)
     partner[row + 1] = shared.true_ids[column]

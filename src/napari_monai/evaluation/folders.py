@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import io
+from ..errors import NapariMonaiError
+from ..events import ClassDone, Event, FileDone, Started
+from ..runfile import NAME
 from ..settings import EvaluationSettings
 from ..volume import LabelKind, LabelVolume, Volume
-from .compare import score_pairs
+from .compare import kind_of_pairs, on_one_grid, pair_steps
 from .difference import difference
 from .html import SHOWN, extremes
+from .objects import FOUND
 from .pairs import match_pairs
 from .pictures import Picture, case_picture
 from .report import Case, Scores
 
 Pair = tuple[Path, Path]
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A case with its voxels: labels of both sides, the image if there is one, a time point."""
+
+    prediction: Volume
+    truth: Volume
+    image: Volume | None = None
+    time: int = 0
+
+    def difference(
+        self, kind: LabelKind, *, label: int | None = None, iou: float = FOUND
+    ) -> LabelVolume:
+        """Return what is right and wrong, of all time points; see `evaluation.difference`."""
+        return difference(self.prediction, self.truth, kind=kind, label=label, iou=iou)
+
+    def on_one_grid(self) -> Opened:
+        """Return the case with the prediction in the order of axes of the truth."""
+        prediction, truth = on_one_grid(self.prediction, self.truth)
+        return replace(self, prediction=prediction, truth=truth)
 
 
 @dataclass(frozen=True)
@@ -25,26 +51,63 @@ class Source:
 
     pair: Pair
     time: int = 0
+    image: Path | None = None
+
+    def open(self) -> Opened:
+        """Read the files."""
+        prediction, truth = (io.read(path, labels=True) for path in self.pair)
+        image = None if self.image is None else io.read(self.image)
+        return Opened(prediction, truth, image, self.time)
 
 
-def scored(
-    pairs: Iterable[Pair], *, kind: LabelKind, settings: EvaluationSettings
-) -> Iterator[list[tuple[Case, Source]]]:
-    """Yield the cases of each pair (prediction, truth) with where they come from."""
-    for pair in pairs:
-        cases = score_pairs([pair], kind=kind, settings=settings)
-        yield [(case, Source(pair, time)) for time, case in enumerate(cases)]
+@dataclass(frozen=True)
+class PairScored(Event):
+    """A pair of files is scored: its cases, and where each comes from."""
+
+    found: tuple[tuple[Case, Source], ...]
 
 
-def difference_of(pair: Pair, kind: LabelKind) -> LabelVolume:
-    """Return the difference of two files; see `difference`."""
-    prediction, truth = pair
-    return difference(io.read(prediction, labels=True), io.read(truth, labels=True), kind=kind)
+@dataclass(frozen=True)
+class PairFailed(Event):
+    """A pair of files could not be read, or the two do not fit: why, in a line."""
+
+    pair: Pair
+    message: str
 
 
-def write_difference(pair: Pair, folder: Path, kind: LabelKind) -> Path:
+def score_steps(
+    pairs: Sequence[Pair],
+    *,
+    kind: LabelKind,
+    settings: EvaluationSettings,
+    images: Mapping[Path, Path] | None = None,
+) -> Iterator[Event]:
+    """Score pairs of files (prediction, truth) one after the other.
+
+    Yields `PairScored` or `PairFailed` of each, and between them how far it is. ``images`` are
+    those of the files of truth.
+    """
+    yield Started(len(pairs), "images")
+    for done, pair in enumerate(pairs):
+        cases: list[Case] = []
+        try:
+            for step in pair_steps(*pair, kind=kind, settings=settings):
+                if isinstance(step, ClassDone):
+                    yield FileDone(done, len(pairs))
+                else:
+                    cases.append(step)
+        except (NapariMonaiError, OSError) as error:
+            yield PairFailed(pair, " ".join(str(error).split()))
+        else:
+            image = (images or {}).get(pair[1])
+            found = ((case, Source(pair, at, image)) for at, case in enumerate(cases))
+            yield PairScored(tuple(found))
+        yield FileDone(done + 1, len(pairs))
+
+
+def write_difference(pair: Pair, folder: Path, kind: LabelKind, *, iou: float = FOUND) -> Path:
     """Write the difference of two files as ``<name>_difference`` and return its path."""
-    found = difference_of(pair, kind)
+    found = Source(pair).open().difference(kind, iou=iou)
     ending = ".nii.gz" if found.grid.anatomical else ".tif"
     path = folder / f"{io.stem_of(pair[1])}_difference{ending}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,21 +126,37 @@ def images_of(truth: Path, images: Path) -> dict[Path, Path]:
     return {t: i for i, t in match_pairs(images, truth).pairs}
 
 
+def kind_of_files(prediction: Path, pairs: Sequence[Pair]) -> LabelKind:
+    """Return what labels are: as the run beside the prediction has written, or the files say."""
+    folder = prediction if prediction.is_dir() else prediction.parent
+    try:
+        kind = json.loads((folder / NAME).read_text(encoding="utf-8")).get("kind")
+    except (OSError, ValueError, AttributeError):
+        kind = None
+    return kind if kind in ("instances", "classes") else kind_of_pairs(pairs)
+
+
+def model_names(first: Path, second: Path | None = None) -> tuple[str, str]:
+    """Return what to call two models: their folders, with the one above where they are alike."""
+    one, other = first.resolve(), (second or first).resolve()
+    if second is None or one.name != other.name:
+        return one.name, other.name
+    return f"{one.parent.name}/{one.name}", f"{other.parent.name}/{other.name}"
+
+
 def pictures(
-    scores: Scores,
-    sources: Sequence[Source],
-    *,
-    images: dict[Path, Path] | None = None,
-    shown: int = SHOWN,
+    scores: Scores, openers: Sequence[Callable[[], Opened]], *, shown: int = SHOWN
 ) -> Iterator[Picture]:
-    """Yield the pictures of the best and of the worst cases, best first."""
+    """Yield the pictures of the best and of the worst cases, best first.
+
+    ``openers`` give the voxels of each case.
+    """
     for place in (index for end in extremes(scores, shown) for index in end):
-        source = sources[place]
-        image = (images or {}).get(source.pair[1])
-        found = difference_of(source.pair, scores.kind)
-        beside = None if image is None else _on_grid_of(found, io.read(image))
+        opened = openers[place]()
+        found = opened.difference(scores.kind, iou=scores.settings.iou)
+        beside = None if opened.image is None else _on_grid_of(found, opened.image)
         name = scores.cases[place].name
-        yield case_picture(found, case=name, time=source.time, image=beside)
+        yield case_picture(found, case=name, time=opened.time, image=beside)
 
 
 def _on_grid_of(labels: LabelVolume, image: Volume) -> Volume:

@@ -13,7 +13,7 @@ from .measures import HEADLINE, Measure
 from .pictures import Picture
 from .plots import plots
 from .report import Scores
-from .text import images, number, p_value
+from .text import images, measured, number, p_value
 from .versus import CAVEATS, Row, Versus, versus
 
 # Cells of the table of all cases and classes that a page bears.
@@ -95,8 +95,8 @@ def _summary(scores: Scores) -> Html:
         known = sorted(v for v in values if not math.isnan(v))
         spread = (statistics.median(known), known[0], known[-1]) if known else (math.nan,) * 3
         low, high = scores.intervals[measure.name]
-        shown = [_value(x, measure) for x in (scores.mean[measure.name], *spread)]
-        between = f"{_value(low, measure)} to {_value(high, measure)}"
+        shown = [measured(x, measure) for x in (scores.mean[measure.name], *spread)]
+        between = f"{measured(low, measure)} to {measured(high, measure)}"
         rows.append(
             (
                 scores.space.titled(measure),
@@ -122,10 +122,10 @@ def _classes(scores: Scores) -> Html:
 
 
 def _with_interval(scores: Scores, name: str, measure: Measure) -> Html:
-    text = str(html(_value(scores.mean.get(name, math.nan), measure)))
+    text = str(html(measured(scores.mean.get(name, math.nan), measure)))
     low, high = scores.intervals.get(name, (math.nan, math.nan))
     if not math.isnan(low):
-        text += f"<br><small>[{_value(low, measure)}, {_value(high, measure)}]</small>"
+        text += f"<br><small>[{measured(low, measure)}, {measured(high, measure)}]</small>"
     missing = scores.infinite.get(name, 0)
     if missing:
         text += f"<br><small>missing in {missing}</small>"
@@ -139,7 +139,7 @@ def _cases(scores: Scores) -> Html:
     header = ["case, worst first", *(scores.space.titled(m) for m in scores.measures)]
     rows = []
     for case in ordered:
-        values = (_value(case.scores.get(m.name, math.nan), m) for m in scores.measures)
+        values = (measured(case.scores.get(m.name, math.nan), m) for m in scores.measures)
         rows.append((case.name, *values))
     return table(header, rows)
 
@@ -191,12 +191,12 @@ def _rivals(compared: Versus, scores: Scores) -> Html:
 def _rival(row: Row, scores: Scores) -> tuple[str, ...]:
     measure = row.measure
     title = scores.space.titled(measure) + (f" {row.class_name}" if row.class_name else "")
-    between = f"{_value(row.low, measure)} to {_value(row.high, measure)}"
+    between = f"{measured(row.low, measure)} to {measured(row.high, measure)}"
     return (
         title,
-        _value(row.first, measure),
-        _value(row.second, measure),
-        _value(row.difference, measure),
+        measured(row.first, measure),
+        measured(row.second, measure),
+        measured(row.difference, measure),
         "-" if math.isnan(row.low) else between,
         f"{row.better[0]} : {row.better[1]}",
         *map(p_value, (row.wilcoxon, row.permutation, row.holm)),
@@ -255,20 +255,16 @@ def _methods(scores: Scores) -> list[Html]:
         )
     else:
         notes.append(
-            "Without any object, predicted or true, a case has AP, F1, PQ and AJI 1. Splits and "
-            "merges count where two or more objects overlap one with an IoU above 0.1 (Caicedo et "
-            "al. 2019); panoptic quality is that of Kirillov et al. (2019)."
+            f"An object is found by one of an IoU above {how.iou:g}, but for AP. Without any "
+            "object, predicted or true, a case has AP, F1, PQ and AJI 1. Splits and merges count "
+            "where two or more objects overlap one with an IoU above 0.1 (Caicedo et al. 2019); "
+            "panoptic quality is that of Kirillov et al. (2019)."
         )
     notes.append(
         f"Intervals are percentiles of means over {how.resamples} draws of the cases with "
         f"replacement (bootstrap, seed {how.seed}); with few cases they are too narrow."
     )
     return [bullets(definitions), bullets(notes)]
-
-
-def _value(value: float, measure: Measure) -> str:
-    digits = {"%": 1, "count": 1, "volume": 2, "length": 2}.get(measure.unit, 3)
-    return number(value, digits)
 
 
 def _low(value: float) -> float:

@@ -55,9 +55,9 @@ OBJECT_MEASURES = (
         Measure(f"AP{round(100 * t)}", "high", f"TP / (TP + FP + FN) of objects at IoU above {t}")
         for t in THRESHOLDS
     ),
-    Measure("F1", "high", "2 TP / (2 TP + FP + FN) of objects at IoU above 0.5"),
+    Measure("F1", "high", "2 TP / (2 TP + FP + FN) of objects, found or not"),
     Measure("PQ", "high", "panoptic quality: F1 times the mean IoU of the objects found"),
-    Measure("SQ", "high", "mean IoU of the objects found at IoU above 0.5"),
+    Measure("SQ", "high", "mean IoU of the objects found"),
     Measure("AJI", "high", "aggregated Jaccard index (Kumar et al. 2017)"),
     Measure("Splits", "low", "true objects that two or more predicted ones share", "count"),
     Measure("Merges", "low", "predicted objects that hold two or more true ones", "count"),

@@ -23,9 +23,9 @@ class ObjectScores:
     Parameters
     ----------
     f1, panoptic_quality, segmentation_quality, recognition_quality
-        Of the objects found at an IoU above 0.5: F1 is the recognition quality, the segmentation
-        quality is the mean IoU of the found ones, panoptic quality the product of both (Kirillov
-        et al., "Panoptic Segmentation", 2019).
+        Of the objects found, as a rule at an IoU above 0.5: F1 is the recognition quality, the
+        segmentation quality is the mean IoU of the found ones, panoptic quality the product of
+        both (Kirillov et al., "Panoptic Segmentation", 2019).
     aji
         Aggregated Jaccard index (Kumar et al., IEEE TMI 2017): the voxels that each true object
         shares with the predicted one of the highest IoU, over the voxels of their unions and of
@@ -44,8 +44,12 @@ class ObjectScores:
     merges: int
 
 
-def object_scores(prediction: npt.NDArray[Any], truth: npt.NDArray[Any]) -> ObjectScores:
+def object_scores(
+    prediction: npt.NDArray[Any], truth: npt.NDArray[Any], *, iou: float = FOUND
+) -> ObjectScores:
     """Return the measures of instance labels of one shape.
+
+    An object is found by one of an IoU above ``iou``, from 0.5 to below 1.
 
     Without any object, predicted or true, F1, panoptic quality and AJI are 1; where only one side
     has objects they are 0. The segmentation quality is NaN where nothing is found.
@@ -55,14 +59,14 @@ def object_scores(prediction: npt.NDArray[Any], truth: npt.NDArray[Any]) -> Obje
     EvaluationError
         If the shapes differ or the labels are no whole numbers from 0 up.
     """
-    return scores_of_overlaps(overlaps(prediction, truth))
+    return scores_of_overlaps(overlaps(prediction, truth), found_at=iou)
 
 
-def scores_of_overlaps(shared: Overlaps) -> ObjectScores:
+def scores_of_overlaps(shared: Overlaps, *, found_at: float = FOUND) -> ObjectScores:
     """Return the measures of objects whose overlaps are known."""
     iou = shared.iou
-    counts = match(iou, FOUND)
-    quality = float(iou.data[iou.data > FOUND].mean()) if counts.tp else math.nan
+    counts = match(iou, found_at)
+    quality = float(iou.data[iou.data > found_at].mean()) if counts.tp else math.nan
     recognition = counts.dice if counts.total else 1.0
     panoptic = recognition * quality if counts.tp else recognition
     touching = iou > TOUCHING

@@ -33,7 +33,8 @@ class Case:
 
     ``counts`` maps ``"AP50"`` to ``"AP90"`` to counts of objects (instances), or the name of
     each class to counts of voxels (classes). ``beside`` has the other measures of each class, or
-    those of all objects under ``""``; ``space`` the unit that they are in.
+    those of all objects under ``""``; ``space`` the unit that they are in; ``numbers`` the number
+    of each class.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Case:
     counts: Mapping[str, Counts]
     beside: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     space: Space = _NO_SPACE
+    numbers: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> dict[str, float]:

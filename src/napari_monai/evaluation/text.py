@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .measures import Measure
     from .report import Scores
 
 # Columns of the table of instances; the summary below it has all thresholds.
@@ -20,6 +21,12 @@ def number(value: float | None, digits: int = 3) -> str:
         return "-"
     # No "-0.000" of a tiny difference.
     return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else str(value)
+
+
+def measured(value: float, measure: Measure) -> str:
+    """Return the value of a measure as text, with as many digits as it bears."""
+    digits = {"%": 1, "count": 1, "volume": 2, "length": 2}.get(measure.unit, 3)
+    return number(value, digits)
 
 
 def p_value(value: float) -> str:

@@ -124,6 +124,13 @@ def replacing(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all; its folder is made where it is not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def _put(new: Path, target: Path) -> None:
     """Move a complete file or folder to its place."""
     if new.is_dir():
