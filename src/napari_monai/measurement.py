@@ -102,7 +102,7 @@ def measure_steps(
     yield Started(labels.times * each, "stages")
     kind = kind or kind_of([(labels, labels)])
     if image is not None:
-        image = _on_grid_of(labels, image)
+        image = on_grid_of(labels, image)
         intensity_unit = unit_of(image) if intensity_unit is None else intensity_unit
     objects, classes = [], []
     for time in range(labels.times):
@@ -202,7 +202,7 @@ def unit_of(image: Volume) -> str:
     return "HU" if modality_of(image) == "CT" else ""
 
 
-def _on_grid_of(labels: Volume, image: Volume) -> Volume:
+def on_grid_of(labels: Volume, image: Volume) -> Volume:
     """Return the image with its axes as the labels', or raise VolumeError."""
     if image.times not in (1, labels.times):
         raise VolumeError(

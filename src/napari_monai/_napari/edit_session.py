@@ -21,7 +21,7 @@ from .edit_run import EditRun
 from .history import History, Values, boxes_of, past, record
 from .label_colours import LOCKED, class_look, classes_of
 from .layers import placement_of
-from .seen import displayed_axes, slider_voxel
+from .seen import displayed_axes, plane_seen, slider_voxel
 
 if TYPE_CHECKING:
     import napari
@@ -170,12 +170,7 @@ class EditSession(QObject):
     @property
     def plane(self) -> tuple[int, int] | None:
         """The spatial axis and index of the slice that is seen; ``None`` in 3-D and of pictures."""
-        drawn = displayed_axes(self.viewer, self.layer)
-        hidden = [a for a in range(self.layer.ndim - self.ndim, self.layer.ndim) if a not in drawn]
-        if len(hidden) != 1:
-            return None
-        at, axis = slider_voxel(self.viewer, self.layer)[hidden[0]], hidden[0] - self.timed
-        return (axis, at) if 0 <= at < self.shape[axis] else None
+        return plane_seen(self.viewer, self.layer, self.shape)
 
     @property
     def seen_box(self) -> Box:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from ..labels.boxes import Box
 from .seen import displayed_axes
@@ -13,8 +14,6 @@ from .seen import displayed_axes
 if TYPE_CHECKING:
     import napari
     from napari.layers import Layer
-
-    from .edit_session import EditSession
 
 # The part of the canvas that an object takes: zoomed in below the first, out above the second, and
 # then to the last.
@@ -67,21 +66,34 @@ def _zoom(viewer: napari.viewer.Viewer, layer: Layer, box: Box, drawn: Sequence[
         viewer.scene.camera.zoom *= _GOOD / part
 
 
-def slice_of(session: EditSession, number: int, at: Sequence[float], box: Box) -> tuple[float, ...]:
+class Sliced(Protocol):
+    """Labels of which a slice is seen, as an `EditSession` is."""
+
+    @property
+    def plane(self) -> tuple[int, int] | None:
+        """Its spatial axis and index; ``None`` in 3-D and of pictures."""
+        ...
+
+    def crop(self, box: Box) -> npt.NDArray[Any]:
+        """Return the labels in a box."""
+        ...
+
+
+def slice_of(labels: Sliced, number: int, at: Sequence[float], box: Box) -> tuple[float, ...]:
     """Return a place on a slice that has voxels of a label: the one given, or the nearest.
 
     The middle of a thing that is bent, or in pieces, may lie on a slice without it.
     """
-    plane = session.plane
+    plane = labels.plane
     if plane is None:
         return tuple(at)
     axis = plane[0]
     wanted = round(at[axis])
     thin = tuple(slice(wanted, wanted + 1) if a == axis else s for a, s in enumerate(box))
-    if (session.crop(thin) == number).any():
+    if (labels.crop(thin) == number).any():
         return tuple(at)
     others = tuple(a for a in range(len(box)) if a != axis)
-    there = np.flatnonzero((session.crop(box) == number).any(axis=others)) + box[axis].start
+    there = np.flatnonzero((labels.crop(box) == number).any(axis=others)) + box[axis].start
     if not len(there):
         return tuple(at)
     nearest = int(there[np.abs(there - wanted).argmin()])

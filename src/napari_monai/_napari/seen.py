@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,3 +40,18 @@ def to_voxels(
             for world, own in zip(units[-layer.ndim :], layer.units, strict=True)
         ]
     return np.asarray(layer.world_to_data(there), np.float64)
+
+
+def plane_seen(
+    viewer: napari.viewer.Viewer, layer: Layer, shape: Sequence[int]
+) -> tuple[int, int] | None:
+    """Return the spatial axis and index of the slice that is seen; ``None`` in 3-D and of pictures.
+
+    ``shape`` is that of the last axes of the layer, those of space.
+    """
+    drawn, first = displayed_axes(viewer, layer), layer.ndim - len(shape)
+    hidden = [axis for axis in range(first, layer.ndim) if axis not in drawn]
+    if len(hidden) != 1:
+        return None
+    at, axis = slider_voxel(viewer, layer)[hidden[0]], hidden[0] - first
+    return (axis, at) if 0 <= at < shape[axis] else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,10 @@ class Columns(Mapping[str, npt.NDArray[Any]]):
         """How many rows there are."""
         return len(self.columns[0].values) if self.columns else 0
 
+    def take(self, rows: npt.NDArray[Any]) -> Columns:
+        """Return the table of some rows, in this order."""
+        return Columns(tuple(replace(c, values=c.values[rows]) for c in self.columns))
+
     def titled(self) -> dict[str, npt.NDArray[Any]]:
         """Return the values by name and unit."""
         return {column.title: column.values for column in self.columns}
@@ -96,13 +100,13 @@ def _values(table: Columns, title: str, kind: Column) -> npt.NDArray[Any]:
     return np.full(table.rows, "") if text else np.full(table.rows, np.nan)
 
 
-def csv_text(table: Columns) -> str:
+def csv_text(table: Columns, *, delimiter: str = ",") -> str:
     """Return a table as comma-separated values, with units in the header.
 
     What is not known is an empty cell, yes and no are 1 and 0.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
     writer.writerow([column.title for column in table.columns])
     writer.writerows(zip(*(_cells(c.values) for c in table.columns), strict=True))
     return buffer.getvalue()
