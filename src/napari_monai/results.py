@@ -128,9 +128,12 @@ class Results:
         else:
             objects = self.scratch.array("objects", prepared.grid.shape, np.int32)
             yield Said("Telling objects apart, block by block.")
+            read = {name: _Channel(maps, index) for name, index in of.items()}
             yield from decode_blocks(
-                **{name: _Channel(maps, index) for name, index in of.items()},
-                write=objects,
+                read["foreground"],
+                read["distance"],
+                objects,
+                touching=read.get("touching"),
                 spacing=spacing,
                 memory=self.budget // 2,
                 scratch=self.scratch.folder,
