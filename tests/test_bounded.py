@@ -10,7 +10,7 @@ import torch
 import zarr
 from monai.networks.nets import DynUNet
 from scipy import ndimage
-from tests.models.known import INSTANCES, threshold_model
+from tests.models.known import INSTANCES, threshold_model, touching_instances
 from torch import nn
 
 from napari_monai import inference
@@ -49,8 +49,15 @@ def _lines(events):
     return [e.message for e in events if isinstance(e, Said)]
 
 
-@pytest.mark.parametrize("kind", ["classes", "instances"])
-def test_the_same_labels_with_little_memory(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize(
+    ("kind", "outputs"),
+    [
+        pytest.param("classes", {}, id="classes"),
+        pytest.param("instances", INSTANCES, id="instances"),
+        pytest.param("instances", touching_instances(3), id="touching"),
+    ],
+)
+def test_the_same_labels_with_little_memory(tmp_path, monkeypatch, kind, outputs):
     model = threshold_model(
         tmp_path / "m",
         threshold=0.95,
@@ -61,7 +68,7 @@ def test_the_same_labels_with_little_memory(tmp_path, monkeypatch, kind):
             Operation("scale_percentiles", {"lower": 2.0, "upper": 98.0}),
             Operation("spacing", {"spacing": [1.6, 1.2, 1.5], "unit": "µm"}),
         ),
-        **(INSTANCES if kind == "instances" else {}),
+        **outputs,
     )
     volume = _on_disk(tmp_path, _blobs())
     whole = _run(volume, model)[-1].labels.numpy()

@@ -67,8 +67,10 @@ def notes(events: list[Event]) -> list[str]:
         ((16, 400), 3000, 1.5, {"min_voxels": 25.0}),
         ((6, 60, 60), 14000, 1, {"spacing": (3.0, 1.0, 1.0)}),
         ((60, 24, 24), 20000, 1, {"smoothing": 0.0, "seed_threshold": 0.05}),
+        ((140, 90), 5000, 1.5, {"min_certainty": 0.75, "threshold": 0.4}),
+        ((6, 60, 60), 14000, 1, {"parting": 0.7, "touching": True, "min_certainty": 0.7}),
     ],
-    ids=["2d", "2d anisotropic", "strip", "flat 3d", "long 3d"],
+    ids=["2d", "2d anisotropic", "strip", "flat 3d", "long 3d", "certain", "touching"],
 )
 def test_same_as_in_one_piece(
     dtype: type[np.floating[Any]],
@@ -78,9 +80,15 @@ def test_same_as_in_one_piece(
     options: dict[str, Any],
 ) -> None:
     foreground, distance = (m.astype(dtype) for m in carpet(shape, sigma=sigma))
+    if "min_certainty" in options:  # some objects are less sure than others
+        foreground = (foreground * (0.5 + 0.5 * noise(shape, 3 * sigma, 5))).astype(dtype)
+    if "touching" in options:
+        options = {**options, "touching": noise(shape, sigma, 6).astype(dtype)}
     found, count, events = in_blocks(foreground, distance, voxels, **options)
     assert not notes(events)
     expected = decode(foreground, distance, **options)
+    without = decode(foreground, distance, **{**options, "min_certainty": 0.0})
+    assert (without.max() > expected.max()) == ("min_certainty" in options)
     np.testing.assert_array_equal(found, expected)
     assert count == expected.max() > 20
     assert isinstance(events[0], Started)
@@ -241,6 +249,8 @@ def test_errors() -> None:
     map_ = np.zeros((40, 50), np.float32)
     with pytest.raises(VolumeError, match=r"\(40, 50\) and distance of shape \(40, 49\)"):
         next(decode_blocks(map_, map_[:, 1:], map_))
+    with pytest.raises(VolumeError, match=r"\(40, 50\) and touching of shape \(39, 50\)"):
+        next(decode_blocks(map_, map_, map_, touching=map_[1:]))
     with pytest.raises(SettingsError, match="memory is 1000 bytes"):
         next(decode_blocks(map_, map_, map_, memory=1000))
 

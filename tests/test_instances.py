@@ -152,6 +152,47 @@ class TestDecode:
             found = decode(*maps, spacing=(0.1, 0.1), min_voxels=count, smoothing=0)
             assert found.max() == kept, count
 
+    @pytest.mark.parametrize(
+        ("parting", "count"), [(0.0, 1), (0.2, 1), (0.6, 2), (1.0, 2)], ids=str
+    )
+    def test_objects_part_where_they_touch(self, parting: float, count: int) -> None:
+        foreground = np.ones((5, 21), np.float32)
+        touching = np.zeros((5, 21), np.float32)
+        touching[:, 10] = 0.5
+        maps = foreground, 0.8 * foreground, touching  # a distance that sees no pass
+        found = decode(*maps, seed_threshold=0.1, smoothing=0, parting=parting)
+        assert found.max() == count
+        if count == 2:
+            assert (found[:, :10] == 1).all()
+            assert (found[:, 11:] == 2).all()
+
+    def test_a_map_that_touches_nowhere_changes_nothing(self) -> None:
+        rng = np.random.default_rng(1)
+        foreground, distance = ndimage.gaussian_filter(rng.random((2, 50, 50)), (0, 2, 2)) * 1.2
+        foreground = (foreground > 0.58).astype(np.float32)
+        found = decode(foreground, distance, np.zeros_like(distance))
+        np.testing.assert_array_equal(found, decode(foreground, distance))
+
+    @pytest.mark.parametrize(
+        ("least", "kept"),
+        [(0.0, [1, 2, 3]), (0.75, [1, 2, 3]), (0.76, [1, 3]), (0.9, [1]), (1.0, [])],
+        ids=str,
+    )
+    def test_objects_of_low_mean_probability_are_dropped(
+        self, least: float, kept: list[int]
+    ) -> None:
+        foreground = np.zeros((5, 15))
+        foreground[1:4, 1:4] = 0.9375
+        foreground[1:4, 6:9] = 0.75
+        foreground[1, 6], foreground[3, 8] = 1, 0.5  # 0.75 in the mean
+        foreground[1:4, 11:14] = 0.875
+        found = decode(foreground, foreground, threshold=0.4, smoothing=0, min_certainty=least)
+        columns = [slice(1, 4), slice(6, 9), slice(11, 14)]
+        expected = np.zeros((5, 15), int)
+        for number, index in enumerate(kept, start=1):
+            expected[1:4, columns[index - 1]] = number
+        np.testing.assert_array_equal(found, expected)
+
     @settings(deadline=None)
     @given(
         arrays(np.float32, (12, 13), elements=st.floats(0, 1, width=32)),

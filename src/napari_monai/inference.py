@@ -21,7 +21,7 @@ from .devices import device_name, free_memory, is_out_of_memory, pick_device, pi
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Event, Said, Segmented, Started, WindowDone
 from .models import Model
-from .preflight import DECODING, GIB, Estimate, activations
+from .preflight import GIB, Estimate, activations
 from .preprocess import (
     LazilyPrepared,
     Preparation,
@@ -207,7 +207,8 @@ class _Run:
         results = 0
         if self.scratch.folder is None:
             results = voxels * self.results.voxel_bytes
-            results += (8 + DECODING) * prepared_voxels if self.results.instances else 0
+            if self.results.instances:
+                results += self.results.decoding_bytes * prepared_voxels
         image = 4 * prepared.channels * prepared_voxels
         lanes = 1 if way == "float32" else most_lanes(networks[0], (1, *shape[1:]), self.device)
         return Estimate(

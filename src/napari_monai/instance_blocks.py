@@ -28,7 +28,7 @@ from .blocks import Box, boxes, grown, halves, inside, sides, within
 from .errors import SettingsError, VolumeError
 from .events import BlockDone, Event, Said, Started
 from .instance_parts import BYTES_PER_VOXEL, Decoding, Part, decode_part
-from .instances import decode, first_voxels, numbers_in_order
+from .instances import are_certain, certainties, decode, first_voxels, numbers_in_order
 
 Labels = npt.NDArray[np.int32]
 
@@ -56,6 +56,7 @@ def decode_blocks(
     distance: Readable,
     write: Writable,
     *,
+    touching: Readable | None = None,
     spacing: Sequence[float] | None = None,
     memory: int = 2 * 2**30,
     scratch: Path | str | None = None,
@@ -70,10 +71,12 @@ def decode_blocks(
     write
         Array of the same shape for the labels, int32 or wider; every voxel is written once, at
         the end.
+    touching
+        The third map of :func:`.decode`, where there is one.
     spacing
         Distance between voxels along each axis; default 1.
     memory
-        Bytes to hold at once. Tables of the objects (40 bytes each) and what the arrays keep of
+        Bytes to hold at once. Tables of the objects (48 bytes each) and what the arrays keep of
         their own (the chunks of a zarr array) come on top.
     scratch
         Folder for temporary files, up to 4 bytes a voxel before compression; default that of
@@ -99,11 +102,12 @@ def decode_blocks(
         If ``memory`` is too small to decode anything in.
     """
     shape = tuple(foreground.shape)
-    if shape != tuple(distance.shape):
-        raise VolumeError(
-            f"Foreground of shape {shape} and distance of shape {tuple(distance.shape)}: "
-            "both maps have to be of the same image."
-        )
+    for name, other in (("distance", distance), ("touching", touching)):
+        if other is not None and shape != tuple(other.shape):
+            raise VolumeError(
+                f"Foreground of shape {shape} and {name} of shape {tuple(other.shape)}: "
+                "all maps have to be of the same image."
+            )
     settings = Decoding.of(len(shape), spacing, **decoding)
     voxels = int(memory) // BYTES_PER_VOXEL
     if voxels < 8 ** len(shape):
@@ -115,6 +119,7 @@ def decode_blocks(
         labels = decode(
             np.asarray(foreground[whole]),
             np.asarray(distance[whole]),
+            None if touching is None else np.asarray(touching[whole]),
             spacing=spacing,
             **decoding,
         )
@@ -123,7 +128,8 @@ def decode_blocks(
         return int(labels.max(initial=0))
     folder = Path(tempfile.mkdtemp(prefix="instances-", dir=scratch))
     try:
-        return (yield from _Run(foreground, distance, write, settings, voxels, folder).events())
+        maps = foreground, distance, touching
+        return (yield from _Run(maps, write, settings, voxels, folder).events())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -134,6 +140,7 @@ class _Objects:
 
     sizes: list[npt.NDArray[np.int64]] = field(default_factory=list)
     first: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    certainty: list[npt.NDArray[np.int64]] = field(default_factory=list)
     doubtful: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     links: list[npt.NDArray[np.int64]] = field(default_factory=list)
     starts: list[int] = field(default_factory=lambda: [1])  # the first number of each block
@@ -142,11 +149,13 @@ class _Objects:
         self,
         sizes: npt.NDArray[np.int64],
         first: npt.NDArray[np.int64],
+        certainty: npt.NDArray[np.int64],
         doubtful: npt.NDArray[np.bool_],
     ) -> int:
         """Take in the parts of another block; return the number of the first of them."""
         self.sizes.append(sizes)
         self.first.append(first)
+        self.certainty.append(certainty)
         self.doubtful.append(doubtful)
         self.starts.append(self.starts[-1] + len(sizes))
         return self.starts[-2]
@@ -178,7 +187,7 @@ class _Objects:
             [self.doubtful[b][n - self.starts[b]] for b, n in zip(blocks, numbers, strict=True)]
         )
 
-    def numbers(self, smallest: float) -> tuple[Labels, int]:
+    def numbers(self, smallest: float, min_certainty: float) -> tuple[Labels, int]:
         """Return the number of the object for each part (0 for none), and of objects in all."""
         count = self.starts[-1]
         links = np.concatenate([np.empty((2, 0), np.int64), *self.links], axis=1)
@@ -188,7 +197,9 @@ class _Objects:
         np.add.at(sizes, which, np.concatenate([[0], *self.sizes]))
         first = np.full(n_objects, np.iinfo(np.int64).max)
         np.minimum.at(first, which, np.concatenate([[first.max()], *self.first]))
-        kept = sizes >= smallest
+        certainty = np.zeros(n_objects, np.int64)
+        np.add.at(certainty, which, np.concatenate([[0], *self.certainty]))
+        kept = (sizes >= smallest) & are_certain(certainty, sizes, min_certainty)
         return numbers_in_order(first, kept)[which], int(np.count_nonzero(kept))
 
 
@@ -197,18 +208,17 @@ class _Run:
 
     def __init__(
         self,
-        foreground: Readable,
-        distance: Readable,
+        maps: tuple[Readable, Readable, Readable | None],
         write: Writable,
         settings: Decoding,
         voxels: int,
         folder: Path,
     ) -> None:
-        self.maps = foreground, distance
+        self.maps = maps
         self.write = write
         self.settings = settings
         self.voxels = voxels
-        self.shape = tuple(foreground.shape)
+        self.shape = tuple(maps[0].shape)
         self.objects = _Objects()
         self.patience = len(self.shape)  # how often a block is halved before it is given up
         self.guessed = 0
@@ -240,7 +250,8 @@ class _Run:
                 "piece. More memory for decoding avoids it.",
                 "warning",
             )
-        numbers, count = self.objects.numbers(self.settings.smallest)
+        settings = self.settings
+        numbers, count = self.objects.numbers(settings.smallest, settings.min_certainty)
         for done, box in enumerate(targets, start=len(cores) + 1):
             self.write[box] = numbers[self._parts_in(box)]
             yield BlockDone(done, total)
@@ -261,7 +272,7 @@ class _Run:
                 slice((n - m) * place // 4, (n - m) * place // 4 + m)
                 for n, m in zip(shape, sample, strict=True)
             )
-            reach = max(reach, self._reach(decode_part(*self.maps, box, box, self.settings)))
+            reach = max(reach, self._reach(self._part(box, box)))
         outer = sides(shape, relative, self.voxels)
         widest = max(m * r for n, m, r in zip(shape, outer, relative, strict=True) if m < n) / 6
         return max(1.0, min(1.2 * reach + 2, widest))
@@ -302,7 +313,7 @@ class _Run:
             box, level = todo.pop()
             margin = self.margin if level == 0 else None
             outer = grown(box, self.shape, self.settings.relative, self.voxels, margin)
-            part = decode_part(*self.maps, box, outer, self.settings)
+            part = self._part(box, outer)
             if not part.unknown_in(within(box, self.shape)):
                 self._keep(box, part)
                 if level:
@@ -312,10 +323,16 @@ class _Run:
                 todo += [(half, level + 1) for half in halves(box, self.settings.relative)]
                 continue
             outer = grown(box, self.shape, self.settings.relative, self.voxels, None)
-            part = decode_part(*self.maps, box, outer, self.settings, beyond=False)
+            part = self._part(box, outer, beyond=False)
             self._keep(box, part)
             self.guessed += 1
             self.patience = max(0, self.patience - 1)
+
+    def _part(self, core: Box, outer: Box, *, beyond: bool = True) -> Part:
+        foreground, distance, near = self.maps
+        return decode_part(
+            foreground, distance, core, outer, self.settings, near=near, beyond=beyond
+        )
 
     def _keep(self, core: Box, part: Part) -> None:
         """Give numbers to the parts of objects in a block; link them to those around it."""
@@ -335,6 +352,7 @@ class _Run:
         start = self.objects.add(
             sizes[present],
             np.ravel_multi_index(tuple(first), self.shape),
+            certainties(np.asarray(self.maps[0][core]), here, len(sizes))[present],
             part.doubtful[present],
         )
         numbers = np.zeros(len(sizes), np.int32)

@@ -17,6 +17,7 @@ from .instances import (
     Labels,
     flood,
     lowered,
+    parted,
     peaks,
     smallest_count,
     smoothed,
@@ -35,13 +36,15 @@ class Decoding:
     """The settings of :func:`.decode`, in voxels.
 
     ``relative`` is the spacing along each axis over the finest; ``smallest`` the number of voxels
-    from which on an object is kept.
+    from which on an object is kept, and ``min_certainty`` the mean probability.
     """
 
     relative: tuple[float, ...]
     threshold: float
     seed_threshold: float
     sigma: npt.NDArray[np.float64]
+    parting: float
+    min_certainty: float
     smallest: float
 
     @classmethod
@@ -53,6 +56,8 @@ class Decoding:
         threshold: float = 0.5,
         seed_threshold: float = 0.08,
         smoothing: float = 1.0,
+        parting: float = 1.0,
+        min_certainty: float = 0.0,
         min_size: float = 0.0,
         min_voxels: float = 0.0,
     ) -> Decoding:
@@ -63,6 +68,8 @@ class Decoding:
             threshold=threshold,
             seed_threshold=seed_threshold,
             sigma=smoothing * steps.min() / steps,
+            parting=parting,
+            min_certainty=min_certainty,
             smallest=smallest_count(steps, min_size, min_voxels),
         )
 
@@ -106,12 +113,14 @@ def decode_part(
     outer: Box,
     settings: Decoding,
     *,
+    near: Any = None,
     beyond: bool = True,
 ) -> Part:
     """Decode the pieces of the foreground that come into ``core``, as seen in ``outer``.
 
-    Labels that are not ``unknown`` are those of the whole map, up to their numbers. With
-    ``beyond=False`` there is taken to be nothing beyond ``outer``, and nothing is unknown.
+    ``near`` is the map of where objects touch, if there is one. Labels that are not ``unknown`` are
+    those of the whole map, up to their numbers. With ``beyond=False`` there is taken to be nothing
+    beyond ``outer``, and nothing is unknown.
 
     Notes
     -----
@@ -136,7 +145,7 @@ def decode_part(
     mask = mask[
         tuple(slice(b.start - o.start, b.stop - o.start) for b, o in zip(box, outer, strict=True))
     ]
-    depth = _depth(distance, box, shape, mask, settings)
+    depth = _depth(distance, near, box, shape, mask, settings)
     cut = lowered(depth, settings.seed_threshold)
     seeds, count = ndimage.label(peaks(cut, touching), touching)
     faces = np.zeros_like(mask)
@@ -184,7 +193,12 @@ def _limit(mask: Mask, core: Box, outer: Box, touching: Mask) -> Box | None:
 
 
 def _depth(
-    distance: Any, box: Box, shape: Sequence[int], mask: Mask, settings: Decoding
+    distance: Any,
+    near: Any,
+    box: Box,
+    shape: Sequence[int],
+    mask: Mask,
+    settings: Decoding,
 ) -> npt.NDArray[np.float32]:
     """Return the smoothed distance under the mask: that of the whole map, to the last bit."""
     radius = [int(TRUNCATE * s + 0.5) for s in settings.sigma]  # that of the Gaussian's kernel
@@ -192,7 +206,10 @@ def _depth(
         slice(max(0, s.start - r), min(n, s.stop + r))
         for s, r, n in zip(box, radius, shape, strict=True)
     ]
-    values = smoothed(np.asarray(distance[tuple(wide)]), settings.sigma)
+    values = np.asarray(distance[tuple(wide)])
+    if near is not None:
+        values = parted(values, np.asarray(near[tuple(wide)]), settings.parting)
+    values = smoothed(values, settings.sigma)
     values = values[
         tuple(slice(s.start - w.start, s.stop - w.start) for s, w in zip(box, wide, strict=True))
     ]

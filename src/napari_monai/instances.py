@@ -4,7 +4,8 @@ The network gives every voxel a probability to be foreground and a normalised ce
 how deep inside its object it lies, 1 at the deepest voxel of each object, 0 outside. Objects are
 the basins of that distance map under the foreground: a seeded watershed (Meyer 1994) whose seeds
 are the h-maxima (Soille 2003, section 6.3.4), the peaks that rise by ``h`` above the highest pass
-to a higher peak.
+to a higher peak. A network may say as well where objects touch: there the distance counts less, so
+that a pass between two of them is deeper.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from skimage.segmentation import watershed
 
 FloatMap = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int32]
+
+# What a network may tell of instances, as `decode` takes it; the last is not told by all.
+CHANNELS = ("foreground", "distance", "touching")
+
+_PARTS = 2**16
 
 TRUNCATE = 4.0  # standard deviations after which the Gaussian is cut off
 
@@ -78,15 +84,18 @@ def object_depth(
 def decode(
     foreground: FloatMap,
     distance: FloatMap,
+    touching: FloatMap | None = None,
     *,
     spacing: Sequence[float] | None = None,
     threshold: float = 0.5,
     seed_threshold: float = 0.08,
     smoothing: float = 1.0,
+    parting: float = 1.0,
+    min_certainty: float = 0.0,
     min_size: float = 0.0,
     min_voxels: float = 0.0,
 ) -> Labels:
-    """Return instance labels from the two maps of a network.
+    """Return instance labels from the maps of a network.
 
     Parameters
     ----------
@@ -94,6 +103,9 @@ def decode(
         Probability of each voxel to be foreground, 2-D or 3-D.
     distance
         Normalised centre distance, same shape.
+    touching
+        Probability of each voxel to lie where objects touch, same shape; ``None`` where the network
+        does not tell.
     spacing
         Distance between voxels along each axis; default 1. Smoothing reaches equally far in
         space along every axis, and ``min_size`` counts in this unit.
@@ -104,6 +116,10 @@ def decode(
     smoothing
         Standard deviation of the Gaussian over the distance map before seeds are sought, in
         voxels of the finest axis.
+    parting
+        How much of the distance is taken away where objects surely touch, from 0 to 1.
+    min_certainty
+        Objects are dropped of which the mean probability to be foreground is less.
     min_size
         Smaller objects are dropped: area (2-D) or volume (3-D) in the unit of ``spacing``.
     min_voxels
@@ -113,19 +129,32 @@ def decode(
     -------
     int32 labels, 1 to n without gaps in the order of their first voxel in the array, 0 for
     background. Each object is connected, and every connected piece of the foreground holds at
-    least one, so long as it is large enough.
+    least one, so long as it is large and certain enough.
     """
     steps = np.ones(foreground.ndim) if spacing is None else np.asarray(spacing, dtype=float)
     mask = foreground >= threshold
     if not mask.any():
         return np.zeros(mask.shape, np.int32)
-    depth = smoothed(distance, smoothing * steps.min() / steps)
+    depth = smoothed(parted(distance, touching, parting), smoothing * steps.min() / steps)
     depth = np.where(mask, np.clip(depth, 0, None), 0)
-    touching = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
-    tops = peaks(lowered(depth, seed_threshold), touching)
-    seeds, _ = ndimage.label(tops, touching)
-    labels = flood(depth, with_flat_pieces(seeds, mask, touching), mask, touching)
-    return _without_small(labels, smallest_count(steps, min_size, min_voxels))
+    beside = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
+    tops = peaks(lowered(depth, seed_threshold), beside)
+    seeds, _ = ndimage.label(tops, beside)
+    labels = flood(depth, with_flat_pieces(seeds, mask, beside), mask, beside)
+    sizes = np.bincount(labels.ravel())
+    kept = sizes >= smallest_count(steps, min_size, min_voxels)
+    if min_certainty > 0:
+        kept &= are_certain(certainties(foreground, labels, len(sizes)), sizes, min_certainty)
+    kept[0] = False
+    return numbers_in_order(first_voxels(labels, len(kept) - 1), kept)[labels]
+
+
+def parted(distance: FloatMap, touching: FloatMap | None, parting: float) -> FloatMap:
+    """Return the distance map, less deep where objects touch; see `decode`."""
+    if touching is None or parting == 0:
+        return distance
+    left = 1 - np.float32(parting) * np.asarray(touching, np.float32)
+    return np.asarray(distance, np.float32) * left
 
 
 def smoothed(distance: FloatMap, sigma: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -205,13 +234,22 @@ def first_voxels(labels: Labels, count: int) -> npt.NDArray[np.int64]:
     return first
 
 
-def _without_small(labels: Labels, smallest: float) -> Labels:
-    """Return labels without objects of fewer voxels, numbered in the order of their first voxel."""
-    sizes = np.bincount(labels.ravel())
-    kept = sizes >= smallest
-    kept[0] = False
-    first = first_voxels(labels, len(sizes) - 1)
-    return numbers_in_order(first, kept)[labels]
+def certainties(foreground: FloatMap, labels: Labels, count: int) -> npt.NDArray[np.int64]:
+    """Return for labels 0 to ``count - 1`` the sum of their voxels' probabilities, in parts.
+
+    There are `_PARTS` of them to 1: whole numbers add up to the same in whatever order.
+    """
+    parts = np.rint(np.asarray(foreground, np.float32) * np.float32(_PARTS))
+    # Sums of whole numbers are exact in float64, up to a milliard voxels and more.
+    return np.bincount(labels.ravel(), parts.ravel(), count).astype(np.int64)
+
+
+def are_certain(
+    sums: npt.NDArray[np.int64], sizes: npt.NDArray[np.integer[Any]], least: float
+) -> npt.NDArray[np.bool_]:
+    """Return which objects have a mean probability of ``least`` or more; see `certainties`."""
+    certain: npt.NDArray[np.bool_] = sums >= least * _PARTS * sizes
+    return certain
 
 
 def numbers_in_order(first: npt.NDArray[np.int64], kept: npt.NDArray[np.bool_]) -> Labels:

@@ -12,7 +12,7 @@ import torch
 from .deciding import Decider
 from .events import Event, Said, Segmented
 from .instance_blocks import decode_blocks
-from .instances import decode
+from .instances import CHANNELS, decode
 from .models import Model
 from .postprocess import CLEANING, changes, check_cleanings
 from .preflight import DECODING
@@ -119,20 +119,21 @@ class Results:
     def decode(self, index: int, prepared: Preparation) -> Iterator[Event]:
         """Make objects of the maps of a time point."""
         maps, channels = self._maps(prepared), self.outputs.channels
-        foreground, distance = (channels.index(name) for name in ("foreground", "distance"))
+        of = {name: channels.index(name) for name in CHANNELS if name in channels}
         spacing, voxels = prepared.grid.spacing, int(np.prod(prepared.grid.shape))
         objects: Any
-        if self.scratch.folder is None or (8 + DECODING) * voxels < self.budget // 2:
-            objects = decode(
-                maps[foreground], maps[distance], spacing=spacing, **self.plan.decoding
-            )
+        if self.scratch.folder is None or self.decoding_bytes * voxels < self.budget // 2:
+            held = {name: maps[index] for name, index in of.items()}
+            objects = decode(**held, spacing=spacing, **self.plan.decoding)
         else:
             objects = self.scratch.array("objects", prepared.grid.shape, np.int32)
             yield Said("Telling objects apart, block by block.")
+            read = {name: _Channel(maps, index) for name, index in of.items()}
             yield from decode_blocks(
-                _Channel(maps, foreground),
-                _Channel(maps, distance),
+                read["foreground"],
+                read["distance"],
                 objects,
+                touching=read.get("touching"),
                 spacing=spacing,
                 memory=self.budget // 2,
                 scratch=self.scratch.folder,
@@ -182,6 +183,11 @@ class Results:
     @property
     def _labels_only(self) -> bool:
         return self.settings.uncertainty != "entropy" and not self.settings.probabilities
+
+    @property
+    def decoding_bytes(self) -> int:
+        """Bytes that a prepared voxel takes while objects are made: its maps, and the work."""
+        return 4 * len(self.outputs.channels) + DECODING
 
     @property
     def voxel_bytes(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ModelError, SettingsError, did_you_mean
-from .instances import decode
+from .instances import CHANNELS, decode
 from .models import ModelDescription
 from .postprocess import check_cleanings, threshold_of
 from .settings import Blend, InferenceSettings
@@ -114,7 +114,7 @@ def _threshold(description: ModelDescription, settings: InferenceSettings) -> fl
 
 def _decoding(description: ModelDescription) -> dict[str, Any]:
     """Return the parameters of the model's instance decoding."""
-    known = set(inspect.signature(decode).parameters) - {"foreground", "distance", "spacing"}
+    known = set(inspect.signature(decode).parameters) - {*CHANNELS, "spacing"}
     parameters: dict[str, Any] = {}
     if description.outputs.kind != "instances":
         return parameters

@@ -194,6 +194,11 @@ class TrainingSettings(Settings):
         minimum=0.0,
         maximum=100.0,
     )
+    touching_output: bool = option(
+        False,
+        "Let the network say, too, where objects touch: a third output, which helps to tell them "
+        "apart. A model that has it keeps it.",
+    )
     average: float = option(
         0.999,
         "Decay of the moving average of the weights that is validated and kept; 0 turns it off.",

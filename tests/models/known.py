@@ -63,6 +63,16 @@ INSTANCES: dict[str, Any] = {
 }
 
 
+def touching_instances(dims: int = 2, channels: int = 1) -> dict[str, Any]:
+    """Return what describes a model of objects that says where they touch, too."""
+    told, activation = ("foreground", "distance", "touching"), ("sigmoid", "identity", "sigmoid")
+    return {
+        **INSTANCES,
+        "network": NetworkSpec("unet", arguments(dims, channels, 3)),
+        "outputs": Outputs("instances", told, activation),
+    }
+
+
 def threshold_model(
     folder: Path,
     *,
@@ -75,7 +85,7 @@ def threshold_model(
     """Write a model of the logit ``gain * (sum of weighted channels - threshold)``.
 
     Its second channel under a softmax, its first one otherwise; the distance of instances is the
-    weighted sum itself.
+    weighted sum itself, and they touch wherever the foreground is unlikely.
     """
     told = description(dims, len(weights), **changes)
     outputs = told.outputs
@@ -90,6 +100,9 @@ def threshold_model(
     state[last.replace("weight", "bias")][logit] = -gain * threshold
     if outputs.kind == "instances":
         state[last][(0, 1, *centre)] = 1.0
+    if "touching" in outputs.channels:
+        state[last][(0, 2, *centre)] = -gain
+        state[last.replace("weight", "bias")][2] = gain * threshold
     return save_model(folder, told, state)
 
 

@@ -142,7 +142,7 @@ def _put(values, path, value):
         pytest.param(
             "outputs.activation", ["sigmoid", "identity"], "not identity", id="identity-classes"
         ),
-        pytest.param("outputs.kind", "instances", "foreground and distance", id="kind"),
+        pytest.param("outputs.kind", "instances", "foreground, distance and", id="kind"),
         pytest.param("outputs.channels", ["a", "b", "c"], "out_channels is 2", id="out-channels"),
         pytest.param("labels", [], "labels: 0 named, but outputs.channels make 1", id="labels"),
         pytest.param("labels.0.number", 0, "numbers of their own from 1", id="label-0"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.models.known import INSTANCES, arguments, description
+from tests.models.known import INSTANCES, arguments, description, touching_instances
 
 from napari_monai.models import ModelDescription, NetworkSpec, Outputs
 from napari_monai.settings import TrainingSettings
@@ -109,7 +109,7 @@ def _cases() -> list[Any]:
         pytest.param(description(dims, **kind), id=f"{name}-{dims}d")
         for name, kind in (("softmax", {}), ("sigmoid", SIGMOID), ("instances", INSTANCES))
         for dims in (2, 3)
-    ]
+    ] + [pytest.param(description(**touching_instances()), id="touching-2d")]
 
 
 def _targets(
@@ -126,7 +126,8 @@ def _targets(
 def test_it_learns_what_is_true_and_its_term_leads_there(told: ModelDescription) -> None:
     adversary = _adversary(told)
     adversary.optimiser.param_groups[0]["lr"] = 5e-3
-    logits, images, classes = _batch(told.inputs.spatial_dims, 2)
+    channels = told.network.arguments["out_channels"]
+    logits, images, classes = _batch(told.inputs.spatial_dims, channels)
     targets = _targets(told, classes)
 
     losses = [float(_learn(adversary, logits, images, targets)) for _ in range(25)]
@@ -153,7 +154,8 @@ def _learn(adversary: Adversary, *batch: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("told", _cases())
 def test_what_nobody_has_labelled_is_not_seen(told: ModelDescription) -> None:
     adversary = _adversary(told)
-    logits, images, classes = _batch(told.inputs.spatial_dims, 2)
+    channels = told.network.arguments["out_channels"]
+    logits, images, classes = _batch(told.inputs.spatial_dims, channels)
     targets = _targets(told, classes, partial=True)
     if told.outputs.kind == "classes":
         targets[..., :9] = IGNORED

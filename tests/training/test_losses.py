@@ -46,6 +46,19 @@ def test_instance_loss_falls_to_zero_at_the_truth() -> None:
     assert instance_loss(logits, torch.cat([inside, inside * 0.5], 1)) < 1e-5
 
 
+@pytest.mark.parametrize("weight", [0.0, 4.0])
+def test_a_third_output_is_where_objects_touch(weight: float) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 3, 8, 8)
+    inside, near = (torch.rand(2, 2, 8, 8) > 0.6).float().split(1, dim=1)
+    targets = torch.cat([inside, inside * torch.rand(2, 1, 8, 8), near], 1)
+    entropy = functional.binary_cross_entropy(logits[:, 2:].sigmoid(), near, 1 + weight * near)
+    dice = DiceLoss(smooth_nr=1.0, smooth_dr=1.0)(logits[:, 2:].sigmoid(), near)
+    without = instance_loss(logits[:, :2], targets, touching_weight=weight)
+    found = instance_loss(logits, targets, touching_weight=weight)
+    torch.testing.assert_close(found, without + 0.5 * (entropy + dice))
+
+
 def test_class_loss_prefers_the_truth() -> None:
     truth = torch.randint(0, 3, (2, 1, 6, 6, 6))
     hot = functional.one_hot(truth[:, 0], 3).movedim(-1, 1).float()

@@ -205,9 +205,10 @@ def test_a_plan_knows_no_class_of_what_is_ignored() -> None:
     assert [c.number for c in plan_model("m", [pair], given).labels] == [1]
 
 
-def test_instance_loss_is_that_of_the_known_voxels() -> None:
+@pytest.mark.parametrize("outputs", [2, 3])
+def test_instance_loss_is_that_of_the_known_voxels(outputs: int) -> None:
     torch.manual_seed(0)
-    logits = torch.randn(2, 2, 6, 8)
+    logits = torch.randn(2, outputs, 6, 8)
     inside = (torch.rand(2, 1, 6, 8) > 0.5).float()
     near = (torch.rand(2, 1, 6, 8) > 0.7).float()
     targets = torch.cat([inside, inside * torch.rand(2, 1, 6, 8), near], 1)

@@ -244,6 +244,27 @@ def test_classes_become_objects(tmp_path: Path) -> None:
     assert [operation.name for operation in described.postprocess] == ["instances"]
 
 
+def test_objects_are_told_as_before_beside_where_they_touch(tmp_path: Path) -> None:
+    parent, pairs = model_of(tmp_path / "parent", **INSTANCES), [pair(2)]
+    settings = replace(STILL, target="instances", touching_output=True, patch=(16, 16))
+    start = start_from_model(parent, "child", pairs, settings)
+    outputs = start.description.outputs
+    assert outputs.channels == ("foreground", "distance", "touching")
+    assert outputs.activation == ("sigmoid", "identity", "sigmoid")
+    network = trained(start, pairs, settings).averaged().eval()
+    image = torch.rand(1, 1, 16, 16)
+    with torch.no_grad():
+        found, before = network(image), parent.load_network().eval()(image)
+    torch.testing.assert_close(found[:, :2], before, rtol=0, atol=1e-5)
+    assert (found[:, 2:].sigmoid() < 0.1).all()  # they seldom touch
+    save_model(tmp_path / "child", start.description, network.state_dict())
+    child = load_model(tmp_path / "child")
+    assert segment(pairs[0][0], child).labels.kind == "instances"
+    # Who has it keeps it, asked for or not.
+    again = start_from_model(child, "again", pairs, replace(settings, touching_output=False))
+    assert again.description.outputs == outputs
+
+
 def test_regions_that_overlap_become_classes(tmp_path: Path) -> None:
     parent = load_model(FOLDERS["regions"].write(tmp_path))
     start = start_from_model(parent, "child", [pair(3, labels=(1, 3))], STILL)

@@ -223,7 +223,8 @@ class Outputs:
     ----------
     kind
         ``"classes"``: each channel is a class. ``"instances"``: the channels ``"foreground"``
-        and ``"distance"`` (to the object's border, normalised to 1 at its centre).
+        and ``"distance"`` (to the object's border, normalised to 1 at its centre), and maybe
+        ``"touching"`` (where objects touch).
     channels
         Name of each channel. Classes under a softmax begin with the background.
     activation
@@ -248,9 +249,11 @@ class Outputs:
     def __post_init__(self) -> None:
         self._check_activation()
         channels = len(self.channels)
-        if self.kind == "instances" and sorted(self.channels) != ["distance", "foreground"]:
+        told = sorted(set(self.channels) - {"touching"})
+        several = len(set(self.channels)) < channels
+        if self.kind == "instances" and (told != ["distance", "foreground"] or several):
             raise ModelError(
-                "outputs.channels of instances are foreground and distance, "
+                "outputs.channels of instances are foreground, distance and maybe touching, "
                 f"not {', '.join(self.channels) or 'none'}."
             )
         if self.kind == "instances" and self.home != "probabilities":

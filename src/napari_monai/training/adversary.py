@@ -55,6 +55,7 @@ class Adversary:
         self.softmax = description.outputs.softmax
         self.begin = settings.adversarial_from * plan.steps
         arguments = description.network.arguments
+        self.maps = int(arguments["out_channels"])
         channels = arguments["in_channels"] + arguments["out_channels"]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed + _SEED)
@@ -129,13 +130,16 @@ class Adversary:
 
     def _found(self, logits: torch.Tensor) -> torch.Tensor:
         if not self.classes:
-            return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:]], 1)
+            # Foreground and, maybe, where objects touch are probabilities; the distance is none.
+            return torch.cat([logits[:, :1].sigmoid(), logits[:, 1:2], logits[:, 2:].sigmoid()], 1)
         return logits.softmax(1) if self.softmax else logits.sigmoid()
 
     def _true(self, targets: torch.Tensor, found: torch.Tensor) -> torch.Tensor:
         """Return the true maps, no surer of a class than what was found, or than `_SURE`."""
         if not self.classes:
-            return torch.cat([_unsure(targets[:, :1], found[:, :1]), targets[:, 1:2]], 1)
+            foreground = _unsure(targets[:, :1], found[:, :1])
+            near = _unsure(targets[:, 2:3], found[:, 2:])
+            return torch.cat([foreground, targets[:, 1:2], near], 1)
         index = targets[:, 0].clamp_min(0)
         channels = found.shape[1] + (0 if self.softmax else 1)
         hot = functional.one_hot(index, channels).movedim(-1, 1).to(found.dtype)
@@ -148,7 +152,8 @@ class Adversary:
         if targets.shape[1] <= 3:  # all is labelled
             return targets.new_ones(())
         labelled, certain = targets[:, 3:4], targets[:, 4:5]
-        return torch.cat([labelled, labelled * certain], 1)
+        known = [labelled, labelled * certain, labelled]
+        return torch.cat(known[: self.maps], 1)
 
 
 def _unsure(true: torch.Tensor, found: torch.Tensor) -> torch.Tensor:

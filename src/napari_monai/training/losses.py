@@ -30,11 +30,12 @@ def instance_loss(
 ) -> torch.Tensor:
     """Return cross-entropy + Dice of the foreground + the weighted error of the distance.
 
-    ``logits`` have shape (batch, 2, *spatial): foreground and centre distance; ``targets`` have
-    the same, and a third channel where ``touching_weight`` is not 0: where objects touch, from 0
-    to 1. The distance error is the mean absolute error within objects plus that outside, each
-    over its own voxels, so that crowded and sparse patches count the same. Where objects touch,
-    voxels count ``1 + touching_weight`` times: they are few, and they decide whether objects are
+    ``logits`` have shape (batch, 2 or 3, *spatial): foreground, centre distance and, maybe, where
+    objects touch, which costs half as much as the foreground. ``targets`` have the same; a third
+    channel where ``touching_weight`` is not 0, too, from 0 to 1. The distance error is the mean
+    absolute error within objects plus that outside, each over its own voxels, so that crowded and
+    sparse patches count the same. Where objects touch, voxels count ``1 + touching_weight`` times:
+    they are few, and they decide whether objects are
     told apart (Ronneberger et al. 2015).
 
     ``partial`` targets have a fourth and a fifth channel, 1 where a voxel is labelled and where
@@ -45,15 +46,21 @@ def instance_loss(
             logits, targets, distance_weight=distance_weight, touching_weight=touching_weight
         )
     foreground, inside = logits[:, :1], targets[:, :1]
-    weight = 1 + touching_weight * targets[:, 2:3] if touching_weight else None
+    near = targets[:, 2:3]
+    weight = 1 + touching_weight * near if touching_weight else None
     entropy = functional.binary_cross_entropy_with_logits(foreground, inside, weight)
     dice = soft_dice(foreground.sigmoid(), inside)
-    error = (logits[:, 1:] - targets[:, 1:2]).abs()
+    error = (logits[:, 1:2] - targets[:, 1:2]).abs()
     if weight is not None:
         error = error * weight
     within = (error * inside).sum() / (inside.sum() + 1)
     outside = (error * (1 - inside)).sum() / ((1 - inside).sum() + 1)
-    return entropy + dice + distance_weight * 0.5 * (within + outside)
+    loss = entropy + dice + distance_weight * 0.5 * (within + outside)
+    if logits.shape[1] > 2:
+        told = logits[:, 2:]
+        entropy = functional.binary_cross_entropy_with_logits(told, near, weight)
+        loss = loss + 0.5 * (entropy + soft_dice(told.sigmoid(), near))
+    return loss
 
 
 def _partial_loss(
@@ -65,13 +72,19 @@ def _partial_loss(
 ) -> torch.Tensor:
     foreground, inside = logits[:, :1], targets[:, :1]
     known, certain = targets[:, 3:].split(1, dim=1)
-    weight = 1 + touching_weight * targets[:, 2:3]
+    near = targets[:, 2:3]
+    weight = 1 + touching_weight * near
+    share = known.sum().clamp_min(1) / known.numel()
     entropy = functional.binary_cross_entropy_with_logits(foreground, inside, known * weight)
-    entropy = entropy * known.numel() / known.sum().clamp_min(1)
+    entropy = entropy / share
     dice = soft_dice(foreground.sigmoid() * known, inside * known)
-    error = (logits[:, 1:] - targets[:, 1:2]).abs() * weight
+    error = (logits[:, 1:2] - targets[:, 1:2]).abs() * weight
     within, outside = inside * known * certain, (1 - inside) * known * certain
     distance: torch.Tensor = (error * within).sum() / (within.sum() + 1)
     distance = distance + (error * outside).sum() / (outside.sum() + 1)
     loss: torch.Tensor = entropy + dice + distance_weight * 0.5 * distance
+    if logits.shape[1] > 2:
+        told = logits[:, 2:]
+        entropy = functional.binary_cross_entropy_with_logits(told, near, known * weight) / share
+        loss = loss + 0.5 * (entropy + soft_dice(told.sigmoid() * known, near * known))
     return loss

@@ -62,7 +62,8 @@ def plan_model(
     target = as_labels_look(truths) if settings.target == "auto" else settings.target
     if target == "classes":  # a rare one may be in any image
         truths = [read_labels(labels) for _, labels in pairs]
-    labels, outputs = new_outputs(target, found_classes(truths, settings))
+    found = found_classes(truths, settings)
+    labels, outputs = new_outputs(target, found, touching=settings.touching_output)
     instances = target == "instances"
     preprocess, modality = plan_preprocess(
         looked, settings, colour=colour, modality=str((card or {}).get("modality", ""))
@@ -193,7 +194,9 @@ def _given(settings: TrainingSettings) -> dict[str, Any]:
     return given
 
 
-def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelClass, ...], Outputs]:
+def new_outputs(
+    target: str, found: Sequence[LabelClass], *, touching: bool = False
+) -> tuple[tuple[LabelClass, ...], Outputs]:
     """Return the classes of a new model and what it gives.
 
     Parameters
@@ -202,13 +205,24 @@ def new_outputs(target: str, found: Sequence[LabelClass]) -> tuple[tuple[LabelCl
         ``"instances"`` or ``"classes"``.
     found
         The classes of the labels; see `found_classes`.
+    touching
+        Whether a model of instances says where objects touch.
     """
     if target == "instances":
         names = [label.name for label in found if label.name]
         label = LabelClass(1, names[0] if len(names) == 1 else "object")
-        return (label,), Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
+        outputs = Outputs("instances", ("foreground", "distance"), ("sigmoid", "identity"))
+        return (label,), with_touching(outputs) if touching else outputs
     if not found:
         raise TrainingError("The labels are empty: nothing to train on.")
     check_classes(found)
     labels = tuple(replace(c, name=c.name or f"class {c.number}") for c in found)
     return labels, Outputs("classes", ("background", *(c.name for c in labels)), ("softmax",))
+
+
+def with_touching(outputs: Outputs) -> Outputs:
+    """Return what a model of instances gives with the map of where objects touch."""
+    if "touching" in outputs.channels:
+        return outputs
+    channels, activation = (*outputs.channels, "touching"), (*outputs.activation, "sigmoid")
+    return replace(outputs, channels=channels, activation=activation)

@@ -25,7 +25,7 @@ from .examples import Pair, load_pair
 from .heads import Transfer
 from .looks import as_labels_look
 from .matching import found_classes, match_classes
-from .plan import new_outputs, prepared_images, with_card, with_zoom
+from .plan import new_outputs, prepared_images, with_card, with_touching, with_zoom
 from .shaping import coarse_heads, fit_patch
 
 # Why a model that runs cannot be trained, by the source of its network.
@@ -189,7 +189,8 @@ def _head(
     target = outputs.kind if settings.target == "auto" else settings.target
     truths = [truth for _, truth in loaded]
     if target != outputs.kind or outputs.regions:
-        labels, made = new_outputs(target, found_classes(truths, settings))
+        found = found_classes(truths, settings)
+        labels, made = new_outputs(target, found, touching=settings.touching_output)
         why = "regions that overlap" if outputs.regions else f"{outputs.kind}"
         return _Head(
             made,
@@ -199,9 +200,12 @@ def _head(
             (f"{told.name} finds {why}, not {target}: its head is begun anew",),
             fresh=True,
         )
-    channels = outputs.select or tuple(range(len(outputs.channels)))
+    channels: tuple[int | None, ...] = outputs.select or tuple(range(len(outputs.channels)))
     if target == "instances":
         kept = replace(outputs, select=())
+        if settings.touching_output:
+            kept = with_touching(kept)
+            channels += (None,) * (len(kept.channels) - len(channels))
         looks = as_labels_look(truths)
         note = f"The labels look like {looks}, {told.name} finds {target}: see the target"
         notes = () if looks == target else (note,)

@@ -26,6 +26,8 @@ _TRIED: dict[str, tuple[float, ...]] = {
     "threshold": (0.3, 0.4, 0.5, 0.6),
     "smoothing": (0.5, 1.0, 1.5, 2.0),
     "min_voxels": (0.0, 9.0, 18.0, 36.0, 54.0, 72.0),
+    "parting": (0.0, 0.5, 1.0),
+    "min_certainty": (0.0, 0.6, 0.7, 0.8),
 }
 
 
@@ -65,12 +67,8 @@ def found_labels(
     if outputs.kind == "classes":
         order = maps.argmax(0) if outputs.softmax else _surest(maps)
         return order.astype(np.int32)
-    return decode(
-        maps[outputs.channels.index("foreground")],
-        maps[outputs.channels.index("distance")],
-        spacing=example.spacing,
-        **decoding,
-    )
+    named = dict(zip(outputs.channels, maps, strict=True))
+    return decode(**named, spacing=example.spacing, **decoding)
 
 
 def score_labels(
@@ -167,6 +165,8 @@ def tune_decoding(
     best, found = dict(decoding), score(decoding)
     yield best, found
     for name, values in _TRIED.items():
+        if name == "parting" and "touching" not in description.outputs.channels:
+            continue
         for value in values:
             if best.get(name) == value:
                 continue
