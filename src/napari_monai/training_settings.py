@@ -94,6 +94,12 @@ class TrainingSettings(Settings):
         "Model, checkpoint or safetensors file whose weights a new network begins with, "
         "as far as they fit.",
     )
+    spacing: str = option(
+        "",
+        "Voxel size to which images are resampled before the network sees them, a number an axis, "
+        "joined by commas: in mm for images of patients, else in µm. Empty leaves it to the images "
+        "or the model to start from.",
+    )
     zoom: float = option(
         1.0,
         "Enlarge images by this factor before the network sees them: for objects of few voxels.",

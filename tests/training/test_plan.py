@@ -13,10 +13,10 @@ from napari_monai import LabelVolume, TrainingSettings, Volume
 from napari_monai.errors import TrainingError
 from napari_monai.grid import Grid
 from napari_monai.networks.cost import feature_values, flops
-from napari_monai.preprocess import prepare
+from napari_monai.preprocess import Operation, prepare
 from napari_monai.training.budget import Budget, budget_of
 from napari_monai.training.examples import Pair
-from napari_monai.training.plan import plan_model
+from napari_monai.training.plan import plan_model, with_spacing
 from napari_monai.training.preparing import prepare_training
 from napari_monai.training.resolved import resolve
 from napari_monai.training.shaping import Images, shape_network
@@ -122,6 +122,65 @@ def test_stacks_and_pictures_keep_their_voxels() -> None:
     image = Volume(np.random.default_rng(0).random((12, 32, 32), np.float32), grid)
     labels = LabelVolume(np.ones((12, 32, 32), np.uint8), grid)
     assert list(operations([(image, labels)])) == ["scale_percentiles"]
+
+
+@pytest.mark.parametrize(
+    ("anatomical", "settings", "wanted"),
+    [
+        pytest.param(
+            False,
+            {"spacing": "0.8,0.4,0.4"},
+            [("scale_percentiles", None), ("spacing", ([0.8, 0.4, 0.4], "µm"))],
+            id="a stack",
+        ),
+        pytest.param(
+            False,
+            {"spacing": "1, .5, .5", "zoom": 2.0},
+            [("scale_percentiles", None), ("spacing", ([1.0, 0.5, 0.5], "µm")), ("zoom", None)],
+            id="and a zoom",
+        ),
+        pytest.param(
+            True,
+            {"spacing": "3,1.5,1.5"},
+            [
+                ("orientation", None),
+                ("spacing", ([3.0, 1.5, 1.5], "mm")),
+                ("clip", None),
+                ("zscore", None),
+            ],
+            id="a patient, in the place of the planned",
+        ),
+    ],
+)
+def test_images_are_resampled_as_settings_say(
+    anatomical: bool, settings: dict[str, Any], wanted: list[tuple[str, Any]]
+) -> None:
+    pair = body((2, 1, 1), (24, 32, 32))
+    if not anatomical:
+        grid = Grid.from_spacing((24, 32, 32), (2.0, 0.5, 0.5), unit="um")
+        pair = Volume(pair[0].data, grid), LabelVolume(pair[1].data, grid)  # type: ignore[union-attr]
+    done = operations([pair], replace(CLASSES, **settings))
+    assert list(done) == [name for name, _ in wanted]
+    spacing, unit = dict(wanted)["spacing"]
+    assert done["spacing"] == {"spacing": spacing, "unit": unit}
+    description = plan_model("x", [pair], replace(CLASSES, **settings))
+    prepared = prepare(pair[0], description).grid  # type: ignore[arg-type]
+    zoom = settings.get("zoom", 1.0)
+    assert prepared.spacing_in(unit) == pytest.approx([step / zoom for step in spacing])
+
+
+def test_another_spacing_takes_the_place_of_a_models_own() -> None:
+    own = (Operation("spacing", {"spacing": [1.0, 1.0], "unit": "µm"}), Operation("zoom", {}))
+    changed = with_spacing(own, "0.5,0.5", 2, "µm")
+    assert [operation.name for operation in changed] == ["spacing", "zoom"]
+    assert changed[0].parameters["spacing"] == [0.5, 0.5]
+    assert with_spacing(own, "", 2, "µm") == own
+
+
+@pytest.mark.parametrize("spacing", ["1,1", "1;1;1", "0,1,1", "nan,1,1", "inf,1,1", "a,b,c"])
+def test_a_spacing_that_is_none_is_told(spacing: str) -> None:
+    with pytest.raises(TrainingError, match=r"needs 3 positive numbers: '0.8,0.4,0.4'"):
+        with_spacing((), spacing, 3, "µm")
 
 
 def images(spacing: Sequence[float], shape: Sequence[float], count: int = 20) -> Images:

@@ -68,6 +68,7 @@ def plan_model(
     preprocess, modality = plan_preprocess(
         looked, settings, colour=colour, modality=str((card or {}).get("modality", ""))
     )
+    anatomical = all(image.grid.anatomical for image in images)
     description = ModelDescription(
         name=name,
         title=name,
@@ -76,7 +77,7 @@ def plan_model(
         licence="",
         network=NetworkSpec(settings.network, {}),
         inputs=Inputs(channels, ndim, colour, modality=modality),
-        preprocess=with_zoom(preprocess, settings.zoom),
+        preprocess=as_resampled(preprocess, settings, ndim, anatomical=anatomical),
         inferer=Inferer((_WINDOW,) * ndim, overlap=0.25, flips=instances and ndim == 2),
         outputs=outputs,
         labels=labels,
@@ -173,6 +174,52 @@ def _check_texts(texts: Mapping[str, Any]) -> None:
         if name in texts and not (good if several else isinstance(value, str)):
             wanted = 'a list of texts: ["A. Person"]' if several else "a text"
             raise TrainingError(f"The {name} of a model card is {value!r}, and needs {wanted}.")
+
+
+def as_resampled(
+    preprocess: Sequence[Operation], settings: TrainingSettings, ndim: int, *, anatomical: bool
+) -> tuple[Operation, ...]:
+    """Return the operations with the spacing and the zoom that the settings ask for."""
+    resampled = with_spacing(preprocess, settings.spacing, ndim, "mm" if anatomical else "µm")
+    return with_zoom(resampled, settings.zoom)
+
+
+def with_spacing(
+    preprocess: Sequence[Operation], spacing: str, ndim: int, unit: str
+) -> tuple[Operation, ...]:
+    """Return the operations with another spacing, in the place of theirs or before the zoom.
+
+    Parameters
+    ----------
+    preprocess
+        The operations.
+    spacing
+        One number for each of ``ndim`` axes, joined by commas; nothing leaves them alone.
+    ndim
+        Axes of the network.
+    unit
+        Of the numbers.
+
+    Raises TrainingError where they are no such numbers.
+    """
+    if not spacing.strip():
+        return tuple(preprocess)
+    try:
+        numbers = [float(word) for word in spacing.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) != ndim or not all(0 < number < float("inf") for number in numbers):
+        example = ",".join(("0.8", "0.4", "0.4")[-ndim:])
+        raise TrainingError(
+            f"Spacing is {spacing!r}, and needs {ndim} positive numbers: {example!r}."
+        )
+    wanted = Operation("spacing", {"spacing": numbers, "unit": unit})
+    names = [operation.name for operation in preprocess]
+    for name, after in (("spacing", 1), ("zoom", 0)):
+        if name in names:
+            at = names.index(name)
+            return (*preprocess[:at], wanted, *preprocess[at + after :])
+    return (*preprocess, wanted)
 
 
 def with_zoom(preprocess: Sequence[Operation], factor: float) -> tuple[Operation, ...]:

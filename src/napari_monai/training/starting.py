@@ -25,7 +25,7 @@ from .examples import Pair, load_pair
 from .heads import Transfer
 from .looks import as_labels_look
 from .matching import found_classes, match_classes
-from .plan import new_outputs, prepared_images, with_card, with_touching, with_zoom
+from .plan import as_resampled, new_outputs, prepared_images, with_card, with_touching
 from .shaping import coarse_heads, fit_patch
 
 # Why a model that runs cannot be trained, by the source of its network.
@@ -110,7 +110,12 @@ def start_from_model(
         tests=(),
         # What is told anew may be told on images of another kind.
         inputs=replace(inputs.inputs, modality="") if head.fresh else inputs.inputs,
-        preprocess=with_zoom(inputs.preprocess, settings.zoom),
+        preprocess=as_resampled(
+            inputs.preprocess,
+            settings,
+            inputs.inputs.spatial_dims,
+            anatomical=all(image.grid.anatomical for image in images),
+        ),
         outputs=head.outputs,
         labels=head.labels,
         postprocess=head.postprocess,
