@@ -18,6 +18,7 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from .io.contents import Entry
     from .labels.changes import Edit
+    from .labels.linking import Track
     from .labels.table import Table
     from .measurement import Measurements
     from .models import Model
@@ -161,7 +162,8 @@ class Segmented(Event):
     """The last event of a segmentation: the labels, on the input's own grid.
 
     Where they were asked for, ``probabilities`` has a channel for each output of the network
-    that is a probability, and ``uncertainty`` one value a voxel.
+    that is a probability, and ``uncertainty`` one value a voxel. Where objects were linked over
+    time, ``tracks`` says when each was there and which one divided into it.
     """
 
     labels: LabelVolume
@@ -169,6 +171,7 @@ class Segmented(Event):
     device: str
     probabilities: Volume | None = None
     uncertainty: Volume | None = None
+    tracks: tuple[Track, ...] = ()
 
 
 @dataclass(frozen=True)

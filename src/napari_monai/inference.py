@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Generator, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import torch
 from .blending import carried_bytes
 from .deciding import background
 from .devices import device_name, free_memory, is_out_of_memory, pick_device, pick_precision
+from .directions import Resliced, Side, parts_from
 from .errors import ModelError, NapariMonaiError, OutOfMemoryError
 from .events import Event, Said, Segmented, Started, WindowDone
 from .models import Model
@@ -37,8 +39,9 @@ from .run_plan import RunPlan
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
 from .settling import most_lanes
-from .sliding import Part, predict, predict_parts, tile, tile_whole
-from .tiling import Tiling
+from .sliding import Part, predict, predict_parts
+from .streaming import Finish
+from .tiling import Box
 from .volume import LabelVolume, Volume
 from .ways import Way
 from .windows import STRIP, Empty
@@ -51,6 +54,7 @@ _WORTH_SAYING = 2 * GIB
 # Bytes of a prepared image from which it is not held, if it is little work to prepare it.
 _LARGE = GIB // 2
 _CURE = "crop the image, or write to .ome.zarr, or give a scratch folder: those grow on disk"
+_CURE_SIDES = "crop the image, or choose linked slices, whose results may grow on disk"
 # Networks of the last run, so that a folder of images loads and checks them once.
 _recent: dict[tuple[Any, ...], tuple[torch.nn.Module, ...]] = {}
 
@@ -78,8 +82,8 @@ def segment_steps(
     """Segment an image step by step; closing the generator cancels between two batches.
 
     A 2-D model runs over the slices of a volume, from inferior to superior in a patient and along
-    the first axis of a stack. Every time point is segmented by itself: objects keep no number
-    from one to the next.
+    the first axis of a stack; ``settings.slices`` says how objects are made of them. Every time
+    point is segmented by itself; objects are then linked from one to the next by their overlap.
 
     Parameters
     ----------
@@ -168,15 +172,17 @@ class _Run:
                 if note not in said:
                     said.add(note)
                     yield Said(note, "warning")
-            tiling = self._tiling(prepared.grid.shape)
+            sides = self._sides(prepared)
             if index == done.get("time", 0):
-                estimate = yield from self._fitted(self._estimate(prepared, tiling, networks))
+                estimate = yield from self._fitted(self._estimate(prepared, sides, networks))
                 if estimate.host + estimate.device > _WORTH_SAYING:
                     yield Said(estimate.line())
-                estimate.check(self.budget, self.volume.name, _CURE)
-                yield Started(tiling.total * self.volume.times, "windows")
+                cure = _CURE if len(sides) == 1 else _CURE_SIDES
+                estimate.check(self.budget, self.volume.name, cure)
+                total = sum(side.tiling.total for side in sides)
+                yield Started(total * self.volume.times, "windows")
             row = done.get("row", 0) if index == done.get("time", 0) else 0
-            yield from self._time_point(index, row, prepared, tiling, networks)
+            yield from self._time_point(index, row, prepared, sides, networks)
         seconds = time.perf_counter() - started
         yield self.results.segmented(seconds, self.device)
 
@@ -191,9 +197,10 @@ class _Run:
         return prepare(part, self.description)
 
     def _estimate(
-        self, prepared: Preparation, tiling: Tiling, networks: Sequence[torch.nn.Module]
+        self, prepared: Preparation, sides: Sequence[Side], networks: Sequence[torch.nn.Module]
     ) -> Estimate:
         """Return what the run takes of memory."""
+        tiling = sides[0].tiling
         description, settings = self.description, self.settings
         channels = len(self.outputs.channels) + (settings.uncertainty == "variance")
         window = tiling.window[tiling.ndim - description.inputs.spatial_dims :]
@@ -210,6 +217,9 @@ class _Run:
             if self.results.instances:
                 results += self.results.decoding_bytes * prepared_voxels
         image = 4 * prepared.channels * prepared_voxels
+        if len(sides) > 1:
+            results += 4 * channels * prepared_voxels
+            image += min(image, STRIP)
         lanes = 1 if way == "float32" else most_lanes(networks[0], (1, *shape[1:]), self.device)
         return Estimate(
             image=min(image, STRIP) if isinstance(prepared, LazilyPrepared) else image,
@@ -238,28 +248,23 @@ class _Run:
             yield Said(note, "warning")
         return fitted
 
-    def _tiling(self, shape: tuple[int, ...]) -> Tiling:
-        plan, inputs = self.plan, self.description.inputs
-        if plan.whole:
-            return tile_whole(
-                shape, inputs.spatial_dims, size_multiple=inputs.multiples, padding=plan.padding
-            )
-        return tile(
-            shape,
-            plan.window,
-            overlap=plan.overlap,
-            blend=plan.blend,
-            size_multiple=inputs.multiples,
-            steps=plan.steps,
-            padding=plan.padding,
-        )
+    def _sides(self, prepared: Preparation) -> tuple[Side, ...]:
+        """Return from where the model looks at a volume: along one axis, or all three."""
+        inputs = self.description.inputs
+        tiling = partial(self.plan.tiling, inputs.spatial_dims, inputs.multiples)
+        whole = prepared.array if isinstance(prepared, Prepared) else prepared
+        first = Side(whole, tiling(prepared.grid.shape))
+        if self.plan.slices != "orthogonal" or prepared.grid.ndim < 3 or prepared.grid.shape[0] < 2:
+            return (first,)
+        others = (Resliced(prepared, axis) for axis in (1, 2))
+        return (first, *(Side(o, tiling(o.grid.shape), o.back) for o in others))
 
     def _time_point(
         self,
         index: int,
         first_row: int,
         prepared: Preparation,
-        tiling: Tiling,
+        sides: Sequence[Side],
         networks: Sequence[torch.nn.Module],
     ) -> Iterator[Event]:
         """Segment one time point into the arrays of the run."""
@@ -267,41 +272,40 @@ class _Run:
         returning = Returning(
             prepared.back, self._background(raw=late), nearest=self.outputs.home == "labels"
         )
+        tiling = sides[0].tiling
         rows = len(tiling.starts[0])
         parts: Iterator[Event | Part] = iter(())
         if first_row < rows:
             empty = yield from self._empty(prepared)
-            parts = predict_parts(
-                prepared.array if isinstance(prepared, Prepared) else prepared,
-                networks,
-                tiling,
-                device=self.device,
-                spatial_dims=self.description.inputs.spatial_dims,
-                batch_size=self.batch_size,
-                activation=self.outputs.activation,
-                flips=self.plan.mirror_axes,
-                spread=self.settings.uncertainty == "variance",
-                raw=self.plan.raw,
-                select=self.outputs.select,
-                compiled=self.settings.compile,
-                precision=self.precision,
-                finish=lambda box, maps: self.results.finished(returning, box, maps),
-                empty=empty,
-                first_row=first_row,
-                sums_on_host=self.sums_on_host,
-            )
+
+            def finish(box: Box, maps: torch.Tensor) -> Sequence[torch.Tensor]:
+                return self.results.finished(returning, box, maps)
+
+            def predict(
+                side: Side, finish: Finish | None, first_row: int = 0
+            ) -> Iterator[Event | Part]:
+                return self._predict(side, networks, finish, empty, first_row)
+
+            if len(sides) == 1:
+                parts = predict(sides[0], finish, first_row)
+            else:
+                shape, channels = prepared.grid.shape, self.outputs.channels
+                parts = parts_from(sides, shape, predict, finish, channels)
+        total = sum(side.tiling.total for side in sides)
+        before, in_all = index * total, total * self.volume.times
         for event in parts:
+            if isinstance(event, WindowDone):
+                yield WindowDone(before + event.done, in_all)
+                continue
             if not isinstance(event, Part):
                 yield event
                 continue
-            self.precision = event.way
             labels = self.results.keep(index, returning, prepared, event)
             region: tuple[int | slice, ...] = returning.native(returning.region(event.box))
             if "t" in self.volume.leading:
                 region = (index, *region)
-            done = index * tiling.total + event.done
-            yield WindowDone(done, tiling.total * self.volume.times, region, labels)
-            if event.done % tiling.per_row == 0:
+            yield WindowDone(before + event.done, in_all, region, labels)
+            if len(sides) == 1 and event.done % tiling.per_row == 0:
                 self._save(index, event.done // tiling.per_row)
         if self.results.instances:
             yield from self.results.decode(index, prepared)
@@ -311,6 +315,39 @@ class _Run:
         # Not before it is known that they are not needed again.
         self.scratch.drop("objects")
         self.scratch.drop("maps")
+
+    def _predict(
+        self,
+        side: Side,
+        networks: Sequence[torch.nn.Module],
+        finish: Finish | None,
+        empty: Empty | None,
+        first_row: int,
+    ) -> Iterator[Event | Part]:
+        """Run the networks over a side of a volume, and remember in what way."""
+        parts = predict_parts(
+            side.source,
+            networks,
+            side.tiling,
+            device=self.device,
+            spatial_dims=self.description.inputs.spatial_dims,
+            batch_size=self.batch_size,
+            activation=self.outputs.activation,
+            flips=self.plan.mirror_axes,
+            spread=self.settings.uncertainty == "variance",
+            raw=self.plan.raw,
+            select=self.outputs.select,
+            compiled=self.settings.compile,
+            precision=self.precision,
+            finish=finish,
+            empty=empty,
+            first_row=first_row,
+            sums_on_host=self.sums_on_host,
+        )
+        for event in parts:
+            if isinstance(event, Part):
+                self.precision = event.way
+            yield event
 
     def _save(self, index: int, row: int) -> None:
         self.scratch.save({"time": index, "row": row, "way": str(self.precision)})

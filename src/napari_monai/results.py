@@ -12,6 +12,7 @@ import torch
 from .deciding import Decider
 from .events import Event, Said, Segmented
 from .instance_blocks import decode_blocks
+from .instance_slices import decode_slices
 from .instances import CHANNELS, decode
 from .models import Model
 from .postprocess import CLEANING, changes, check_cleanings
@@ -23,6 +24,7 @@ from .scratch import Scratch
 from .settings import InferenceSettings
 from .sliding import Part
 from .tiling import Box
+from .tracking import Tracking
 from .volume import LabelVolume, Provenance, Volume
 
 
@@ -62,6 +64,9 @@ class Results:
         if self.instances:
             threshold = plan.decoding.get("threshold", threshold)
         self.decider = Decider(model.description, threshold)
+        self.tracking: Tracking | None = None
+        if self.instances and settings.link_time and volume.times > 1:
+            self.tracking = Tracking(volume, settings, scratch, budget=budget)
 
     def finished(
         self, returning: Returning, box: Box, maps: torch.Tensor
@@ -122,7 +127,21 @@ class Results:
         of = {name: channels.index(name) for name in CHANNELS if name in channels}
         spacing, voxels = prepared.grid.spacing, int(np.prod(prepared.grid.shape))
         objects: Any
-        if self.scratch.folder is None or self.decoding_bytes * voxels < self.budget // 2:
+        small = self.scratch.folder is None or self.decoding_bytes * voxels < self.budget // 2
+        if self.plan.slices == "linked" and prepared.grid.ndim == 3:
+            kept = self.scratch if not small else Scratch(None)
+            objects = kept.array("objects", prepared.grid.shape, np.int32)
+            linking = {"gap": self.settings.link_gap, "neck": self.settings.link_neck}
+            if self.settings.link_overlap is not None:
+                linking["least"] = self.settings.link_overlap
+            yield from decode_slices(
+                {name: _Channel(maps, index) for name, index in of.items()},
+                objects,
+                spacing=spacing,
+                linking=linking,
+                **self.plan.decoding,
+            )
+        elif small:
             held = {name: maps[index] for name, index in of.items()}
             objects = decode(**held, spacing=spacing, **self.plan.decoding)
         else:
@@ -143,6 +162,8 @@ class Results:
         target = self._array("labels")
         for box, labels in bring_labels(prepared.back, objects):
             target[(*at, *box)] = labels
+        if self.tracking is not None:
+            yield from self.tracking.link(target, index)
 
     def clean(self, index: int) -> Iterator[Event]:
         """Do to the classes of a time point what the model names."""
@@ -242,7 +263,8 @@ class Results:
                 name=f"{volume.name} probabilities",
                 **common,
             )
-        return Segmented(result, seconds, str(device), probabilities, uncertainty)
+        tracks = () if self.tracking is None else self.tracking.tracks
+        return Segmented(result, seconds, str(device), probabilities, uncertainty, tracks)
 
 
 class _TimePoint:

@@ -10,8 +10,9 @@ from .errors import ModelError, SettingsError, did_you_mean
 from .instances import CHANNELS, decode
 from .models import ModelDescription
 from .postprocess import check_cleanings, threshold_of
-from .settings import Blend, InferenceSettings
-from .tiling import Padding, Steps
+from .settings import Blend, InferenceSettings, Slices
+from .sliding import tile, tile_whole
+from .tiling import Padding, Steps, Tiling
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class RunPlan:
         Probability from which a voxel is foreground.
     decoding
         How maps become objects.
+    slices
+        How the slices of a 2-D model become objects; of a 3-D one there are none to link, and it is
+        ``"together"``.
     notes
         Lines for the user.
     """
@@ -46,6 +50,7 @@ class RunPlan:
     raw: bool
     threshold: float | None
     decoding: dict[str, Any]
+    slices: Slices
     notes: tuple[str, ...]
 
     @classmethod
@@ -90,6 +95,9 @@ class RunPlan:
         flips = inferer.flips if settings.flips is None else settings.flips
         if flips and not inferer.mirrored:
             notes = (*notes, f"{description.name} was not made for mirrored copies: none is run.")
+        if settings.slices == "orthogonal" and dims == 3:
+            told = f"{description.name} looks at volumes, and not at slices from three sides."
+            notes = (*notes, told)
         return cls(
             window=tuple(window),
             overlap=inferer.overlap if settings.overlap is None else settings.overlap,
@@ -101,7 +109,22 @@ class RunPlan:
             raw=inferer.average == "logits",
             threshold=_threshold(description, settings),
             decoding=decoding,
+            slices=settings.slices if dims == 2 else "together",
             notes=notes,
+        )
+
+    def tiling(self, dims: int, multiples: tuple[int, ...], shape: tuple[int, ...]) -> Tiling:
+        """Return the windows over an array for a network of ``dims`` axes."""
+        if self.whole:
+            return tile_whole(shape, dims, size_multiple=multiples, padding=self.padding)
+        return tile(
+            shape,
+            self.window,
+            overlap=self.overlap,
+            blend=self.blend,
+            size_multiple=multiples,
+            steps=self.steps,
+            padding=self.padding,
         )
 
 

@@ -26,6 +26,7 @@ from .training_settings import TrainingSettings as TrainingSettings
 from .training_settings import WarmStart as WarmStart
 
 Blend = Literal["gaussian", "constant"]
+Slices = Literal["linked", "together", "orthogonal"]
 Uncertainty = Literal["none", "entropy", "variance"]
 
 
@@ -79,6 +80,43 @@ class InferenceSettings(Settings):
         minimum=0.0,
         step=10.0,
         label="Smallest object",
+    )
+    slices: Slices = option(
+        "linked",
+        "How a 2D model makes objects of a volume. linked: those of each slice, linked by their "
+        "overlap; together: cut out of all slices at once; orthogonal: seen along all three axes, "
+        "for models of classes too: better where slices are close, three times the work.",
+    )
+    link_overlap: float | None = option(
+        None,
+        "How much of the smaller of two objects lies on the other one, in the slice or the time "
+        "point before, if they are one: auto is 0.6 between slices, 0.3 between time points.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    link_gap: int = option(
+        0,
+        "How many slices, or time points, in a row an object may miss and still be one.",
+        minimum=0,
+        maximum=100,
+    )
+    link_neck: float = option(
+        0.8,
+        "Linked slices: an object that shrinks below this part of its size, and grows again, is "
+        "cut in two; 0 cuts none.",
+        minimum=0.0,
+        maximum=1.0,
+        step=0.05,
+    )
+    link_time: bool = option(
+        True,
+        "Objects keep their numbers from one time point to the next, by their overlap.",
+        label="Link time points",
+    )
+    link_divisions: bool = option(
+        False,
+        "An object that goes on as two parts of it ends there, and both get numbers of their own.",
     )
     memory: float = option(
         0.0,
