@@ -67,6 +67,8 @@ def test_version(capsys):
         pytest.param(["segment", "--output", "o", "--frob"], "--frob", id="unknown flag"),
         pytest.param(["segment", "--output", "o", "--window", "big"], "256,256", id="no numbers"),
         pytest.param(["segment", "--output", "o"], "No image given", id="no input"),
+        pytest.param(["train", "--patch", "16", "32", "8"], "--patch 16,32,8", id="no commas"),
+        pytest.param(["train", "--patch", "16", "lots"], "arguments: lots. See", id="a word more"),
     ],
 )
 def test_wrong_arguments_exit_with_2_and_one_line(arguments, words, capsys):

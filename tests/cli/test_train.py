@@ -272,9 +272,13 @@ def test_who_asks_for_an_end_while_torch_is_imported_is_heard(data, monkeypatch,
     given = arguments(data, "--steps", "4", "--from", str(data / "out/model"))
     given[given.index(str(data / "out"))] = str(data / "again")
     assert main(given) == 0
-    assert "Stopped as asked after step" in capsys.readouterr().err
+    assert "Stopped as asked after step 0" in capsys.readouterr().err
     load(data / "again/model").load_network("cpu")
-    assert load_checkpoint(data / "again")["step"] < 4
+    assert load_checkpoint(data / "again")["step"] == 0
+    monkeypatch.undo()
+    ask_to_stop(data / "again")  # of a training that was killed before it heard of it
+    assert main(["train", "--output", str(data / "again"), "--resume"]) == 0
+    assert load_checkpoint(data / "again")["step"] == 4
 
 
 def test_a_check_says_what_would_be_done_and_trains_nothing(data, capsys):

@@ -68,11 +68,13 @@ def test_what_is_not_as_it_was_is_said() -> None:
     notes = match_classes(ORGANS, classes(liver=2, tumour=1)).notes
     assert notes == (
         "liver is 2 here, 1 in the model that it began as",
-        "spleen is in no label: where it is, the model learns that there is none; its number is "
-        "4 now",
-        "Kidney_left is in no label: where it is, the model learns that there is none",
+        "spleen is 4 now: 2 is another class here",
         "tumour (1) is new",
     )
+
+
+def test_a_class_in_no_label_is_told_of_once_as_a_problem_of_the_data() -> None:
+    assert match_classes(ORGANS, classes(liver=1, spleen=2)).notes == ()
 
 
 def test_a_model_without_names_takes_those_of_the_labels() -> None:

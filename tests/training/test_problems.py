@@ -176,9 +176,19 @@ CASES: dict[str, tuple[Any, str, str]] = {
         "hold 103 numbers, which look like objects",
     ),
     "a constant image": (
-        {"training": [pair(image=np.full((64, 64), 7, np.uint8), name="grey")]},
+        {"training": [pair(), pair(image=np.full((64, 64), 7, np.uint8), name="grey")]},
         "warning",
         "grey: one value only in channel 0",
+    ),
+    "constant images only": (
+        {"training": [pair(image=np.full((64, 64), n, np.uint8), name=f"n{n}") for n in (1, 5)]},
+        "error",
+        "n1, n5: no training image holds more than one value",
+    ),
+    "no finite value": (
+        {"training": [pair(image=np.full((64, 64), np.nan), name="lost")]},
+        "error",
+        "lost: no training image holds more than one value",
     ),
     "not finite": (
         {"training": [pair(image=np.where(np.eye(64), np.nan, RNG.random((64, 64))), name="n")]},

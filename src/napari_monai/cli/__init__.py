@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import itertools
 import os
 import sys
 import traceback
@@ -52,10 +53,27 @@ COMMANDS = (
 class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
+    # All that was given on the command line.
+    given: Sequence[str] = ()
+
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and where the help is; exit with 2."""
-        complain(f"{message.rstrip('.')}. See '{self.prog} --help'.")
+        hint = _comma_hint(message, self.given)
+        complain(f"{message.rstrip('.')}. {hint}See '{self.prog} --help'.")
         self.exit(2)
+
+
+def _comma_hint(message: str, given: Sequence[str]) -> str:
+    """Return how to write the numbers of an option that were given apart: ``--patch 32 32``."""
+    name, _, words = message.partition(": ")
+    extra = words.split()
+    if name != "unrecognized arguments" or not all(word.isdigit() for word in extra):
+        return ""
+    for place, flag in enumerate(given):
+        numbers = list(itertools.takewhile(str.isdigit, given[place + 1 :]))
+        if flag.startswith("-") and len(numbers) > 1 and numbers[1:] == extra:
+            return f"Several numbers have commas between them: write {flag} {','.join(numbers)}. "
+    return ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -93,6 +111,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     """Return the parser, with the arguments of the command that is asked for."""
     parser = Parser(prog=PROGRAM, description="Segment 2D and 3D images with MONAI networks.")
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.given = arguments
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     # No option before the command takes a value.
     wanted = next((a for a in arguments if not a.startswith("-")), None)

@@ -155,7 +155,7 @@ def _run(
     from ..training.run_folder import forget_stop
 
     if launch.rank() is None:
-        forget_stop(args.output)
+        forget_stop(args.output)  # an earlier one; who asks from here on is heard
         n = _processes(settings)
         if n > 1:
             args.output.mkdir(parents=True, exist_ok=True)
@@ -213,16 +213,9 @@ def _events(
 
     from ..training import fine_tune  # torch, which takes seconds: after all that can go wrong
     from ..training.heap import keep_freed_memory
-    from ..training.run_folder import ask_to_stop, stop_asked
 
     keep_freed_memory()  # this process has nothing else to do
-    steps = fine_tune(model, pairs, **keywords)
-    # Who asked for an end in these seconds is heard: it begins by forgetting an earlier wish.
-    if stop_asked(keywords["output"]):
-        first = next(steps)
-        ask_to_stop(keywords["output"])
-        yield first
-    yield from steps
+    yield from fine_tune(model, pairs, **keywords)
 
 
 # -- what to train on -----------------------------------------------------------------------------

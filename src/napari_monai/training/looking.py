@@ -44,7 +44,9 @@ class Looked:
     one_mask
         Whether there is one label only, in several pieces.
     constant
-        Names of the channels that hold one value only.
+        Names of the channels that hold one value only, or none that is finite.
+    blank
+        Whether these are all channels that a model takes.
     missing
         Values that are not finite.
     digest
@@ -58,6 +60,7 @@ class Looked:
     lengths: npt.NDArray[np.float64] | None = None
     one_mask: bool = False
     constant: tuple[str, ...] = ()
+    blank: bool = False
     missing: int = 0
     digest: str = ""
 
@@ -89,7 +92,7 @@ def look(
             known = Known(truth, share, settings, time=time, all_slices=validation)
             boxes.append(_count(known, counts))
             one_mask = one_mask or (len(boxes[-1]) == 1 and _in_pieces(known, boxes[-1]))
-        constant, missing, digest = _of_image(volume)
+        constant, blank, missing, digest = _of_image(volume)
     except NapariMonaiError as error:
         return Looked(share, error=str(error))
     del counts[IGNORED]
@@ -99,7 +102,8 @@ def look(
         found = [box for each in boxes for n in each.values() if (box := each.get(n))]
         sides = np.array([[s.stop - s.start for s in box] for box in found], np.float64)
         lengths = sides.reshape(-1, grid.ndim)[:, list(how.axes)] * finer
-    return Looked(share, "", grid.shape, counts, lengths, one_mask, constant, missing, digest)
+    about = constant, blank, missing, digest
+    return Looked(share, "", grid.shape, counts, lengths, one_mask, *about)
 
 
 def _count(known: Known, counts: Counter[int]) -> Boxes:
@@ -122,8 +126,8 @@ def _in_pieces(known: Known, boxes: Boxes) -> bool:
     return bool(ndimage.label(known.read(part) > 0)[1] > 1)
 
 
-def _of_image(volume: Volume) -> tuple[tuple[str, ...], int, str]:
-    """Return the channels of one value, how many values are not finite, and a digest."""
+def _of_image(volume: Volume) -> tuple[tuple[str, ...], bool, int, str]:
+    """Return the channels of one value, if all are, the values that are not finite, a digest."""
     low = np.full(volume.channels, np.inf)
     high = np.full(volume.channels, -np.inf)
     missing = 0
@@ -146,7 +150,7 @@ def _of_image(volume: Volume) -> tuple[tuple[str, ...], int, str]:
     names = zip(volume.channel_names, low, high, strict=True)
     used = len(COLOURS) - 1 if volume.rgb else volume.channels  # no model takes alpha
     constant = tuple(name for name, a, b in list(names)[:used] if not a < b)
-    return constant, missing, digest.hexdigest()
+    return constant, len(constant) == used, missing, digest.hexdigest()
 
 
 def _slabs(volume: Volume) -> list[Box]:

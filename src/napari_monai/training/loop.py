@@ -21,7 +21,6 @@ from .job import Job
 from .outcome import told_of
 from .preparing import Prepared, prepare_training
 from .record import Record
-from .run_folder import forget_stop
 from .shares import Pair, Share, Source
 from .starting import read_start
 from .trainer import Trainer
@@ -56,7 +55,8 @@ def fine_tune(
         Folder for the result: ``model`` (the best one, ready to use), ``checkpoint.pt`` (the
         last state, to resume from), ``log.csv`` (a row a validation), ``steps.csv`` (a row a
         step), the same for TensorBoard, and ``preview`` (a validation image with its present
-        prediction). A file ``stop`` put there ends the training as if its steps were done.
+        prediction). A file ``stop`` there ends the training as if its steps were done, and is
+        removed; be it put there before the first step.
         Default: a folder of the new model's name in the user's store.
     validation
         Pairs on which the best state and the decoding of instances are chosen. Without them a part
@@ -96,8 +96,6 @@ def fine_tune(
     folder = Path(output) if output else user_folder() / name
     saved = _saved_state(folder, settings, resume=resume)
     team = join(settings, pick_device(settings.device))
-    if team.leads:
-        forget_stop(folder)
     try:
         yield Said(f"Looking through {len(pairs)} training and {len(validation)} validation pairs")
         prepared = prepare_training(

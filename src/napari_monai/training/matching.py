@@ -32,7 +32,7 @@ class Matched:
     sources
         For each the index of its class in the other model; ``None`` of a new one.
     notes
-        Lines for the user: what is new, has another number, or is in no label.
+        Lines for the user: what is new, has another number, or is left out.
     """
 
     labels: tuple[LabelClass, ...]
@@ -121,11 +121,10 @@ def match_classes(
             continue
         else:
             number, name = label.number, label.name
-            note = f"{name} is in no label: where it is, the model learns that there is none"
+            # That nothing shows it is said of the data (`problems`).
             if number in taken:
                 number = next(free)
-                note += f"; its number is {number} now"
-            notes.append(note)
+                notes.append(f"{name} is {number} now: {label.number} is another class here")
         labels.append(replace(label, number=number, name=name))
         sources.append(index)
     matched = {label.number for label in pairs.values()}

@@ -254,7 +254,13 @@ def _kind_of_labels(data: _Data) -> Found:
 def _intensities(data: _Data) -> Found:
     sides = (*data.training, *data.validation)
     constant = [looked for looked in sides if looked.constant]
-    if constant:
+    if all(looked.blank for looked in data.training):
+        yield Problem(
+            "error",
+            f"{_some([looked.name for looked in data.training])}: no training image holds more "
+            "than one value, nothing can be learnt; check how they were saved.",
+        )
+    elif constant:
         first = constant[0]
         yield Problem(
             "warning",
