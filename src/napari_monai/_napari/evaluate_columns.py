@@ -67,6 +67,7 @@ def measure_columns(scores: Scores) -> list[Column]:
             f"Bootstrap interval of the mean ({percent}); none of a single case",
             np.array([low for low, _ in intervals]),
             texts=between,
+            shown=len(scores.cases) > 1,
         ),
         Column(
             "pooled",
@@ -92,13 +93,13 @@ def case_columns(scores: Scores, class_name: str) -> list[Column]:
         Column("name", "Case", "", np.array([case.name for case in scores.cases])),
         Column("mark", "", "The best and the worst cases", mark, shown=bool(best or worst)),
     ]
+    for measure in scores.measures:
+        column = [row.get(measure.name, math.nan) for row in values]
+        columns.append(_measured(measure, scores.space, column))
     if scores.kind == "instances":
         for key, title in (("true", "True"), ("predicted", "Predicted")):
             numbers = np.array([getattr(case, key) for case in scores.cases])
             columns.append(Column(key, title, f"{title} objects", numbers))
-    for measure in scores.measures:
-        column = [row.get(measure.name, math.nan) for row in values]
-        columns.append(_measured(measure, scores.space, column))
     return columns
 
 
@@ -116,7 +117,7 @@ def mistake_columns(mistakes: Sequence[Mistake], size: str) -> list[Column]:
     return [
         _keys(len(mistakes)),
         Column("what", "What", "Missed or split of the truth, false or merged", what),
-        Column("side", "Of", "Whose object it is", side),
+        Column("side", "Of", "Whose object it is", side, shown=False),
         Column("label", "Label", "Its number there", label),
         Column("iou", "IoU", "With the best partner on the other side", ious, digits=3),
         Column("size", size.capitalize(), f"How many {size} it has", voxels),

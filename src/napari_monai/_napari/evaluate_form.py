@@ -167,6 +167,13 @@ class EvaluateForm(QWidget):
             return "Prediction and truth are one layer: choose two."
         return ""
 
+    @property
+    def labels(self) -> list[Labels]:
+        """The layers of labels that are chosen: predictions, then the truth."""
+        boxes = (self.prediction, self.against, self.truth)
+        chosen = [box.layer for box in boxes if box.layer is not None]
+        return list(dict.fromkeys(chosen))
+
     def wanted(self) -> Wanted:
         """Return what is asked for; labels of layers are copied.
 

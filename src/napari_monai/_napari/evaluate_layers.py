@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,7 @@ class CaseLayers:
         self._layers: dict[str, list[Layer]] = {}
         self._sums: dict[Layer, int] = {}  # of labels that a person may change
         self.difference: Labels | None = None
+        self._covered: list[Labels] = []  # layers that are hidden below the difference
 
     def show(self, shown: Shown, place: Placement | None, *, visible: bool) -> None:
         """Show a case.
@@ -74,6 +76,9 @@ class CaseLayers:
         for role, found in roles.items():
             self._put(role, [Layer.create(*data) for data in found], visible=visible)
         self._to_time(shown.opened.time)
+        selection = self._viewer.layers.selection
+        if not selection and self.difference is not None:
+            selection.active = self.difference
 
     def _of_others(self) -> list[Layer]:
         own = {layer for layers in self._layers.values() for layer in layers}
@@ -103,6 +108,20 @@ class CaseLayers:
                 self._sums[layer] = checksum(np.asarray(layer.data))
             add_unselected(self._viewer, layer)
         self._layers[role] = layers
+
+    def cover(self, labels: Iterable[Labels]) -> None:
+        """Hide the labels that the difference was made of: they would change its colours."""
+        self.uncover()
+        self._covered = [layer for layer in labels if layer.visible]
+        for layer in self._covered:
+            layer.visible = False
+
+    def uncover(self) -> None:
+        """Show the labels again that were hidden."""
+        for layer in self._covered:
+            if layer in self._viewer.layers:
+                layer.visible = True
+        self._covered = []
 
     def _remove(self, layer: Layer) -> None:
         """Take a layer out, unless a person has painted on it or has done so before."""

@@ -23,6 +23,8 @@ _MEANINGS = (
     "the truth has it. mistaken: both have something there, of another class or object."
 )
 
+_CELL = "<td style='white-space: nowrap'"
+
 
 class Look(QWidget):
     """Chooses a model and a class, and says what the colours of the difference mean."""
@@ -38,7 +40,6 @@ class Look(QWidget):
         self.visible.setToolTip("As a layer over the truth")
         self.visible.setChecked(True)
         self.key = line()
-        self.key.setToolTip(_MEANINGS)
         self.key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._rows = form_rows()
         self._rows.addRow("Model", self.model)
@@ -81,13 +82,14 @@ class Look(QWidget):
 
     def show_counts(self, counts: Sequence[int], noun: str = "voxels") -> None:
         """Show the key of the colours, with how many voxels have each where that is known."""
-        parts = []
+        cells = []
         for number, (name, colour) in enumerate(COLOURS, start=1):
-            count = f" {counts[number]:,}".replace(",", "\u202f") if len(counts) > number else ""
-            words = f"{name}{count}".replace(" ", "&nbsp;")
-            parts.append(f'<span style="color: {colour}">■</span>&nbsp;{words}')
-        text = " &nbsp; ".join(parts)
-        self.key.setText(f"{text} &nbsp;({noun})" if len(counts) else text)
+            count = f"{counts[number]:,}".replace(",", "\u202f") if len(counts) > number else ""
+            key = f'<span style="color: {colour}">■</span>&nbsp;{name}'
+            cells.append(f"{_CELL}>{key}</td>{_CELL} align='right'>&nbsp;{count}&nbsp; </td>")
+        rows = ("".join(cells[:2]), "".join(cells[2:]))
+        self.key.setText(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
+        self.key.setToolTip(f"{_MEANINGS} Numbers are {noun} of this case.")
 
     def _say(self, _at: int) -> None:
         self.changed.emit()

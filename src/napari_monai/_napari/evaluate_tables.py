@@ -98,7 +98,7 @@ class EvaluateTables(QWidget):
         super().__init__()
         self.scores = ScoreTable()
         self.cases = ScoreTable("Filter: Dice < 0.8, worst, a name…")
-        self.errors = ScoreTable("Filter: missed, size > 100…")
+        self.errors = ScoreTable("Filter: missed, IoU < 0.1…")
         self.versus = ScoreTable("Filter: Dice, liver, p Holm < 0.05…")
         self._names: tuple[str, ...] = ()
         self._mistakes: tuple[Mistake, ...] = ()

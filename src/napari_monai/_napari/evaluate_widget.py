@@ -33,6 +33,7 @@ from .scroll import Scroll
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
 
     from ..evaluation import Mistake
 
@@ -61,6 +62,7 @@ class EvaluateWidget(JobWidget):
         self.shown: Shown | None = None  # the case that is looked at
         self._case: int | None = None
         self._looks: tuple[int, int, str] | None = None  # model, case and class that are shown
+        self._scored: list[Labels] = []  # the layers, if layers are scored
         self._jump = False
         self._again = False  # another look was asked for meanwhile
         self.report: Path | None = None
@@ -164,6 +166,8 @@ class EvaluateWidget(JobWidget):
         except NapariMonaiError as error:
             self._say(str(error))
             return
+        self.layers.uncover()
+        self._scored = self.data.labels if self.data.from_layers.isChecked() else []
         self._say("")
         self._problems_are(())
         self._begin(evaluate_steps(wanted), "Evaluating")
@@ -187,6 +191,7 @@ class EvaluateWidget(JobWidget):
         self._say(_summary(result))
         if result.place is not None:
             self._case = 0
+            self._cover()
             self._look()
 
     @property
@@ -257,7 +262,7 @@ class EvaluateWidget(JobWidget):
         flat = shown.difference.grid.ndim == 2
         self.look.show_counts(shown.counts, "pixels" if flat else "voxels")
         self.tables.show_mistakes(shown.mistakes, self._model, self._case)
-        self._say("")
+        self._say(_summary(self.result))
         self._jump_there()
 
     def _jump_there(self) -> None:
@@ -269,6 +274,15 @@ class EvaluateWidget(JobWidget):
         layer = self.layers.difference
         if layer is not None:
             layer.visible = visible
+        self._cover()
+
+    def _cover(self) -> None:
+        """Hide the layers that were scored while the difference is seen over them."""
+        there = set(self._viewer.layers)
+        if self.look.visible.isChecked():
+            self.layers.cover(layer for layer in self._scored if layer in there)
+        else:
+            self.layers.uncover()
 
     def _go(self, mistake: Mistake) -> None:
         if self.shown is not None:
