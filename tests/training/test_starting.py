@@ -256,10 +256,10 @@ def test_objects_are_told_as_before_beside_where_they_touch(tmp_path: Path) -> N
     with torch.no_grad():
         found, before = network(image), parent.load_network().eval()(image)
     torch.testing.assert_close(found[:, :2], before, rtol=0, atol=1e-5)
-    assert (found[:, 2:].sigmoid() < 0.1).all()  # they seldom touch
+    assert found[:, 2:].sigmoid().median() < 0.02  # they seldom touch
     save_model(tmp_path / "child", start.description, network.state_dict())
     child = load_model(tmp_path / "child")
-    assert segment(pairs[0][0], child).labels.kind == "instances"
+    assert segment(pairs[0][0], child).kind == "instances"
     # Who has it keeps it, asked for or not.
     again = start_from_model(child, "again", pairs, replace(settings, touching_output=False))
     assert again.description.outputs == outputs
