@@ -7,14 +7,15 @@ a line for each arrangement, each microscope and all: every side from one run.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import stacks
 from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_otsu
@@ -23,6 +24,10 @@ from skimage.segmentation import watershed
 import napari_monai as nm
 from napari_monai.evaluation import average_precision
 from napari_monai.grid import Grid
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sample_data"))
+
+import stacks
 
 # Far from those that were trained on and chosen by.
 FIRST_SEED = 200_000
