@@ -3,6 +3,7 @@
 # make lint       ruff, mypy, import contracts
 # make benchmark  time what users wait for
 # make model      train nuclei-2d again on the images in DATA; goes on where it was stopped
+# make model-3d   draw stacks into STACKS and train nuclei-3d again on them; goes on likewise
 #
 # All of it lives in .venv, made on first use with the versions in constraints.txt.
 
@@ -28,8 +29,10 @@ SYSTEM := xvfb libgl1 libegl1 libopengl0 libgl1-mesa-dri libxkbcommon-x11-0 libx
 # Images of the Data Science Bowl 2018, sorted into train and val, fluorescence and tissue.
 DATA ?= ../shared/data/nuclei2d
 RUN ?= runs/nuclei-2d
+STACKS ?= runs/stacks
+RUN_3D ?= runs/nuclei-3d
 
-.PHONY: demo test lint benchmark model system constraints clean
+.PHONY: demo test lint benchmark model model-3d system constraints clean
 
 demo: $(VENV)/.gui
 	$(BIN)/napari-monai demo --output demo_output
@@ -73,6 +76,24 @@ model: $(VENV)/.dev
 	    --zoom 1.5 --steps 7000 --validate-every 1750 --learning-rate 1.5e-3 --scale 1.25 --calm 1
 	$(call train_nuclei,$(RUN)/touching) --from $(RUN)/longer/model --touching-weight 6 \
 	    --zoom 1.5 --steps 3000 --validate-every 1500 --learning-rate 1e-3 --scale 1.25 --calm 1
+
+# At one spacing in µm, so that nuclei of any stack have the size that was trained on.
+model-3d: $(VENV)/.dev $(STACKS)/.drawn
+	$(BIN)/napari-monai train --name nuclei-3d --target instances \
+	    --images $(STACKS)/train/images --labels $(STACKS)/train/labels \
+	    --val-images $(STACKS)/val/images --val-labels $(STACKS)/val/labels \
+	    --card src/napari_monai/models/shipped/nuclei-3d/card.json \
+	    --spacing 0.8,0.4,0.4 --patch 24,72,72 --batch-size 4 --steps 3100 --validate-every 600 \
+	    --network-arguments '{"channels": [32, 64, 96, 128], "strides": [[1, 2, 2], 2, 2], "norm": "batch"}' \
+	    --calm 0.25 --touching-weight 3 \
+	    --output $(RUN_3D) $(if $(wildcard $(RUN_3D)/checkpoint.pt),--resume)
+
+# 360 stacks to train on, and 16 smaller ones on which the state and the decoding are chosen.
+$(STACKS)/.drawn: | $(VENV)/.dev
+	$(BIN)/python sample_data/stacks.py --count 360 --output $(STACKS)/train
+	$(BIN)/python sample_data/stacks.py --count 16 --seed 100000 --size 26 42 42 \
+	    --output $(STACKS)/val
+	touch $@
 
 # Install the system libraries where that is possible; elsewhere say what to do.
 system:
