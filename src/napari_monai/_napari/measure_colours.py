@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from ..events import Event, Started
 from ..labels.columns import Column
+from .arrays import finest
 from .columns import number_text
 from .jobs import Steps
 from .layer_box import add_unselected, selection_kept
@@ -154,11 +155,12 @@ def keep_steps(layer: Labels, place: Placement, rows: Rows, at: Any) -> Steps:
     """Make a layer of some rows, with the numbers that they have in their layer."""
     yield Started(0, "")
     mask = looked(rows, at, 1)
-    data = np.zeros(mask.shape, layer.data.dtype)
+    labels = finest(layer)
+    data = np.zeros(mask.shape, labels.dtype)
     for plane in range(len(data)):
         hit = np.asarray(mask[plane])
         if hit.any():
-            data[plane] = np.where(hit, np.asarray(layer.data[plane]), 0)
+            data[plane] = np.where(hit, np.asarray(labels[plane]), 0)
     native = place.native_labels(data) if place.leaning is not None else place.native(data)
     kept = described(layer, place, native)
     made, settings, kind = labels_layer(kept, on=place)

@@ -64,9 +64,6 @@ class Highlight:
     def __init__(self, viewer: napari.viewer.Viewer, layer: Labels, rows: Rows) -> None:
         self._viewer, self._labels, self._rows = viewer, layer, rows
         self._layer: Any = None
-        # In 3-D there are no contours, which napari warns of: off before it draws, on after it.
-        viewer.dims.events.ndisplay.connect(self._before_turn, position="first")
-        viewer.dims.events.ndisplay.connect(self._after_turn, position="last")
 
     @property
     def layer(self) -> Any:
@@ -81,7 +78,7 @@ class Highlight:
             return
         rows, labels = self._rows, self._labels
         box = rows.box(at)
-        data = looked(rows, at, 1, box)
+        data = looked(rows, at, 1, box, outline=_WIDTH)
         start = [0] * (rows.time is not None) + [s.start for s in box]
         # A layer's translation comes before its affine.
         there = labels.affine.inverse(np.asarray(labels.data_to_world(start)))
@@ -102,36 +99,28 @@ class Highlight:
             **{name: getattr(labels, name) for name in _COPIED},
         )
         self._layer.editable = False
-        self._after_turn()
         with selection_kept(self._viewer):
             self._viewer.add_layer(self._layer)
 
-    def _before_turn(self, _event: object = None) -> None:
-        if self.layer is not None and self._viewer.dims.ndisplay == 3:
-            self.layer.contour = 0
-
-    def _after_turn(self, _event: object = None) -> None:
-        if self._layer is not None and self._viewer.dims.ndisplay == 2:
-            self._layer.contour = _WIDTH
-
-    def close(self) -> None:
-        """Take the layer away, for good."""
-        for slot in (self._before_turn, self._after_turn):
-            self._viewer.dims.events.ndisplay.disconnect(slot)
+    def hide(self) -> None:
+        """Take the layer away."""
         shown, self._layer = self.layer, None
         if shown is not None:
             with selection_kept(self._viewer):
                 self._viewer.layers.remove(shown)
 
 
-def looked(rows: Rows, at: Ints, levels: Any, box: Box | None = None) -> Looked:
+def looked(
+    rows: Rows, at: Ints, levels: Any, box: Box | None = None, *, outline: int = 0
+) -> Looked:
     """Return levels of some rows as an array on the layer's voxels, or on those of a box."""
     levels = np.broadcast_to(np.asarray(levels, np.uint8), at.shape)
     if rows.time is None:
-        return Looked(rows.numbers, Lookup(rows.number[at], levels), box)
+        return Looked(rows.numbers, Lookup(rows.number[at], levels, outline), box)
     times = rows.time[at]
     lookups = {
-        int(t): Lookup(rows.number[at[times == t]], levels[times == t]) for t in np.unique(times)
+        int(t): Lookup(rows.number[at[times == t]], levels[times == t], outline)
+        for t in np.unique(times)
     }
     return Looked(rows.numbers, lookups, box)
 
@@ -174,7 +163,7 @@ class LayerLink(QObject):
             self.viewer.mouse_drag_callbacks.remove(self._on_press)
         self.layer.events.selected_label.disconnect(self._on_selected)
         self._chosen.changed.disconnect(self._show)
-        self.highlight.close()
+        self.highlight.hide()
         self.deleteLater()
 
     # -- shown --------------------------------------------------------------------------------
@@ -247,6 +236,7 @@ class LayerLink(QObject):
         value = self.layer.get_value(
             position, view_direction=direction, dims_displayed=list(shown), world=True
         )
+        value = value[1] if isinstance(value, tuple) else value  # after its level of resolution
         if not value:
             return np.zeros(0, np.int64)
         if self.rows.of_pieces and len(shown) == 2:

@@ -32,9 +32,15 @@ class Lookup:
     ----------
     numbers, levels
         Of one length; levels from 0 to 255.
+    outline
+        Of slices only the outlines of things have a level, so many voxels wide; 0 is all. A
+        volume has no outlines.
     """
 
-    def __init__(self, numbers: npt.NDArray[np.int64], levels: Levels | int) -> None:
+    def __init__(
+        self, numbers: npt.NDArray[np.int64], levels: Levels | int, outline: int = 0
+    ) -> None:
+        self._outline = outline
         order = np.argsort(numbers)
         self._numbers = numbers[order]
         filled = np.broadcast_to(np.asarray(levels, np.uint8), numbers.shape)
@@ -47,10 +53,16 @@ class Lookup:
 
     def __call__(self, labels: npt.NDArray[Any]) -> Levels:
         """Return the levels of an array of numbers."""
+        found = self._levels_of(labels)
+        if self._outline and labels.ndim == 2:
+            found[_inside(labels, self._outline)] = 0
+        return found
+
+    def _levels_of(self, labels: npt.NDArray[Any]) -> Levels:
         if labels.size > _AT_ONCE and labels.ndim > 1:  # an index takes eight bytes a voxel
             found = np.empty(labels.shape, np.uint8)
             for plane in range(len(labels)):
-                found[plane] = self(labels[plane])
+                found[plane] = self._levels_of(labels[plane])
             return found
         if self._table is not None:
             return np.take(self._table, labels, mode="clip")
@@ -58,6 +70,19 @@ class Lookup:
         hit = at < len(self._numbers)
         hit[hit] = self._numbers[at[hit]] == labels[hit]
         return self._levels[np.where(hit, at, len(self._numbers))]
+
+
+def _inside(labels: npt.NDArray[Any], width: int) -> npt.NDArray[np.bool_]:
+    """Return which pixels have their own label all around them, as far as a width."""
+    inside = np.ones(labels.shape, np.bool_)
+    for axis in range(2):
+        turned, same = np.moveaxis(labels, axis, 0), np.moveaxis(inside, axis, 0)
+        for step in range(1, width + 1):
+            equal = turned[:-step] == turned[step:]
+            same[:-step] &= equal
+            same[step:] &= equal
+            same[:step] = same[-step:] = False  # all else is beyond the edge
+    return inside
 
 
 class Looked:

@@ -62,7 +62,8 @@ def empty_model() -> ColumnModel:
 
 
 def _empty() -> Column:
-    return Column("label", "Label", "", np.zeros(0, np.int64))
+    # Of a key that no other has: what comes stays in its own order until it is sorted.
+    return Column("", "Label", "", np.zeros(0, np.int64))
 
 
 def summarized(classes: Columns) -> Columns:

@@ -130,6 +130,8 @@ class MeasureWidget(JobWidget):
         self.verbs.setVisible(at in (_OBJECTS, _PLOTS))
         self.foot.setVisible(at != _FOLDER or self.busy)
         self.measure_button.setVisible(at != _FOLDER)
+        if at == _OBJECTS:  # what was chosen in a plot meanwhile
+            self.objects.table.scrollTo(self.objects.table.currentIndex())
 
     def _on_layer(self) -> None:
         """Show what was measured of the labels that are chosen, if it was."""
