@@ -25,7 +25,7 @@ from .evaluate_steps import FromFiles, FromLayers, Wanted
 from .forms import SettingsForm
 from .layer_box import disconnector
 from .layer_choice import LayerChoice
-from .layers import labels_of, placement_of, volume_of
+from .layers import MAP_OF, labels_of, placement_of, volume_of
 from .parts import form_rows
 from .path_line import PathLine
 from .placement import KEY, Placement
@@ -161,7 +161,7 @@ class EvaluateForm(QWidget):
         if self.from_files.isChecked():
             if self.prediction_path.path is None or self.truth_path.path is None:
                 return "Choose the folders, or files, of the prediction and of the truth."
-        elif len(self.truth.every) < 2:
+        elif sum(map(_is_offered, self._viewer.layers)) < 2:
             return "Open two layers of labels, a prediction and the truth, or choose folders."
         elif self.prediction.layer is self.truth.layer:
             return "Prediction and truth are one layer: choose two."
@@ -243,6 +243,10 @@ def _same_place(layer: Labels, truth: Labels) -> None:
             f"{layer.name} lies elsewhere than {truth.name}, at {np.round(one[0], 2).tolist()} and "
             f"{np.round(other[0], 2).tolist()}: give both the same scale and translation."
         )
+
+
+def _is_offered(layer: Any) -> bool:
+    return isinstance(layer, Labels) and MAP_OF not in layer.metadata
 
 
 def _likely_truth(layer: Labels) -> tuple[bool, bool]:

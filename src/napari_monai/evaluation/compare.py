@@ -305,4 +305,4 @@ def _oriented(volume: Volume) -> Volume:
 def _described(grid: Grid) -> str:
     shape = " x ".join(map(str, grid.shape))
     spacing = " x ".join(f"{s:.4g}" for s in grid.spacing)
-    return f"{shape} voxels of {spacing} {grid.unit} at {np.round(grid.origin, 2).tolist()}"
+    return f"{shape} voxels of {spacing} {grid.unit} at {(np.round(grid.origin, 2) + 0.0).tolist()}"

@@ -79,7 +79,8 @@ def extremes(scores: Scores, shown: int = SHOWN) -> tuple[list[int], list[int]]:
 def _facts(scores: Scores, models: Sequence[tuple[str, Scores]]) -> str:
     who = " and ".join(name for name, _ in models)
     what = f"{len(scores.classes)} classes" if scores.classes else "objects"
-    alone = f" {len(scores.left_out)} files had no partner." if scores.left_out else ""
+    count = len(scores.left_out)
+    alone = f" {count} file{'s' * (count != 1)} left out." if count else ""
     return f"{who}: {images(scores)}, {what}. napari-monai {__version__}.{alone}"
 
 
@@ -177,7 +178,8 @@ def _rivals(compared: Versus, scores: Scores) -> Html:
     classes = [_rival(row, scores) for row in compared.rows if row.class_name]
     alone = ""
     if compared.left_out:
-        text = f"Only one side has {len(compared.left_out)} cases, which are left out here."
+        count = len(compared.left_out)
+        text = f"{count} case{'s' * (count != 1)} of one side only left out here."
         alone = paragraph(text, "note")
     return section(
         f"{compared.first} against {compared.second}",
