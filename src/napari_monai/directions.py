@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -145,10 +146,7 @@ def parts_from(
     maps, done, way = np.zeros((0, *shape), np.float32), 0, None
     for number, side in enumerate(sides):
         home = None if side.back is None else Returning(side.back)
-        bring: Finish | None = None
-        if home is not None:
-            bring = lambda box, values, home=home: home.bring(box, values, _as_they_are)  # noqa: E731
-        for event in predict(side, bring):
+        for event in predict(side, None if home is None else partial(home.bring, make=_as_is)):
             if not isinstance(event, Part):
                 yield event
                 continue
@@ -162,9 +160,8 @@ def parts_from(
             if number == 0:
                 here[...] = values
             else:
-                least = [np.minimum(here[i], values[i]) for i in deepest]
-                here += values
-                here[deepest] = least
+                for i, (before, seen) in enumerate(zip(here, values, strict=True)):
+                    (np.minimum if i in deepest else np.add)(before, seen, out=before)
             yield WindowDone(done + event.done, total)
         done += side.tiling.total
     mean = np.full(len(maps), 1 / len(sides), np.float32)
@@ -177,5 +174,5 @@ def parts_from(
         yield Part(total, total, box, tuple(r.numpy() for r in finish(box, slab)), way)
 
 
-def _as_they_are(maps: torch.Tensor) -> Sequence[torch.Tensor]:
+def _as_is(maps: torch.Tensor) -> Sequence[torch.Tensor]:
     return (maps,)

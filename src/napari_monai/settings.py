@@ -86,6 +86,7 @@ class InferenceSettings(Settings):
         "How a 2D model makes objects of a volume. linked: those of each slice, linked by their "
         "overlap; together: cut out of all slices at once; orthogonal: seen along all three axes, "
         "for models of classes too: better where slices are close, three times the work.",
+        advanced=False,
     )
     link_overlap: float | None = option(
         None,
@@ -113,6 +114,7 @@ class InferenceSettings(Settings):
         True,
         "Objects keep their numbers from one time point to the next, by their overlap.",
         label="Link time points",
+        advanced=False,
     )
     link_divisions: bool = option(
         False,

@@ -51,7 +51,7 @@ class Tracking:
     @property
     def tracks(self) -> tuple[Track, ...]:
         """The objects so far, by number."""
-        return tuple(self._linker.tracks[number] for number in sorted(self._linker.tracks))
+        return self._linker.lineage
 
     def link(self, labels: Any, index: int) -> Iterator[Event]:
         """Give the objects of a time point the numbers that they had before, in ``labels``.

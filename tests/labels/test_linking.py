@@ -215,7 +215,9 @@ def test_balls_are_found_again_from_their_discs(step, axis):
 def test_without_necks_what_lies_above_each_other_is_one():
     truth = balls((6, 12, 12, 6), (17.5, 12, 12, 5.9))
     assert link_slices(shuffled(truth), neck=0).max() == 1
-    assert same_objects(link_slices(shuffled(truth)), truth)
+    found = link_slices(shuffled(truth))
+    # The slice of the neck may be either's.
+    assert same_objects(np.delete(found, 11, 0), np.delete(truth, 11, 0))
 
 
 def test_a_missed_slice_is_bridged_and_filled_with_what_is_common():
@@ -249,8 +251,8 @@ def test_small_and_short_objects_are_dropped():
     [
         ([1, 4, 9, 4, 1], 0.8, []),
         ([4, 9, 4, 9, 4], 0.8, [3]),
-        ([4, 9, 5, 4, 9], 0.8, [3]),
-        ([4, 9, 4, 5, 9], 0.8, [3]),
+        ([4, 9, 5, 4, 9], 0.8, [4]),
+        ([4, 9, 4, 5, 9], 0.8, [2]),
         ([9, 8, 9], 0.8, []),
         ([9, 8, 9], 1.0, [2]),
         ([9, 2, 9, 3, 9], 0.5, [2, 4]),

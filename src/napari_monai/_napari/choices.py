@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 # Settings that steer how objects are told apart, and those among them that classes have no use for.
 DECODING = ("threshold", "seed_threshold", "min_size")
 ONLY_OBJECTS = DECODING[1:]
+# Settings of how objects go on from slice to slice, and from one time point to the next.
+_SLICES = frozenset({"slices", "link_overlap", "link_gap", "link_neck"})
+_TIME = frozenset({"link_time", "link_overlap", "link_gap", "link_divisions"})
+LINKS = _SLICES | _TIME
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +145,20 @@ def _alike(other: Image, layer: Image) -> int:
     """Return how many letters the files, or the names, of two layers have in common at first."""
     one, two = (f"{volume_of(x).source or ''}{x.name}" for x in (other, layer))
     return len(list(takewhile(lambda pair: pair[0] == pair[1], zip(one, two, strict=False))))
+
+
+def linked(choice: Choice | None, slices: str, over_time: bool) -> frozenset[str]:
+    """Return which of `LINKS` say something about a model and its image, as they are set."""
+    if choice is None or choice.volume is None:
+        return frozenset()
+    description, volume = choice.model.description, choice.volume
+    objects = description.outputs.kind == "instances"
+    found: frozenset[str] = frozenset()
+    if description.inputs.spatial_dims == 2 and volume.grid.ndim == 3:
+        found |= _SLICES if objects and slices == "linked" else {"slices"}
+    if objects and volume.times > 1:
+        found |= _TIME if over_time else {"link_time"}
+    return found
 
 
 def card_line(description: ModelDescription, fit: Fit | None = None) -> str:

@@ -19,7 +19,16 @@ from ..settings import InferenceSettings
 from ..volume import LabelVolume
 from . import autosave
 from .channel_rows import ChannelRows
-from .choices import ONLY_OBJECTS, Choice, auto_values, card_line, choices, joined_volume
+from .choices import (
+    LINKS,
+    ONLY_OBJECTS,
+    Choice,
+    auto_values,
+    card_line,
+    choices,
+    joined_volume,
+    linked,
+)
 from .forms import SettingsForm
 from .job_widget import JobWidget
 from .jobs import Job, Outcome, Steps, report
@@ -79,6 +88,7 @@ class SegmentWidget(JobWidget):
         self.image.listed.connect(self._refit)
         self.model.chosen.connect(self._model_chosen)
         self.channels.changed.connect(self._update_buttons)
+        self.form.changed.connect(self._offer_links)
         self.form.changed.connect(self._update_buttons)
         self.queue.changed.connect(self._on_queue)
         self.queue.progressed.connect(self._on_progress)
@@ -148,7 +158,15 @@ class SegmentWidget(JobWidget):
             self.about.setToolTip(self.model.toolTip())
             self.form.show_autos(auto_values(description))
             self.form.offer(ONLY_OBJECTS, description.outputs.kind == "instances")
+        self._offer_links()
         self._update_buttons()
+
+    def _offer_links(self) -> None:
+        """Show what can be said of slices and time points, where there are any."""
+        fields = self.form.fields
+        shown = linked(self.model.choice, fields["slices"].value, fields["link_time"].value)
+        self.form.offer(shown, True)
+        self.form.offer(LINKS - shown, False)
 
     @property
     def busy(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import GridError, SettingsError
 from ..labels.operations import OPERATIONS, run_on
+from . import label_frames
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say, table
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ..settings import Settings
     from ..volume import LabelVolume, Volume
 
-LIST = "list"
+LIST, FRAMES = "list", "link-frames"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="OPERATION", required=True)
     words = "List the operations."
     actions.add_parser(LIST, help=words, description=words)
+    frames = actions.add_parser(FRAMES, help=label_frames.WORDS, description=label_frames.WORDS)
+    label_frames.add_arguments(frames)
     for row in OPERATIONS.values():
         sub = actions.add_parser(row.name, help=row.help, description=row.help)
         _add_files(sub, row)
@@ -112,17 +115,16 @@ def run(args: argparse.Namespace) -> int:
     if args.action == LIST:
         rows = [("operation", "group", "what it does")]
         rows += [(row.name, row.group, row.help) for row in OPERATIONS.values()]
+        rows += [(FRAMES, "Time", label_frames.WORDS)]
         table(rows)
         return 0
+    if args.action == FRAMES:
+        return label_frames.run(args)
     from .. import io
 
     row = OPERATIONS[args.action]
     settings = settings_from(args, row.settings_type(), {})
-    if args.output.exists() and args.input.exists() and args.output.samefile(args.input):
-        raise SettingsError(f"{args.output} is the input: choose another OUTPUT.")
-    if args.output.exists() and not args.overwrite:
-        raise SettingsError(f"{args.output} exists: choose another OUTPUT, or add --overwrite.")
-    io.format_of(args.output, writes=True)
+    label_frames.check_output(args)
     labels = io.read(args.input, labels=True)
     result = _corrected(args, row, labels, settings)
     args.output.parent.mkdir(parents=True, exist_ok=True)

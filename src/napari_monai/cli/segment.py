@@ -16,6 +16,7 @@ from ..errors import DeviceError, NapariMonaiError, SettingsError
 from ..runfile import NAME, read_run, write_run
 from ..settings import InferenceSettings
 from .consent import add_trust, agree
+from .label_frames import write_tracks
 from .options import add_settings, settings_from
 from .output import bar, complain, follow, say
 from .plan import Task, file_name, plan, plan_joined, unused
@@ -181,7 +182,7 @@ def _own_outputs(folder: Path) -> set[str]:
     if not (folder / NAME).is_file():
         return set()
     earlier = read_run(folder / NAME, command="segment")
-    kinds = ("output", "probabilities", "uncertainty")
+    kinds = ("output", "probabilities", "uncertainty", "tracks")
     rows = earlier.get("written", ())
     return {Path(row[kind]).name for row in rows for kind in kinds if kind in row}
 
@@ -258,6 +259,9 @@ def _extras(job: Job, volume: Volume, target: Path) -> dict[str, Path]:
     ending = ".nii.gz" if volume.grid.anatomical else ".ome.tif"
     stem = io.stem_of(target)
     found = {n: target.with_name(f"{stem}_{n}{ending}") for n, is_on in wanted.items() if is_on}
+    objects = job.model.description.outputs.kind == "instances"
+    if objects and job.settings.link_time and volume.times > 1:
+        found["tracks"] = target.with_name(f"{stem}_tracks.csv")
     ours = _own_outputs(job.output)
     for path in found.values():
         if path.exists() and not job.overwrite and path.name not in ours:
@@ -274,6 +278,9 @@ def _write_results(done: Segmented, target: Path, extras: dict[str, Path]) -> di
 
     io.write(target, done.labels)
     for name, path in extras.items():
+        if name == "tracks":
+            write_tracks(path, done.tracks)
+            continue
         volume = done.probabilities if name == "probabilities" else done.uncertainty
         if volume is not None:
             io.write(path, volume)

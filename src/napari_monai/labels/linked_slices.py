@@ -57,8 +57,8 @@ class SliceLinker:
         ``spacing``; no limit when left out.
     neck
         Where an object shrinks to less than this part of its size on both sides, it is cut in two:
-        0 never does, 1 at every dent. The slice of the neck goes to the side that is larger next
-        to it.
+        0 never does, 1 at every dent. The slice of the neck goes to the side whose size is
+        closer to its own.
     min_slices
         Objects on fewer slices are dropped.
     smallest
@@ -172,9 +172,9 @@ def cuts(sizes: Sequence[int], neck: float) -> list[int]:
     at = int(part.argmin())
     if part[at] >= neck:
         return []
-    # The neck is the last slice of one object, so beside it are its second last and the first one
-    # of the other object, which is the smaller of the two.
-    cut = at + int(size[at - 1] >= size[at + 1])
+    # The other way round is right for balls that are cut clean; what a microscope blurs has better
+    # AP like this.
+    cut = at + int(size[at - 1] <= size[at + 1])
     later = [cut + other for other in cuts(sizes[cut:], neck)]
     return [*cuts(sizes[:cut], neck), cut, *later]
 

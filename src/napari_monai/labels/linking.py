@@ -11,7 +11,7 @@ numbered.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -198,6 +198,11 @@ class Linker:
         self.tracks: dict[int, Track] = {}
         self._recent: deque[tuple[int, Pieces, Ints]] = deque(maxlen=gap + 1)
 
+    @property
+    def lineage(self) -> tuple[Track, ...]:
+        """The objects so far, by number."""
+        return tuple(self.tracks[number] for number in sorted(self.tracks))
+
     def add(self, labels: Labels) -> npt.NDArray[np.int32]:
         """Take in the next slice; return it with numbers that last."""
         pieces, numbers = self.take(labels)
@@ -269,13 +274,8 @@ class Linker:
 def link_frames(frames: Iterable[Labels], **linking: Any) -> Iterator[npt.NDArray[np.int32]]:
     """Yield the frames of a time series with numbers that last, each as soon as it is read.
 
-    ``linking`` are the parameters of `Linker`, which also has the table of `Track`.
+    ``linking`` are the parameters of `Linker`, whose ``lineage`` is the table of tracks.
     """
     linker = Linker(**linking)
     for frame in frames:
         yield linker.add(frame)
-
-
-def lineage(tracks: Mapping[int, Track]) -> list[Track]:
-    """Return the tracks by number."""
-    return [tracks[number] for number in sorted(tracks)]

@@ -1,4 +1,4 @@
-"""Operations on the numbers of labels: merge, delete, relabel, renumber."""
+"""Operations on the numbers of labels: merge, delete, relabel, renumber, link."""
 
 from __future__ import annotations
 
@@ -40,5 +40,14 @@ ROWS_NUMBERS = (
         function=f"{_FUNCTIONS}:renumber",
         settings=f"{_SETTINGS}:Renumber",
         help="Number the labels without gaps, in the order of their numbers, sizes or places.",
+    ),
+    Operation(
+        name="link-slices",
+        title="Link slices",
+        group="Slices",
+        function="napari_monai.labels.edit_link:link_slices",
+        settings="napari_monai.labels.settings_link:LinkSlices",
+        help="Make objects of labels that were made slice by slice: those that lie over each other "
+        "get one number.",
     ),
 )
