@@ -62,6 +62,15 @@ def test_foreground_is_that_of_python_sets(labels, other):
                 assert set(np.flatnonzero(each == value)) == wanted
 
 
+def test_the_largest_numbers_are_kept_whole():
+    large = np.array([[2**63 + 5, 0, 3]], np.uint64)
+    for dtype in (np.uint64, np.int32, np.int64):
+        found = combine(np.array([[0, 1, 0]], dtype), large, how="or")
+        assert found.tolist() == [[2**63 + 5, 1, 3]]
+    with pytest.raises(EditError, match=f"from -1 to {2**63 + 6}, which no type holds"):
+        combine(np.array([[0, -1, 0]]), large, how="or", shift=1)
+
+
 def test_numbers_that_do_not_fit_are_kept():
     added = combine(picture("10"), np.array([[0, 300]]), how="or")
     np.testing.assert_array_equal(added, [[1, 300]])

@@ -338,3 +338,6 @@ def test_combined_numbers_that_do_not_fit_are_refused():
     with pytest.raises(EditError, match="uint8 hold numbers"):
         edit_labels(picture("10"), "combine", spacing=(1, 1), other=other)
     assert combine(picture("10"), other, how="or").tolist() == [[1, 300]]
+    large = np.array([[0, 2**63 + 5]], np.uint64)
+    with pytest.raises(EditError, match=f"not {2**63 + 5}: convert"):
+        edit_labels(picture("10"), "combine", spacing=(1, 1), other=large)

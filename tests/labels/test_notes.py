@@ -126,6 +126,18 @@ class TestFollowing:
         found = followed(notes, _dots((5, 5), (20, 20)))
         assert {n: note.centroid for n, note in found.objects.items()} == {2: (20.0, 20.0)}
 
+    def test_of_many_only_those_that_moved_are_others(self):
+        before, after = _dots((5, 5), (5, 15), (20, 20)), _dots((5, 5), (6, 15), (20, 20))
+        objects = {n: Note(True, (), tuple(before.centroid[n - 1])) for n in (3, 1, 2)}
+        found = followed(Notes(objects=objects), after)
+        assert list(found.objects) == [1, 2, 3]
+        assert found.objects[1] is objects[1]
+        assert found.objects[3] is objects[3]
+        assert found.objects[2].centroid == (6.0, 15.0)
+
+    def test_where_nothing_is_left_no_note_is(self):
+        assert not followed(self.notes, _dots(())).objects
+
     def test_the_rest_is_as_it_was(self):
         found = followed(FULL, _dots((5, 5)))
         assert (found.classes, found.slices) == (FULL.classes, FULL.slices)

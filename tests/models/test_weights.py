@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +18,7 @@ from tests.models.known import arguments, description, random_model, threshold_m
 
 from napari_monai.errors import ModelError, WriteError
 from napari_monai.models import NetworkSpec, load_model, save_model
+from napari_monai.models.weights import read_weights
 from napari_monai.networks import build_network
 
 
@@ -42,6 +47,60 @@ def test_round_trip(tmp_path, network):
     assert not again.training
     for name, tensor in network.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize(
+    ("killed", "members"),
+    [("before", 2), ("after", 1)],
+    ids=["before the description", "after it"],
+)
+def test_killed_while_it_is_replaced_a_model_is_the_old_or_the_new_one(tmp_path, killed, members):
+    code = (
+        "import os, sys; from tests.models.test_weights import save_filled\n"
+        "folder, killed, members = sys.argv[1:]\n"
+        "save_filled(folder, 1.0, int(members))\n"
+        "replace = os.replace\n"
+        "def until_description(source, target):\n"
+        "    if not str(target).endswith('model.json'): return replace(source, target)\n"
+        "    if killed == 'after': replace(source, target)\n"
+        "    os._exit(9)\n"
+        "os.replace = until_description\n"
+        "save_filled(folder, 2.0, int(members))\n"
+    )
+    folder = tmp_path / "m"
+    command = [sys.executable, "-c", code, str(folder), killed, str(members)]
+    done = subprocess.run(command, check=False, cwd=Path(__file__).parents[2])
+    assert done.returncode == 9
+    kept = load_model(folder)
+    for fold in range(members):
+        tensors = read_weights(kept, fold).values()
+        assert {float(t.flatten()[0]) for t in tensors} == {1.0 if killed == "before" else 2.0}
+    shutil.rmtree(next(path for path in tmp_path.iterdir() if path.name.startswith(".m-")))
+    again = save_filled(folder, 3.0, members)
+    there = {weights.path for weights in again.description.weights}
+    assert {path.name for path in folder.iterdir()} == {"model.json", *there}
+    assert load_model(folder).load_network() is not None
+
+
+def save_filled(folder, value, members):
+    """Save a model all of whose weights are a number."""
+    network = build_network("unet", arguments())
+    state = {k: torch.full_like(t, value) for k, t in network.state_dict().items()}
+    return save_model(folder, description(), [state] * members if members > 1 else state)
+
+
+def test_the_same_weights_keep_their_file_and_other_files_stay(tmp_path):
+    first = save_filled(tmp_path / "m", 1.0, 1)
+    (tmp_path / "m" / "card.json").write_text("{}")
+    assert save_filled(tmp_path / "m", 1.0, 1) == first
+    other = save_filled(tmp_path / "m", 2.0, 1).description.weights[0]
+    assert other.path == f"weights_{other.sha256[:8]}.safetensors"
+    assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
+        "card.json",
+        "model.json",
+        other.path,
+    ]
+    assert save_filled(tmp_path / "m", 2.0, 1).description.weights[0].path == "weights.safetensors"
 
 
 def test_channels_last_and_shared_tensors_are_saved(tmp_path, network):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from napari_monai._napari.objects_panel import ObjectsPanel
 from napari_monai._napari.pointing import Picker
 from napari_monai.grid import Grid
 from napari_monai.labels.measure import measure
+from napari_monai.labels.notes import notes_path, read_notes, write_notes
 from napari_monai.volume import LabelClass
 
 SPACING = (3.0, 0.5, 0.5)
@@ -275,6 +277,33 @@ def test_notes_stay_beside_the_file(tmp_path: Path, make_napari_viewer: Any, qtb
         assert [(c.visible, c.locked) for c in again.classes] == [(True, False), (False, True)]
         assert layer.get_color(2)[3] == 0
         again.close()
+
+
+def test_notes_are_written_beside_the_window(
+    tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def watched(*told: Any, **how: Any) -> None:
+        threads.append(threading.current_thread().name)
+        write_notes(*told, **how)
+
+    monkeypatch.setattr("napari_monai._napari.kept_notes.write_notes", watched)
+    path = tmp_path / "cells_labels.tif"
+    write(path, LabelVolume(objects(), Grid.from_spacing(objects().shape)))
+    viewer = ViewerModel()
+    (layer,) = viewer.open(path, plugin=PLUGIN)
+    session = EditSession(viewer, layer)
+    kept = kept_notes(session)
+    for done in (True, False):  # a file that was written here, too
+        kept.set(kept.notes.marked("object", 2, flags=("ask",), done=done))
+        qtbot.waitUntil(lambda: read_notes(path) == kept.notes, timeout=10_000)
+    assert threads == ["notes", "notes"]
+    notes_path(path).write_text("damaged by somebody else")
+    kept.set(kept.notes.marked("object", 3, done=True))
+    session.close()  # at once, without a second to wait
+    assert read_notes(path) == kept.notes
+    assert notes_path(path).with_name(notes_path(path).name + ".unread").exists()
 
 
 def test_a_click_in_the_canvas_chooses_the_row(

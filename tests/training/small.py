@@ -12,6 +12,8 @@ from scipy import ndimage
 from napari_monai import LabelVolume, TrainingSettings, Volume
 from napari_monai.events import Event
 from napari_monai.grid import Grid
+from napari_monai.models import load_model
+from napari_monai.models.weights import read_weights
 from napari_monai.training import fine_tune
 from napari_monai.training.checkpoint import load_checkpoint
 from napari_monai.training.examples import Pair
@@ -49,6 +51,11 @@ def discs(seed: int, size: int = 64, *, colour: bool = False) -> tuple[Volume, L
 
 PAIRS: list[Pair] = [discs(seed) for seed in range(4)]
 HELD_OUT: list[Pair] = [discs(seed) for seed in range(4, 6)]
+
+
+def stored(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the model in a folder."""
+    return read_weights(load_model(folder))
 
 
 def run(output: Path, **changes: Any) -> list[Event]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.torch import load_file
+from tests.training.small import stored
 
 from napari_monai import LabelVolume, TrainingSettings, Volume, load_model, segment
 from napari_monai.errors import TrainingError
@@ -141,10 +141,7 @@ def test_it_changes_the_training_and_resumes_exactly(parent: Model, tmp_path: Pa
             steps.close()  # type: ignore[attr-defined]
             break
     run(parent, tmp_path / "cut", settings=settings, unlabelled=unlabelled, resume=True)
-    files = {
-        name: load_file(tmp_path / name / "model" / "weights.safetensors")
-        for name in ("without", "with", "cut")
-    }
+    files = {name: stored(tmp_path / name / "model") for name in ("without", "with", "cut")}
     assert all((files["with"][k] == v).all() for k, v in files["cut"].items())
     assert any((files["with"][k] != v).any() for k, v in files["without"].items())
 

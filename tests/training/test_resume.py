@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tests.training.small import HELD_OUT, PAIRS, SETTINGS, run, same, weights
+from tests.training.small import HELD_OUT, PAIRS, SETTINGS, run, same, stored, weights
 
 from napari_monai.errors import TrainingError
 from napari_monai.events import EpochDone, StepDone, Trained
@@ -47,7 +46,7 @@ def test_cancelled_between_two_steps_it_goes_on_from_there(tmp_path: Path) -> No
     events = run(cut, resume=True, settings=RICH)
     assert [e.step for e in events if isinstance(e, StepDone)] == [8, 9, 10, 11, 12]
     assert same(weights(tmp_path / "whole"), weights(cut))
-    files = [load_file(tmp_path / d / "model" / "weights.safetensors") for d in ("whole", "cut")]
+    files = [stored(tmp_path / d / "model") for d in ("whole", "cut")]
     assert same(*files)
     for name, column in (("log.csv", "train_loss"), ("log.csv", "AP"), ("steps.csv", "loss")):
         assert values(tmp_path / "whole" / name, column) == values(cut / name, column)
@@ -105,7 +104,7 @@ def test_killed_again_and_again_it_comes_to_the_same_weights(tmp_path: Path) -> 
     assert kills >= 2
     run(cut, settings=RICH, resume=(cut / NAME).exists())
     assert same(weights(whole), weights(cut))
-    files = [load_file(d / "model" / "weights.safetensors") for d in (whole, cut)]
+    files = [stored(d / "model") for d in (whole, cut)]
     assert same(*files)
     assert values(whole / "steps.csv", "loss") == values(cut / "steps.csv", "loss")
     assert values(whole / "log.csv", "train_loss") == values(cut / "log.csv", "train_loss")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,16 @@ from monai.inferers import sliding_window_inference
 from tests.models.known import description
 
 from napari_monai.models import Inferer
+from napari_monai.training.distributed import Team
 from napari_monai.training.examples import Example
-from napari_monai.training.validate import predict_examples, score_maps
+from napari_monai.training.held_out import HeldOut
+from napari_monai.training.validate import (
+    class_names,
+    found_labels,
+    predict_example,
+    score_maps,
+    whole,
+)
 from napari_monai.volume import LabelClass
 
 
@@ -31,9 +40,8 @@ def test_windows_are_laid_and_mirrored_as_the_model_says(side: int, flips: bool)
     example = Example(
         "one", image.astype(np.float16), nothing[None], nothing, (1.0, 1.0), nothing[:0]
     )
-    (maps,) = predict_examples(
-        network, [example], told, device=torch.device("cpu"), precision="float32"
-    )
+    how = {"device": torch.device("cpu"), "precision": "float32"}
+    maps = whole(predict_example(network, example, told, **how), example)
 
     def probabilities(x: torch.Tensor) -> torch.Tensor:
         found = network(x).softmax(1)
@@ -49,6 +57,28 @@ def test_windows_are_laid_and_mirrored_as_the_model_says(side: int, flips: bool)
             mode="gaussian",
         )
     np.testing.assert_allclose(maps, wanted[0].numpy(), atol=1e-5)
+
+
+def test_classes_are_found_part_by_part_as_in_the_whole() -> None:
+    told = replace(description(3, 1), inferer=Inferer((8, 8, 8), 0.5))
+    torch.manual_seed(1)
+    network = torch.nn.Conv3d(1, 2, 3, padding=1)
+    image = np.random.default_rng(0).normal(size=(1, 30, 9, 10)).astype(np.float16)
+    labels = np.random.default_rng(1).integers(0, 2, image.shape[1:])
+    example = Example("one", image, labels[None], labels, (1.0,) * 3, labels[:0, 0, 0])
+    device: Any = torch.device("cpu")
+    held_out = HeldOut([example], told, Team(), device, "float32")
+    how: Any = {"device": device, "precision": "float32"}
+    parts = list(predict_example(network, example, told, **how))
+    # Windows of 8 every 4 planes: what is kept of the maps is a few planes, not all.
+    assert max(values[0].size for _, values in parts) < labels.size / 2
+    maps = whole(iter(parts), example)
+    found = held_out.validate(network, {}, shown=0)
+    assert (found.shown == found_labels(maps, example, told, {})).all()
+    assert 0 < found.shown.mean() < 1
+    assert (
+        found.scores["Dice"] == score_maps(maps, example, told, {})[f"Dice {class_names(told)[1]}"]
+    )
 
 
 def test_dice_of_a_sigmoid_is_of_the_surest_class_where_there_are_labels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal  # type: ignore[attr-defined]
 
 from ..errors import NapariMonaiError
-from ..labels.notes import Notes, read_notes, write_notes
+from ..labels.notes import Notes, notes_path, read_notes, write_notes
 from ..volume import LabelVolume
 from .placement import KEY, Placement
 from .results import KEY as RESULT
@@ -45,6 +46,7 @@ class KeptNotes(QObject):
     """
 
     changed = Signal()
+    _unwritten = Signal(str)
 
     def __init__(self, session: EditSession) -> None:
         super().__init__(session)
@@ -54,7 +56,10 @@ class KeptNotes(QObject):
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SOON)
-        self._timer.timeout.connect(self.write)
+        self._timer.timeout.connect(self._write_aside)
+        self._writer: threading.Thread | None = None
+        self._written: object = None
+        self._unwritten.connect(self._on_unwritten)
         known = session.layer.metadata.get(NOTES)
         self._notes = known if isinstance(known, Notes) else self._read()
         self._keep()
@@ -82,14 +87,33 @@ class KeptNotes(QObject):
     def write(self) -> None:
         """Write the notes beside the file of the labels, if there is one."""
         self._timer.stop()
+        if self._writer is not None:
+            self._writer.join()
+        self._write(self._notes)
+
+    def _write_aside(self) -> None:
+        """Write in a thread of its own: of a hundred thousand notes it takes a second."""
+        if self._writer is not None and self._writer.is_alive():
+            self._timer.start()
+            return
+        self._writer = threading.Thread(target=self._write, args=(self._notes,), name="notes")
+        self._writer.start()
+
+    def _write(self, notes: Notes) -> None:
         if self._file is None:
             return
+        path = notes_path(self._file)
         try:
-            write_notes(self._file, self._notes)
+            own = self._written is not None and self._written == _stamp(path)
+            write_notes(self._file, notes, readable=own)
+            self._written = _stamp(path)
         except (NapariMonaiError, OSError) as error:
-            if not self._said:
-                self._said = True
-                show_warning(f"Notes on {self._session.layer.name} are not kept: {error}")
+            self._unwritten.emit(str(error))
+
+    def _on_unwritten(self, error: str) -> None:
+        if not self._said:
+            self._said = True
+            show_warning(f"Notes on {self._session.layer.name} are not kept: {error}")
 
     def _read(self) -> Notes:
         if self._file is None:
@@ -111,6 +135,17 @@ class KeptNotes(QObject):
     def _on_closed(self) -> None:
         if self._timer.isActive():
             self.write()
+        elif self._writer is not None:
+            self._writer.join()
+
+
+def _stamp(path: Path) -> object:
+    """Return what tells a file from what others made of it; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def kept_notes(session: EditSession) -> KeptNotes:

@@ -79,10 +79,12 @@ def combine(
         added = added & ((labels == 0) | mine | over)
     else:
         added = added & ((labels == 0) | (mine & over))
-    new = other[added].astype(np.int64) + shift if into is None else np.int64(into)
-    result = labels.astype(_type_for(labels.dtype, new))
+    new = other[added] if into is None else np.array([into] if added.any() else [], np.int64)
+    shift = shift if into is None else 0
+    kind = _type_for(labels, new, shift)
+    result = labels.astype(kind)
     result[removed] = 0
-    result[added] = new
+    result[added] = new.astype(kind) + kind.type(shift)
     return result
 
 
@@ -91,10 +93,20 @@ def _among(labels: Labels, values: Iterable[int] | None) -> Mask:
     return there if values is None else there & np.isin(labels, list(values))
 
 
-def _type_for(dtype: np.dtype[Any], new: npt.NDArray[np.int64] | np.int64) -> np.dtype[Any]:
-    """Return the type of labels if it holds new numbers, or one that does."""
-    if not np.size(new):
-        return dtype
-    low, high = int(np.min(new)), int(np.max(new))
-    limits = np.iinfo(dtype)
-    return dtype if limits.min <= low and high <= limits.max else np.dtype(np.int64)
+def _type_for(labels: Labels, new: Labels, shift: int) -> np.dtype[Any]:
+    """Return the type of labels if it holds new numbers with a shift, or one that holds both."""
+    if not new.size:
+        return labels.dtype
+    low, high = int(new.min()) + shift, int(new.max()) + shift
+    limits = np.iinfo(labels.dtype)
+    if limits.min <= low and high <= limits.max:
+        return labels.dtype
+    low, high = min(low, int(labels.min())), max(high, int(labels.max()))
+    for kind in (np.dtype(np.int64), np.dtype(np.uint64)):
+        limits = np.iinfo(kind)
+        if limits.min <= low and high <= limits.max:
+            return kind
+    raise EditError(
+        f"The labels would have numbers from {low} to {high}, which no type holds: give all that "
+        "is added one number."
+    )

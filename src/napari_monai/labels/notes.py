@@ -23,7 +23,7 @@ from scipy.spatial import KDTree
 
 from ..errors import VolumeWarning, WriteError
 from ..volume import LabelClass
-from .table import Table
+from .table import Floats, Table
 
 ENDING = ".notes.json"
 # What a file that cannot be read becomes when new notes take its place.
@@ -148,34 +148,49 @@ def followed(notes: Notes, table: Table) -> Notes:
     table
         Measurements of the objects as they are.
     """
+    if not len(table):
+        return replace(notes, objects={})
     spacing = np.array(table.spacing)
     # A voxel is as wide as it is, though its axes, taken for a point's, are nothing.
     reach = table.axes[:, 0] / 2 + np.linalg.norm(spacing) / 2
-    places = table.centroid * spacing
+    # Of all at once: where there are many notes, few of their objects have moved.
+    places = [note.centroid for note in notes.objects.values()]
+    fits = np.array([at is not None and len(at) == table.ndim for at in places], np.bool_)
+    nowhere = (0.0,) * table.ndim
+    noted = [at if fit else nowhere for at, fit in zip(places, fits.tolist(), strict=True)]
+    rows = table.find(list(notes.objects))
+    apart = table.centroid[rows] - np.array(noted, np.float64).reshape(-1, table.ndim)
+    near = np.linalg.norm(apart * spacing, axis=1) <= reach[rows]
+    there = (rows >= 0) & (near | ~fits)
+    same = there & fits & (apart == 0).all(axis=1)
 
     kept: dict[int, Note] = {}
     lost: list[Note] = []
-    for number, note in notes.objects.items():
-        row, at = table.row(number), note.centroid
-        fits = at is not None and len(at) == table.ndim
-        if row is not None and (
-            not fits or np.linalg.norm(places[row] - np.array(at) * spacing) <= reach[row]
-        ):
-            kept[number] = _moved(note, table, row)
-        elif fits:
+    how = zip(notes.objects.items(), fits, there, same, rows.tolist(), strict=True)
+    for (number, note), fit, is_there, is_same, row in how:
+        if is_there:
+            kept[number] = note if is_same else _moved(note, table, row)
+        elif fit:
             lost.append(note)
-    if lost and len(table):
-        wanted = np.array([note.centroid for note in lost]) * spacing
-        near = list(range(1, min(_NEAR, len(table)) + 1))
-        distances, rows = KDTree(places).query(wanted, near)
-        for note, away, found in zip(lost, distances, rows, strict=True):
-            inner = np.array(note.centroid) + 0.5  # as edges of boxes are counted
-            held = ((table.start[found] <= inner) & (inner <= table.stop[found])).all(axis=1)
-            holding = found[held & (away <= reach[found])]
-            free = (int(r) for r in holding if int(table.label[r]) not in kept)
-            if (row := next(free, None)) is not None:
-                kept[int(table.label[row])] = _moved(note, table, row)
+    _find(lost, kept, table, reach)
     return replace(notes, objects=dict(sorted(kept.items())))
+
+
+def _find(lost: list[Note], kept: dict[int, Note], table: Table, reach: Floats) -> None:
+    """Give lost notes to the objects, without a note, in whose place they are; see `followed`."""
+    if not lost:
+        return
+    spacing = np.array(table.spacing)
+    wanted = np.array([note.centroid for note in lost]) * spacing
+    near = list(range(1, min(_NEAR, len(table)) + 1))
+    distances, rows = KDTree(table.centroid * spacing).query(wanted, near)
+    for note, away, found in zip(lost, distances, rows, strict=True):
+        inner = np.array(note.centroid) + 0.5  # as edges of boxes are counted
+        held = ((table.start[found] <= inner) & (inner <= table.stop[found])).all(axis=1)
+        holding = found[held & (away <= reach[found])]
+        free = (int(r) for r in holding if int(table.label[r]) not in kept)
+        if (row := next(free, None)) is not None:
+            kept[int(table.label[row])] = _moved(note, table, row)
 
 
 def _moved(note: Note, table: Table, row: int) -> Note:
@@ -211,11 +226,12 @@ def read_notes(labels: str | os.PathLike[str]) -> Notes:
     return _decoded(values)
 
 
-def write_notes(labels: str | os.PathLike[str], notes: Notes) -> None:
+def write_notes(labels: str | os.PathLike[str], notes: Notes, *, readable: bool = False) -> None:
     """Keep notes beside the labels in a file; nothing that is no longer true is left there.
 
     The file is whole at any time. Where there is nothing to note it is removed. One that cannot be
-    read is kept under another name, with ``.unread`` at its end.
+    read is kept under another name, with ``.unread`` at its end; where it is known to be
+    ``readable``, since it was written here, it is not read again.
 
     Raises
     ------
@@ -226,7 +242,8 @@ def write_notes(labels: str | os.PathLike[str], notes: Notes) -> None:
     try:
         with suppress(FileNotFoundError):
             try:
-                _load(path)
+                if not readable:
+                    _load(path)
             except ValueError:
                 path.replace(path.with_name(path.name + UNREAD))
         if notes == Notes():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,6 +28,8 @@ from .parts import WeightsFile
 from .store import Model
 
 WEIGHTS_FILE = "weights.safetensors"
+# The files of weights that `save_model` writes.
+_WRITTEN = re.compile(r"(weights|fold_\d+)(_[0-9a-f]{8})?\.safetensors")
 StateDict = Mapping[str, torch.Tensor]
 
 
@@ -90,7 +94,7 @@ def checked_file(folder: Path, path: str, sha256: str) -> bytes:
     except OSError as error:
         reason = error.strerror or error
         raise ModelError(f"{file} cannot be read ({reason}): get the model again.") from None
-    if hashlib.sha256(content).hexdigest() != sha256:
+    if _sha256(content) != sha256:
         raise ModelError(
             f"{file} is damaged or not the one that {DESCRIPTION_FILE} names (its sha256 differs): "
             "get the model again."
@@ -146,8 +150,10 @@ def save_model(
 ) -> Model:
     """Write a model's folder and return the model as written.
 
-    Everything is written beside the folder first and then moved in, so that an interrupted run
-    leaves no half a model. Other files in the folder, such as a model card, stay.
+    Everything is written beside the folder first and then moved in, the description last: killed
+    at any point, the model is the old one or the new one. Weights that other ones are in the place
+    of have a part of their SHA-256 in their name. Other files in the folder, such as a model
+    card, stay.
 
     Parameters
     ----------
@@ -178,8 +184,9 @@ def save_model(
         _check_tensors(tensors, wanted, target / name)
         again = {k: v for k, v in others.items() if torch.equal(tensors[k], tensors[v])}
         stored = {k: _storable(t, half) for k, t in tensors.items() if k not in again}
-        files[name] = save_safetensors(stored, again or None)
-    weights = (WeightsFile(n, hashlib.sha256(c).hexdigest()) for n, c in files.items())
+        content = save_safetensors(stored, again or None)
+        files[_free_name(target / name, content)] = content
+    weights = (WeightsFile(n, _sha256(c)) for n, c in files.items())
     written = dataclasses.replace(description, weights=tuple(weights))
     text = json.dumps(written.to_json(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     try:
@@ -206,8 +213,20 @@ def _storable(tensor: torch.Tensor, half: bool) -> torch.Tensor:
     return halved if bool(torch.isfinite(halved).all()) else plain
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _free_name(file: Path, content: bytes) -> str:
+    """Return the name of a file of weights, or one that is free where others are in its place."""
+    with contextlib.suppress(OSError):
+        if not file.exists() or file.read_bytes() == content:
+            return file.name
+    return f"{file.stem}_{_sha256(content)[:8]}{file.suffix}"
+
+
 def _write(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write files beside the target folder, then move them in."""
+    """Write files beside the target folder, then move them in; remove weights of before."""
     target.parent.mkdir(parents=True, exist_ok=True)
     stage = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
@@ -216,5 +235,9 @@ def _write(target: Path, files: Mapping[str, bytes]) -> None:
         target.mkdir(exist_ok=True)
         for name in files:
             os.replace(stage / name, target / name)
+        for file in target.iterdir():
+            if _WRITTEN.fullmatch(file.name) and file.name not in files:
+                with contextlib.suppress(OSError):  # open elsewhere: the next time
+                    file.unlink()
     finally:
         shutil.rmtree(stage, ignore_errors=True)

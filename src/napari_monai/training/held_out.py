@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from ..labels.boxes import Box
 from ..models import Model, ModelDescription
 from ..settings import Precision
 from .distributed import Team
@@ -22,8 +23,9 @@ from .validate import (
     found_labels,
     in_channels_of,
     mean_scores,
-    predict_examples,
+    predict_example,
     score_labels,
+    whole,
 )
 
 
@@ -84,15 +86,14 @@ class HeldOut:
 
     def maps(self, network: nn.Module, examples: Sequence[Example] | None = None) -> list[Maps]:
         """Return the activated outputs for each whole image."""
-        return list(
-            predict_examples(
-                network,
-                self.examples if examples is None else examples,
-                self.description,
-                device=self.device,
-                precision=self.precision,
-            )
-        )
+        chosen = self.examples if examples is None else examples
+        return [whole(self._predicted(network, self.description, one), one) for one in chosen]
+
+    def _predicted(
+        self, network: nn.Module, description: ModelDescription, example: Example
+    ) -> Iterator[tuple[Box, Maps]]:
+        how: Any = {"device": self.device, "precision": self.precision}
+        return predict_example(network, example, description, **how)
 
     def _validate(
         self,
@@ -104,12 +105,16 @@ class HeldOut:
     ) -> Validated:
         begun, spent = time.monotonic(), 0.0
         cases, labels = [], None
-        predicted = predict_examples(
-            network, self.own, description, device=self.device, precision=self.precision
-        )
-        for number, (maps, example) in enumerate(zip(predicted, self.own, strict=True)):
+        for number, example in enumerate(self.own):
+            parts = self._predicted(network, description, example)
+            if self.description.outputs.kind == "instances":
+                parts = iter([((), whole(parts, example))])  # objects are decoded in the whole
+            found = np.zeros(example.labels.shape, np.int32)
+            for box, maps in parts:
+                before = time.monotonic()
+                found[box] = found_labels(ours(maps), example, self.description, decoding)
+                spent += time.monotonic() - before
             before = time.monotonic()
-            found = found_labels(ours(maps), example, self.description, decoding)
             cases.append(score_labels(found, example, self.description))
             spent += time.monotonic() - before
             if number == shown:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 
 from ..instances import decode
+from ..labels.boxes import Box
 from ..labels.overlap import average_precision, dice
 from ..models import ModelDescription
 from ..settings import Precision
-from ..sliding import predict
+from ..sliding import Part, predict_parts, tile
 from .examples import Example
 from .partial import IGNORED, without_ignored
 
@@ -31,38 +33,75 @@ _TRIED: dict[str, tuple[float, ...]] = {
 }
 
 
-def predict_examples(
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """An image that is read by boxes, be it in memory or on disk."""
+
+    image: npt.NDArray[np.float16]
+
+    @property
+    def channels(self) -> int:
+        return len(self.image)
+
+    def read(self, box: Box, /) -> Maps:
+        return np.asarray(self.image[(slice(None), *box)], np.float32)
+
+
+def predict_example(
     network: nn.Module,
-    examples: Sequence[Example],
+    example: Example,
     description: ModelDescription,
     *,
     device: torch.device,
     precision: Precision,
-) -> Iterator[Maps]:
-    """Yield the activated outputs of the network for each whole example, as in inference."""
+) -> Iterator[tuple[Box, Maps]]:
+    """Yield the activated outputs of the network for a whole example, as in inference.
+
+    They come in parts, each with the box in which it lies, so that a caller needs to keep no more
+    than it wants.
+    """
     inferer = description.inferer
-    for example in examples:
-        yield predict(
-            example.image.astype(np.float32),
-            network,
-            device=device,
-            window=inferer.window,
-            overlap=inferer.overlap,
-            blend=inferer.blend,
-            size_multiple=description.inputs.multiples,
-            steps=inferer.steps,
-            padding=inferer.padding,
-            activation=description.outputs.activation,
-            flips=inferer.mirrored if inferer.flips else (),
-            select=description.outputs.select,
-            precision=precision,
-        )
+    tiling = tile(
+        example.image.shape[1:],
+        inferer.window,
+        overlap=inferer.overlap,
+        blend=inferer.blend,
+        size_multiple=description.inputs.multiples,
+        steps=inferer.steps,
+        padding=inferer.padding,
+    )
+    parts = predict_parts(
+        _Stored(example.image),
+        network,
+        tiling,
+        device=device,
+        spatial_dims=len(inferer.window),
+        activation=description.outputs.activation,
+        flips=inferer.mirrored if inferer.flips else (),
+        select=description.outputs.select,
+        precision=precision,
+    )
+    yield from ((part.box, part.values) for part in parts if isinstance(part, Part))
+
+
+def whole(parts: Iterator[tuple[Box, Maps]], example: Example) -> Maps:
+    """Return the maps of an example of which `predict_example` yields the parts."""
+    maps: Maps | None = None
+    for box, values in parts:
+        if maps is None:
+            maps = np.empty((len(values), *example.image.shape[1:]), np.float32)
+        maps[(slice(None), *box)] = values
+    assert maps is not None, "an image has at least one window"
+    return maps
 
 
 def found_labels(
     maps: Maps, example: Example, description: ModelDescription, decoding: Mapping[str, Any]
 ) -> npt.NDArray[np.int32]:
-    """Return what the maps of an example are decoded to: objects, or class indices."""
+    """Return what the maps of an example are decoded to: objects, or class indices.
+
+    Of class indices maps of a part of it will do.
+    """
     outputs = description.outputs
     if outputs.kind == "classes":
         order = maps.argmax(0) if outputs.softmax else _surest(maps)
