@@ -23,7 +23,9 @@ STRIP = 2**28
 class Source(Protocol):
     """An image that is read by boxes."""
 
-    channels: int
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
 
     def read(self, box: Box, /) -> FloatArray:
         """Return the voxels in a box: float32 of shape (channel, *box)."""

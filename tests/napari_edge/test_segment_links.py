@@ -63,7 +63,7 @@ def test_details_are_shown_where_they_matter(docked, blobs, squares, discs) -> N
 def test_models_of_classes_and_of_volumes_have_less_to_link(
     docked, bright, bright_3d, discs
 ) -> None:
-    viewer, widget = docked(np.stack([discs] * 2), axis_labels=("t", "z", "y", "x"))
+    _viewer, widget = docked(np.stack([discs] * 2), axis_labels=("t", "z", "y", "x"))
     assert widget.use("bright3d")
     assert offered(widget) == set()
     assert widget.use("bright")
