@@ -22,6 +22,8 @@ Points = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.uint16]
 Arrangement = Literal["sparse", "tissue", "spheroid", "sheet"]
 
+# Volume of a ball of radius 1.
+_BALL = 4.19
 # Rounds in which centres that are too close are pushed apart.
 _ROUNDS = 80
 # Light of a mitotic nucleus beside that of others: the same DNA in a third of the volume.
@@ -96,7 +98,7 @@ def strew(
     """
     margin = 1.5 * tissue.radius
     low, high = np.full(3, -margin), size + margin
-    tries = int(np.ceil(8 * np.prod(high - low) / (4.19 * tissue.radius**3)))
+    tries = int(np.ceil(8 * np.prod(high - low) / (_BALL * tissue.radius**3)))
     points = rng.uniform(low, high, (max(tries, 1000), 3))
     across = np.tile((1.0, 0.0, 0.0), (len(points), 1))
     if tissue.arrangement == "sparse":
@@ -119,7 +121,7 @@ def strew(
     else:
         lie, across = _folded(points, tissue, size, rng)
     space = lie.mean() * np.prod(high - low)
-    mean_volume = 4.19 * tissue.radius**3 * tissue.flatness * np.exp(4.5 * tissue.radius_spread**2)
+    mean_volume = _BALL * tissue.radius**3 * tissue.flatness * np.exp(4.5 * tissue.radius_spread**2)
     count = round(tissue.filled * space / mean_volume)
     chosen = np.flatnonzero(lie)[: max(count, 3)]
     radii = tissue.radius * np.exp(tissue.radius_spread * rng.standard_normal(len(chosen)))

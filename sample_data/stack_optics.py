@@ -48,7 +48,7 @@ class Optics:
     attenuation
         Logarithm of the light that is lost down to there.
     bleaching
-        Logarithm of the light that is lost from the first slice taken, the last, to the others.
+        Logarithm of the light that is lost from the last slice, which is taken first, to the first.
     shading
         Standard deviation of the logarithm of uneven illumination.
     stripes
