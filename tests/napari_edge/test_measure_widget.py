@@ -394,10 +394,11 @@ def test_a_lasso_chooses_what_lies_in_it(opened: Opened, qtbot: Any) -> None:
     assert set(np.unique(labels[filled(widget, viewer)])) == set(chosen.tolist())
     # A box, and with Shift another one beside it.
     qtbot.mouseClick(widget.plots.tools["rectangle"], Qt.MouseButton.LeftButton)
-    stroke(qtbot, widget, [(0.1, -20), (2.1, 120)])
+    left, right, bottom, top = widget.plots.chart.axes.axis()
+    stroke(qtbot, widget, [(left + 0.1, bottom + 1), (2.1, top - 1)])
     assert widget.chosen.keys.tolist() == (np.flatnonzero(area < 2.1) + 1).tolist()
     before = set(widget.chosen.keys.tolist())
-    stroke(qtbot, widget, [(7.1, -20), (9.5, 120)], SHIFT)
+    stroke(qtbot, widget, [(7.1, bottom + 1), (right - 0.1, top - 1)], SHIFT)
     assert set(widget.chosen.keys) == before | set((np.flatnonzero(area > 7.1) + 1).tolist())
     # A click takes the point under it, and shows the object.
     stroke(qtbot, widget, [(area[12], mean[12])])
@@ -418,7 +419,7 @@ def test_bars_are_chosen_and_rows_are_shown_in_them(opened: Opened, qtbot: Any) 
     widget.tabs.setCurrentIndex(1)
     click(qtbot, widget, 30)
     widget.tabs.setCurrentIndex(2)
-    qtbot.waitUntil(lambda: bool(widget.plots.chart._over), timeout=WAIT)
+    qtbot.waitUntil(lambda: not widget.plots.chart._stale, timeout=WAIT)
     (bars,) = widget.plots.chart._over
     values, edges, _ = bars.get_data()
     at = np.searchsorted(edges, area[29], side="right") - 1

@@ -36,7 +36,8 @@ class ColumnView(RowView):
     """
 
     chosen = Signal()  # a person chose other rows
-    opened = Signal(int)  # a double click, or Enter, on the row of this key
+    opened = Signal(object)  # a double click, or Enter, on the row of this key
+    widest = _WIDEST  # that a text gets
 
     def __init__(self, model: ColumnModel, size: tuple[int, int], parent: QWidget | None = None):
         super().__init__(size, parent)
@@ -216,7 +217,7 @@ class ColumnView(RowView):
         self.resizeColumnsToContents()
         for at, column in enumerate(self._columns.columns):
             width = self.columnWidth(at)
-            self.setColumnWidth(at, min(width, _WIDEST) if column.is_text else width + _SIGN)
+            self.setColumnWidth(at, min(width, self.widest) if column.is_text else width + _SIGN)
 
 
 class _Marks(QStyledItemDelegate):

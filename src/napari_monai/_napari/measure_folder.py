@@ -43,8 +43,6 @@ class MeasureFolder(QWidget):
         )
         self.problems = QPlainTextEdit()
         self.problems.setReadOnly(True)
-        self.problems.setLineWrapMode(QPlainTextEdit.LineWrapMode.NoWrap)
-        self.problems.setFixedHeight(90)
         self.problems.hide()
         about = line()
         about.setText(_ABOUT)
@@ -64,8 +62,8 @@ class MeasureFolder(QWidget):
         layout.addWidget(about)
         layout.addLayout(rows)
         layout.addWidget(self.run_button)
-        layout.addWidget(self.problems)
-        layout.addStretch(1)
+        layout.addWidget(self.problems, 1)
+        layout.addStretch(0)
 
     def steps(self, kind: LabelKind | None, settings: MeasureSettings) -> tuple[Steps, Path]:
         """Return the work that is asked for, and its table; raises NapariMonaiError."""

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
 from qtpy.QtCore import QSize, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtWidgets import QComboBox, QLineEdit, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..errors import NapariMonaiError, SettingsError
 from ..labels.settings_measure import MeasureSettings
@@ -50,6 +59,8 @@ class MeasureSetup(QWidget):
         self.kind.setToolTip("What the numbers are")
         self.images = ImageList(viewer, self)
         self.form = SettingsForm(MeasureSettings, skip=("percentiles",))
+        near = self.form.fields["within"].widget.native
+        near.setSpecialValueText("none")  # nothing works it out, as "auto" would say
         self.percentiles = QLineEdit()
         self.percentiles.setPlaceholderText("none; such as 5, 50, 95")
         self.percentiles.setToolTip(
@@ -78,6 +89,16 @@ class MeasureSetup(QWidget):
         layout.addLayout(rows)
         layout.addWidget(self.form)
         layout.addLayout(below)
+        labels = [*self._labels(rows), *self._labels(below), *self.form.findChildren(QLabel)]
+        width = max(label.sizeHint().width() for label in labels)
+        for label in labels:  # three forms, one column of fields
+            label.setMinimumWidth(width)
+
+    @staticmethod
+    def _labels(rows: QFormLayout) -> list[QLabel]:
+        items = (rows.itemAt(at, QFormLayout.ItemRole.LabelRole) for at in range(rows.rowCount()))
+        found = (item.widget() for item in items if item is not None)
+        return [widget for widget in found if isinstance(widget, QLabel)]
 
     # -- what is asked for --------------------------------------------------------------------
 

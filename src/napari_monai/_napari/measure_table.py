@@ -28,6 +28,7 @@ _SIZE = (320, 260)  # in pixels
 _FILTER = "Filter: volume > 50, border = yes, class = liver…"
 _NOTHING = "Nothing is measured yet: press Measure."
 _NO_COLUMNS = Columns(())
+_WHOLE = 1000  # pixels
 # Classes that a summary has a column each for.
 _FEW = 3
 
@@ -39,6 +40,13 @@ class MeasureView(ColumnView):
         super().__init__(model, size, parent)
         self.written = _NO_COLUMNS  # the same columns, as files have them
         self.copying.setText("Copy rows")
+
+    def show_whole(self) -> None:
+        """Give all columns the width of what is in them, the last one too."""
+        self.widest = _WHOLE
+        header = self.horizontalHeader()
+        if header is not None:
+            header.setStretchLastSection(False)
 
     def as_text(self) -> str:
         """Return the chosen rows, or all where none is, as lines with tabs; first the titles."""
@@ -117,7 +125,7 @@ class MeasureTable(QWidget):
     """
 
     filtered = Signal()  # other rows are in sight
-    went = Signal(int)  # to the object of a key
+    went = Signal(object)  # to the object of a key, which is more than a C++ int holds
 
     def __init__(self, chosen: Chosen, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -65,6 +65,7 @@ class MeasureWidget(JobWidget):
         self.objects = MeasureTable(self.chosen)
         self.plots = MeasurePlots(napari_viewer, self.objects, self.chosen)
         self.summary = MeasureView(empty_model(), (300, 160))
+        self.summary.show_whole()
         self.folder = MeasureFolder()
         self.verbs = MeasureVerbs()
         self.notice = line()
@@ -93,7 +94,7 @@ class MeasureWidget(JobWidget):
             ("Objects", self.objects),
             ("Plots", self.plots),
             ("Summary", self.summary),
-            ("Folder", _at_the_top(self.folder)),
+            ("Folder", self.folder),
         ):
             self.tabs.addTab(part, title)
         self.summary.hint("Nothing is measured yet: press Measure.")
