@@ -237,7 +237,7 @@ def test_folders_with_a_broken_file(docked, qtbot, folders, capsys) -> None:
     assert "1.tif" in widget.problems.text()
     assert "late.tif" in widget.problems.text()
     assert [row["Case"] for row in cells(widget.tables.cases)] == ["0", "2"]
-    assert [row[""] for row in cells(widget.tables.cases)] == ["best", "worst"]
+    assert [row["Mark"] for row in cells(widget.tables.cases)] == ["best", "worst"]
 
     table = folders / "out" / "widget.csv"
     widget.save_table(table)

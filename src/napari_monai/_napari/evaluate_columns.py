@@ -91,7 +91,7 @@ def case_columns(scores: Scores, class_name: str) -> list[Column]:
     columns = [
         _keys(len(scores.cases)),
         Column("name", "Case", "", np.array([case.name for case in scores.cases])),
-        Column("mark", "", "The best and the worst cases", mark, shown=bool(best or worst)),
+        Column("mark", "Mark", "The best and the worst cases", mark, shown=bool(best or worst)),
     ]
     for measure in scores.measures:
         column = [row.get(measure.name, math.nan) for row in values]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from .layer_box import add_unselected
 from .layers import MAP_OF, LayerData, image_layers, labels_layer
 from .placement import KEY, Frame, Placement, frames_of
 from .results import checksum
+from .seen import displayed_axes
 from .smooth import remove_layer
 
 if TYPE_CHECKING:
@@ -130,11 +130,11 @@ class CaseLayers:
         if layer in self._viewer.layers and not painted:
             remove_layer(self._viewer, layer)
 
-    def clear(self) -> None:
-        """Take the layers of the case out."""
+    def clear(self, *, keep: Collection[Layer]) -> None:
+        """Take the layers of the case out, but for some."""
         for layers in self._layers.values():
             for layer in layers:
-                with suppress(RuntimeError):  # its window is gone
+                if layer not in keep:
                     self._remove(layer)
         self._layers, self.difference = {}, None
 
@@ -170,20 +170,18 @@ class CaseLayers:
         place: Placement = layer.metadata[KEY]
         data = np.asarray(layer.data)
         moment = data[shown.opened.time] if "t" in place.volume.leading else data
-        if moment.ndim != 3:
+        lead = layer.ndim - moment.ndim
+        drawn = displayed_axes(self._viewer, layer)
+        axis = next((a for a in range(moment.ndim) if a + lead not in drawn), None)
+        if axis is None or moment.ndim != 3:
             return
-        axis = self._viewer.dims.order[self._viewer.dims.ndim - 3] - (self._viewer.dims.ndim - 3)
-        if not 0 <= axis < 3:
-            return
-        others = tuple(a for a in range(3) if a != axis)
-        wrong = np.count_nonzero(moment > 1, axis=others)
-        if not wrong.any():
-            return
-        first = self._viewer.dims.ndim - 3
-        corner = np.zeros(layer.ndim)
-        corner[layer.ndim - 3 + axis] = int(wrong.argmax())
-        world = layer.data_to_world(corner)[layer.ndim - 3 + axis]
-        self._viewer.dims.set_point(first + axis, float(world))
+        wrong = np.count_nonzero(moment > 1, axis=tuple(a for a in range(3) if a != axis))
+        if wrong.any():
+            corner = np.zeros(layer.ndim)
+            corner[axis + lead] = int(wrong.argmax())
+            world = layer.data_to_world(corner)[axis + lead]
+            missing = self._viewer.dims.ndim - layer.ndim
+            self._viewer.dims.set_point(axis + lead + missing, float(world))
 
 
 def _frames_in(found: list[LayerData]) -> list[Frame]:

@@ -23,8 +23,6 @@ _MEANINGS = (
     "the truth has it. mistaken: both have something there, of another class or object."
 )
 
-_CELL = "<td style='white-space: nowrap'"
-
 
 class Look(QWidget):
     """Chooses a model and a class, and says what the colours of the difference mean."""
@@ -82,13 +80,12 @@ class Look(QWidget):
 
     def show_counts(self, counts: Sequence[int], noun: str = "voxels") -> None:
         """Show the key of the colours, with how many voxels have each where that is known."""
-        cells = []
+        entries = []
         for number, (name, colour) in enumerate(COLOURS, start=1):
-            count = f"{counts[number]:,}".replace(",", "\u202f") if len(counts) > number else ""
-            key = f'<span style="color: {colour}">■</span>&nbsp;{name}'
-            cells.append(f"{_CELL}>{key}</td>{_CELL} align='right'>&nbsp;{count}&nbsp; </td>")
-        rows = ("".join(cells[:2]), "".join(cells[2:]))
-        self.key.setText(f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>")
+            count = f" {counts[number]:,}".replace(",", " ") if len(counts) > number else ""
+            words = f" {name}{count}  ".replace(" ", "&nbsp;")  # a line ends between entries only
+            entries.append(f'<span style="color: {colour}">■</span>{words}')
+        self.key.setText(" ".join(entries))
         self.key.setToolTip(f"{_MEANINGS} Numbers are {noun} of this case.")
 
     def _say(self, _at: int) -> None:

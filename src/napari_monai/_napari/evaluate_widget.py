@@ -173,6 +173,7 @@ class EvaluateWidget(JobWidget):
         self._begin(evaluate_steps(wanted), "Evaluating")
 
     def _on_evaluated(self, result: Evaluated) -> None:
+        self.layers.clear(keep=self._scored)
         self.result, self.report = result, None
         self._case, self._looks, self.shown = None, None, None
         self.data.show_kind(result.kind if result.guessed else None)
@@ -241,17 +242,19 @@ class EvaluateWidget(JobWidget):
         if self._case is None:
             self.tables.no_mistakes(_CLICK)
             return
-        if self.busy:
-            self._again = True
-            return
         wanted = self.look.model.currentIndex(), self._case, self.look.class_name
         self.tables.cases.select(self._case)
-        if wanted == self._looks and self.shown is not None:
+        if wanted == self._looks:  # shown, or being opened
             self._jump_there()
-            return
-        self._looks = wanted
-        steps = show_steps(self._model, self._case, wanted[2], of_files=self.result.place is None)
-        self._begin(steps, "Opening a case")
+        elif self.busy:
+            self._again = True
+        else:
+            self._looks, self.shown = wanted, None
+            self.tables.no_mistakes("")
+            steps = show_steps(
+                self._model, self._case, wanted[2], of_files=self.result.place is None
+            )
+            self._begin(steps, "Opening a case")
 
     def _on_shown(self, shown: Shown) -> None:
         if self.result is None or self._case is None or self._again:

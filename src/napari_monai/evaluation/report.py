@@ -113,7 +113,7 @@ class Scores:
         values = {n: _mean(row.get(n, math.nan) for row in rows) for n in names}
         return _with_means(self.kind, values)
 
-    @property
+    @cached_property
     def infinite(self) -> dict[str, int]:
         """How many images have an infinite distance, of the measures and classes that have any."""
         found = {n: sum(math.isinf(row.get(n, 0.0)) for row in self._rows) for n in self._names}
