@@ -72,7 +72,8 @@ def test_decoded_by_slabs_or_at_once_it_is_the_same(tmp_path):
     chunked = zarr.create_array(stored, shape=distance.shape, chunks=(4, 8, 8), dtype="i4")
     counts = []
     for target in (whole, chunked):
-        steps = decode_slices(distance, distance, target, linking={"gap": 1}, threshold=0.55)
+        maps = {"foreground": distance, "distance": distance}
+        steps = decode_slices(maps, target, linking={"gap": 1}, threshold=0.55)
         while True:
             try:
                 next(steps)
