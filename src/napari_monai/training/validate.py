@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -33,18 +32,15 @@ _TRIED: dict[str, tuple[float, ...]] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
 class _Stored:
     """An image that is read by boxes, be it in memory or on disk."""
 
-    image: npt.NDArray[np.float16]
-
-    @property
-    def channels(self) -> int:
-        return len(self.image)
+    def __init__(self, image: npt.NDArray[np.float16]) -> None:
+        self._image = image
+        self.channels = len(image)
 
     def read(self, box: Box, /) -> Maps:
-        return np.asarray(self.image[(slice(None), *box)], np.float32)
+        return np.asarray(self._image[(slice(None), *box)], np.float32)
 
 
 def predict_example(
