@@ -359,6 +359,7 @@ def stroke(qtbot: Any, widget: MeasureWidget, places: Any, *keys: Qt.KeyboardMod
     pixels = chart.axes.transData.transform(places)
     points = [QPoint(round(x), round(canvas.height() - y)) for x, y in pixels]
     modifier = keys[0] if keys else Qt.KeyboardModifier.NoModifier
+    qtbot.mouseMove(canvas, points[0])
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, modifier, points[0])
     for point in points[1:]:
         qtbot.mouseMove(canvas, point)

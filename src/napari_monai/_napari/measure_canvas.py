@@ -32,6 +32,7 @@ _COLOUR = "#56b4e9"
 _BINS = (10, 80)
 _NEAR = 8  # pixels from a point at which a click still means it
 _APART = 2  # pixels between two corners of a lasso
+_STILL = 4  # pixels that a mouse may move in a click
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,9 +261,11 @@ class Chart(QWidget):
     def _on_release(self, event: Any) -> None:
         if event.button != 1 or not self._stroke:
             return
+        self._stroke.append((event.x, event.y))
+        clicked = np.ptp(np.array(self._stroke), axis=0).max() < _STILL
         corners, self._stroke = self._corners(), []
         more = "shift" in (event.modifiers or ()) or "ctrl" in (event.modifiers or ())
-        at = self._within(corners) if len(corners) > 2 else self._nearest(event.x, event.y)
+        at = self._nearest(event.x, event.y) if clicked else self._within(corners)
         assert self._drawn is not None
         self._draw_over()
         self.taken.emit(self._drawn.keys[at], more)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QCheckBox, QComboBox, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from ..labels.columns import Column, Columns
 from ..labels.table import Ints
@@ -56,6 +63,9 @@ class MeasurePlots(QWidget):
         self.tools: dict[Tool, QPushButton] = {}
         self.chart = Chart(viewer)
         self.about = line()
+        # Always of two lines, as wide as there is room: the chart above keeps its size.
+        self.about.setWordWrap(False)
+        self.about.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._lay_out()
         for box in (self.across, self.up):
             box.setSizeAdjustPolicy(
@@ -124,7 +134,7 @@ class MeasurePlots(QWidget):
         self.up.clear()
         self.setEnabled(False)
         self.chart.show_drawn(None)
-        self.about.setText("")
+        self.about.setText("\n")
 
     def plot(self, x: str, y: str | None = None) -> None:
         """Draw columns by their titles: a histogram of one, or one against the other."""
@@ -170,21 +180,20 @@ class MeasurePlots(QWidget):
         """Say mean, median and spread of what is drawn across, and of what of it is chosen."""
         at = self.across.currentIndex()
         if not 0 <= at < len(self._columns):
-            self.about.setText("")
+            self.about.setText("\n")
             return
         column, model = self._columns[at], self._table.model
-        lines = [_words("All", column, model.rows)]
         chosen = np.isin(self._table.in_sight, self._chosen.keys)
-        if chosen.any():
-            lines.append(_words("Chosen", column, model.rows[chosen]))
+        lines = _words("All", column, model.rows), _words("Chosen", column, model.rows[chosen])
         self.about.setText("\n".join(lines))
+        self.about.setToolTip(f"{column.title}:\n{self.about.text()}")
 
 
 def _words(lead: str, column: Column, rows: npt.NDArray[np.intp]) -> str:
     values = column.values[rows].astype(np.float64)
     values = values[np.isfinite(values)]
     if not len(values):
-        return f"{lead}: no {column.name}"
+        return f"{lead}: none"
     middles = (("mean", values.mean()), ("median", np.median(values)), ("SD", values.std()))
     said = ", ".join(f"{word} {number_text(float(value))}" for word, value in middles)
     return f"{lead} {len(values):,}: {said} {column.unit}".rstrip()

@@ -115,9 +115,14 @@ class MeasureVerbs(QWidget):
         if scale is None:
             self.colours.setCurrentIndex(0)
 
+    @property
+    def coloured_by(self) -> str:
+        """The title of the column that colours stand for; empty where there are none."""
+        return self.colours.currentText() if self.colours.currentIndex() > 0 else ""
+
     def colour_by(self, title: str) -> None:
         """Colour by the column of a title, as a person does who takes it from the list."""
-        self.colours.setCurrentText(title)
+        self.colours.setCurrentIndex(max(self.colours.findText(title), 0))
         self._on_colour()
 
     def _on_colour(self, _index: int = 0) -> None:

@@ -140,6 +140,7 @@ class MeasureWidget(JobWidget):
             self._link.close()
             self._link = None
         self.chosen.choose([], self)
+        self.verbs.show_scale(None)
         result = self.result
         if result is None:
             self.objects.clear()
@@ -226,7 +227,6 @@ class MeasureWidget(JobWidget):
         """Measure the folder that is chosen, with the columns of the setup."""
         if self.busy:
             return
-        self._failed = 0
         try:
             settings = self.setup.settings()
             steps, table = self.folder.steps(self.setup.chosen_kind, settings)
@@ -238,7 +238,7 @@ class MeasureWidget(JobWidget):
 
     def _begin(self, steps: Steps, title: str) -> None:
         self._say(f"{title}…")
-        self._begun = time.monotonic()
+        self._begun, self._failed = time.monotonic(), 0
         self._job = Job(steps, title, self)
         self._job.happened.connect(self._on_event)
         self._job.progressed.connect(self._on_progress)
@@ -271,7 +271,7 @@ class MeasureWidget(JobWidget):
             watch.close()
             self._say("The labels are gone.")
             return
-        key, kept = wanted.layer.unique_id, self.chosen.keys
+        key, kept, coloured = wanted.layer.unique_id, self.chosen.keys, self.verbs.coloured_by
         before = self._results.get(key)
         if before is not None:
             before.watch.close()
@@ -281,6 +281,8 @@ class MeasureWidget(JobWidget):
         if before is not None and before.rows.of_pieces == event.rows.of_pieces:
             rows = event.rows
             self.chosen.choose(rows.key[rows.find(kept)], self)
+        if before is not None and coloured:
+            self.verbs.colour_by(coloured)  # by what it is now
         count, seconds = len(event.rows), time.monotonic() - self._begun
         noun = "class" if event.measurements.kind == "classes" else "object"
         noun = "piece" if event.rows.of_pieces else noun
