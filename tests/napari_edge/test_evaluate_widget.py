@@ -122,7 +122,7 @@ def test_objects_of_layers(docked, qtbot) -> None:
     run(qtbot, widget)
     expected = evaluate(found, truth, kind="instances")
     assert widget.result.models[0].scores.mean == pytest.approx(expected.mean)
-    assert "objects (guessed): AP" in widget.status.text()
+    assert "objects (auto): AP" in widget.status.text()
     assert widget.data.kind.itemText(0) == "auto: objects"
     rows = {row["Measure"]: row for row in cells(widget.tables.scores)}
     assert rows["F1"]["Mean"] == f"{expected.mean['F1']:.3f}"

@@ -161,23 +161,23 @@ def versus_columns(compared: Versus, space: Space, confidence: float) -> list[Co
         )  # fmt: skip
     differences = [row.difference for row in rows]
     better = [f"{row.better[0]} : {row.better[1]}" for row in rows]
+
+    def p_column(key: str, title: str, meaning: str) -> Column:
+        values = [getattr(row, key) for row in rows]
+        texts = [number(p) if math.isnan(p) else p_value(p) for p in values]
+        return Column(key, title, meaning, np.array(values), texts=texts)
+
     columns += [
         Column("difference", "Difference", f"{compared.first} minus {compared.second}",
                np.array(differences), texts=_texts(differences, measures)),
-        Column("interval", "Interval", f"Bootstrap interval ({100 * confidence:g} %)",
-               np.array([row.low for row in rows]), texts=between),
+        p_column("holm", "p Holm", "Wilcoxon's, corrected for the number of rows tested"),
         Column("better", "Better in", "Cases in which the one, and the other, is better",
                np.array([row.better[0] - row.better[1] for row in rows]), texts=better),
+        Column("interval", "Interval", f"Bootstrap interval ({100 * confidence:g} %)",
+               np.array([row.low for row in rows]), texts=between),
+        p_column("wilcoxon", "p Wilcoxon", "Wilcoxon's signed-rank test of the pairs"),
+        p_column("permutation", "p permutation", "Of the mean, under random signs"),
     ]  # fmt: skip
-    tests = (
-        ("holm", "p Holm", "Wilcoxon's, corrected for the number of rows tested", True),
-        ("wilcoxon", "p Wilcoxon", "Wilcoxon's signed-rank test of the pairs", True),
-        ("permutation", "p permutation", "Of the mean, under random signs", False),
-    )
-    for key, title, meaning, shown in tests:
-        values = [getattr(row, key) for row in rows]
-        texts = [number(p) if math.isnan(p) else p_value(p) for p in values]
-        columns.append(Column(key, title, meaning, np.array(values), texts=texts, shown=shown))
     cases = np.array([row.cases for row in rows])
     return [*columns, Column("cases", "Cases", "That both have", cases)]
 

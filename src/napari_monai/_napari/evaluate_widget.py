@@ -140,7 +140,7 @@ class EvaluateWidget(JobWidget):
         self.cancel_button.setVisible(self.busy)
         self.cancel_button.setEnabled(self._job is not None and not self._job.cancelled)
         in_result = result is not None and self.tabs.currentIndex() > 0
-        self.look.setVisible(in_result)
+        self.look.setVisible(in_result and self.tabs.currentWidget() is not self.tables.versus)
         for part in (self.table_button, self.report_button, self.open_button):
             part.setVisible(in_result)
         self.table_button.setEnabled(result is not None)
@@ -398,5 +398,5 @@ def _summary(result: Evaluated) -> str:
     low, high = scores.intervals[name]
     between = f" [{number(low)}, {number(high)}]" if low == low else ""
     what = "objects" if scores.kind == "instances" else f"{len(scores.classes)} classes"
-    how = f"Scored as {what}" + (" (guessed)" if result.guessed else "")
+    how = f"Scored as {what}" + (" (auto)" if result.guessed else "")
     return f"{how}: {name} {number(scores.mean[name])}{between}, {images(scores)}."
