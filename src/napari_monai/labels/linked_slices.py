@@ -100,7 +100,7 @@ class SliceLinker:
         self._linker = Linker(least=least, gap=gap, reach=reach, spacing=spacing)
         self._slices: list[_Slice] = []
         self._numbers: list[Ints] | None = None
-        self._bridges: list[_Bridge] = []
+        self._bridges: dict[int, list[_Bridge]] = {}  # by the slices that are missed
         self.count = 0  # of the objects, when all slices are added
 
     def add(self, labels: Labels) -> None:
@@ -118,12 +118,11 @@ class SliceLinker:
         numbers = self._decided()
         pieces = Pieces.of(read(index))
         result = pieces.numbered(numbers[index])
-        for bridge in self._bridges:
-            if bridge.before < index < bridge.after:
-                own = numbers[bridge.after] == bridge.number
-                missed = read(bridge.after) == self._slices[bridge.after].values[own]
-                missed &= (read(bridge.before) == bridge.number) & (result == 0)
-                result[missed] = bridge.number
+        for bridge in self._bridges.get(index, ()):
+            own = numbers[bridge.after] == bridge.number
+            missed = read(bridge.after) == self._slices[bridge.after].values[own]
+            missed &= (read(bridge.before) == bridge.number) & (result == 0)
+            result[missed] = bridge.number
         return result
 
     def _decided(self) -> list[Ints]:
@@ -145,14 +144,15 @@ class SliceLinker:
                     objects.append(part)
         objects.sort()
         found = [np.zeros(len(one.values), np.int64) for one in self._slices]
-        self._bridges = []
+        self._bridges = {}
         for number, part in enumerate(objects, start=1):
             for index, place, _ in part:
                 found[index][place] = number
             indices = [index for index, _, _ in part]
             for before, after in pairwise(indices):
-                if after > before + 1:
-                    self._bridges.append(_Bridge(number, before, after))
+                for missed in range(before + 1, after):
+                    bridge = _Bridge(number, before, after)
+                    self._bridges.setdefault(missed, []).append(bridge)
         self.count = len(objects)
         self._numbers = found
         return found
