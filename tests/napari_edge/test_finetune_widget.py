@@ -401,8 +401,9 @@ def test_validation_before_and_after(docked, qtbot, tmp_path) -> None:
     truth = discs()[1]
     for found in (truth * 0, truth):
         watch.take(Previewed(read_seen(preview(tmp_path / "preview", found))))
+        assert len(viewer.layers) == 3  # the others follow, one at a time
     names = ["image 0", "labels 0", "cells image", "cells prediction", "cells truth"]
-    assert [layer.name for layer in viewer.layers] == names
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == names)
     np.testing.assert_array_equal(viewer.layers["cells prediction"].data, truth)
     assert tuple(viewer.layers["cells image"].scale) == (2, 1)
     watch.take(Trained(tmp_path, {"AP": 0.75}, 3.0, {"AP": 0.5}))

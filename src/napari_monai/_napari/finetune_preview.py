@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import QObject, QTimer
 
 from ..volume import LabelClass
 from .label_colours import class_look
@@ -103,10 +104,16 @@ class Validation:
     ----------
     viewer
         Where they are shown.
+    parent
+        With which it ends.
     """
 
-    def __init__(self, viewer: napari.viewer.Viewer) -> None:
+    def __init__(self, viewer: napari.viewer.Viewer, parent: QObject) -> None:
         self._viewer = viewer
+        self._next = QTimer(parent)
+        self._next.setSingleShot(True)
+        self._next.timeout.connect(self._add_next)
+        self._waiting: list[Layer] = []  # to be added, one after the other
         self._seen: Seen | None = None
         self._layers: dict[str, Layer] = {}
         self._hidden: list[Layer] = []  # by us, to show two pictures side by side
@@ -131,7 +138,7 @@ class Validation:
     def begin(self) -> None:
         """Forget what the last training left: those layers stay with the user."""
         self.together()
-        self._seen, self._layers = None, {}
+        self._seen, self._layers, self._waiting = None, {}, []
 
     def take(self, seen: Seen) -> None:
         """Show another prediction, in the layers that are there."""
@@ -141,11 +148,12 @@ class Validation:
             return
         layer = self._layers.get("prediction")
         array = seen.found["prediction"]
-        kept = not first and layer is not None and layer in self._viewer.layers
+        there = (*self._viewer.layers, *self._waiting)
+        kept = not first and layer is not None and layer in there
         if kept and layer is not None and layer.data.shape == array.shape:
             layer.data = array
         elif first:
-            self._add()
+            self._add(at_once=False)
 
     def show(self, shown: bool) -> None:
         """Show the layers, or take them away."""
@@ -158,7 +166,8 @@ class Validation:
 
     # -- one picture --------------------------------------------------------------------------
 
-    def _add(self) -> None:
+    def _add(self, *, at_once: bool = True) -> None:
+        """Add the layers; or else one at a time, since napari takes a while for each."""
         seen = self._seen
         assert seen is not None
         self._remove(self._layers)
@@ -167,8 +176,16 @@ class Validation:
             "prediction": self._labels(seen, seen.found["prediction"], "prediction"),
             "truth": self._outline(seen, "truth"),
         }
-        for layer in self._layers.values():
-            add_unselected(self._viewer, layer)
+        self._waiting = list(self._layers.values())
+        self._add_next()
+        while at_once and self._waiting:
+            self._add_next()
+
+    def _add_next(self) -> None:
+        if self._waiting:
+            add_unselected(self._viewer, self._waiting.pop(0))
+        if self._waiting:
+            self._next.start()
 
     def _image(self, seen: Seen, what: str) -> Image:
         return Image(seen.image, name=f"{seen.name} {what}", rgb=seen.rgb, **self._common(seen))
@@ -195,6 +212,7 @@ class Validation:
         return common
 
     def _remove(self, layers: dict[str, Layer]) -> None:
+        self._waiting = []
         with selection_kept(self._viewer):
             for layer in layers.values():
                 if layer in self._viewer.layers:

@@ -53,7 +53,7 @@ class Watch(QWidget):
 
     def __init__(self, viewer: napari.viewer.Viewer, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.validation = Validation(viewer)
+        self.validation = Validation(viewer, self)
         self.trained: Trained | None = None
         self.is_kept = False
         self._warnings: list[str] = []

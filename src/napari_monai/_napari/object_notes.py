@@ -20,7 +20,7 @@ def flagged(notes: Notes, objects: Collection[int], table: Table | None) -> Note
     kept = dict(notes.objects)
     for number, note in _placed(notes, objects, table):
         others = tuple(flag for flag in note.flags if flag != FLAG)
-        kept[number] = replace(note, flags=(*others, FLAG) if on else others)
+        kept[number] = Note(note.done, (*others, FLAG) if on else others, note.centroid)
     return _with(notes, kept)
 
 
@@ -29,7 +29,7 @@ def settled(notes: Notes, objects: Collection[int], table: Table | None) -> Note
     on = not all(notes.of("object", number).done for number in objects)
     kept = dict(notes.objects)
     for number, note in _placed(notes, objects, table):
-        kept[number] = replace(note, done=on)
+        kept[number] = Note(on, note.flags, note.centroid)
     return _with(notes, kept)
 
 
@@ -50,12 +50,15 @@ def _placed(
     notes: Notes, objects: Collection[int], table: Table | None
 ) -> Iterator[tuple[int, Note]]:
     """Yield the notes on objects, with where these are."""
-    numbers = list(objects)
-    rows = [] if table is None else table.find(numbers).tolist()
-    for number, row in zip(numbers, rows, strict=False):
-        if table is not None and row >= 0:
-            place = tuple(table.centroid[row].tolist())
-            yield number, replace(notes.of("object", number), centroid=place)
+    if table is None:
+        return
+    numbers = np.array(list(objects), np.int64)
+    rows = table.find(numbers)
+    there = rows >= 0
+    places = map(tuple, table.centroid[rows[there]].tolist())
+    for number, place in zip(numbers[there].tolist(), places, strict=True):
+        note = notes.of("object", number)
+        yield number, Note(note.done, note.flags, place)
 
 
 def _with(notes: Notes, kept: dict[int, Note]) -> Notes:
