@@ -231,6 +231,15 @@ def test_a_missed_slice_is_bridged_and_filled_with_what_is_common():
     np.testing.assert_array_equal(np.delete(found, 10, 0), np.delete(truth, 10, 0))
 
 
+def test_a_bridge_between_numbers_beyond_32_bits():
+    volume = np.zeros((3, 6, 6), np.uint64)
+    volume[0, 1:5, 1:5] = volume[2, 1:5, 1:5] = 2**63 + 5
+    linked = link_slices(volume, gap=1)
+    assert linked.dtype == np.int32
+    np.testing.assert_array_equal(linked[1], linked[0])
+    np.testing.assert_array_equal(linked[0], volume[0] > 0)
+
+
 def test_a_bridge_takes_nothing_from_others():
     seen = np.stack([line("1111.."), line("...777"), line("2222..")])
     found = link_slices(seen, gap=1)

@@ -120,7 +120,9 @@ class SliceLinker:
         result = pieces.numbered(numbers[index])
         for bridge in self._bridges.get(index, ()):
             own = numbers[bridge.after] == bridge.number
-            missed = read(bridge.after) == self._slices[bridge.after].values[own]
+            # As `values` are: numbers beyond 63 bits are negative in both.
+            after = read(bridge.after).astype(np.int64)
+            missed = after == self._slices[bridge.after].values[own]
             missed &= (read(bridge.before) == bridge.number) & (result == 0)
             result[missed] = bridge.number
         return result
@@ -199,9 +201,11 @@ def link_slices(
         raise VolumeError(f"No axis {axis} of slices in {labels.ndim} axes: give (z, y, x).")
     within = None if spacing is None else [s for a, s in enumerate(spacing) if a != axis]
     linker = SliceLinker(spacing=within, **linking)
-    result = np.moveaxis(labels, axis, 0).astype(np.int32)
-    for plane in np.moveaxis(labels, axis, 0):
+    turned = np.moveaxis(labels, axis, 0)
+    planes = list(turned)
+    for plane in planes:
         linker.add(plane)
-    for index in range(len(result)):
-        result[index] = linker.renumbered(index, result.__getitem__)
-    return np.moveaxis(result, 0, axis)
+    for index in range(len(planes)):
+        # Written over one by one: what comes before is read with its new numbers.
+        planes[index] = linker.renumbered(index, planes.__getitem__)
+    return np.moveaxis(np.array(planes, np.int32).reshape(turned.shape), 0, axis)
