@@ -58,7 +58,7 @@ def test_grey_or_grey_as_colour_makes_no_difference(model: Model, shared_data: P
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "least"), [("fluorescence", 0.85), ("tissue", 0.64)])
+@pytest.mark.parametrize(("kind", "least"), [("fluorescence", 0.85), ("tissue", 0.66)])
 def test_average_precision_on_images_it_has_not_seen(
     model: Model, shared_data: Path, tmp_path: Path, kind: str, least: float
 ) -> None:
