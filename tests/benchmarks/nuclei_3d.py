@@ -32,8 +32,8 @@ import stacks
 # Far from those that were trained on and chosen by.
 FIRST_SEED = 200_000
 SIZE = (26.0, 44.0, 44.0)
-# Of the watershed, in µm: least distance of seeds, and blur. The best of 1 to 4 and of 0.3 to 0.8 on
-# half of these stacks.
+# Of the watershed, in µm: least distance of seeds, and blur; the best of 1 to 4 and of 0.3 to 0.8
+# on half of these stacks.
 APART = 2.0
 SMOOTHED = 0.3
 
