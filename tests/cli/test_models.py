@@ -19,6 +19,7 @@ import napari_monai as nm
 from napari_monai.cli import main
 from napari_monai.models import Model, bundle_zoo, find, list_models, user_folder
 from napari_monai.models.fetching import bare_options
+from napari_monai.models.shelf import is_shipped
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def elsewhere(tmp_path: Path) -> Model:
 
 
 def own() -> list[str]:
-    return [m.name for m in list_models() if m.name != "nuclei-2d"]
+    return [m.name for m in list_models() if not is_shipped(m)]
 
 
 def test_list_as_json(bright: Model, capsys):
@@ -54,14 +55,16 @@ def test_list_for_an_image_says_what_fits_and_why_not(bright: Model, tmp_path, c
         np.moveaxis(image, -1, 0), nm.Grid.from_spacing((8, 9)), leading="c", rgb=True
     ))  # fmt: skip
     assert main(["models", "list", "--for", str(tmp_path / "colour.tif")]) == 0
-    _, first, second = capsys.readouterr().out.splitlines()
+    _, first, second, third = capsys.readouterr().out.splitlines()
     assert first.startswith("nuclei-2d")
     assert first.endswith("yes")
     assert second.startswith("bright")
     assert second.endswith("no: takes one channel, and this image is in colour")
+    assert third.startswith("nuclei-3d")
+    assert "  no: " in third
     assert main(["models", "list", "--for", str(tmp_path / "colour.tif"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert [m["fits"]["why_not"] is None for m in found] == [True, False]
+    assert [m["fits"]["why_not"] is None for m in found] == [True, False, False]
 
 
 @pytest.fixture
