@@ -186,7 +186,7 @@ class MeasurePlots(QWidget):
         chosen = np.isin(self._table.in_sight, self._chosen.keys)
         lines = _words("All", column, model.rows), _words("Chosen", column, model.rows[chosen])
         self.about.setText("\n".join(lines))
-        self.about.setToolTip(f"{column.title}:\n{self.about.text()}")
+        self.about.setToolTip(f"{column.title}, mean ± SD:\n{self.about.text()}")
 
 
 def _words(lead: str, column: Column, rows: npt.NDArray[np.intp]) -> str:
@@ -194,6 +194,8 @@ def _words(lead: str, column: Column, rows: npt.NDArray[np.intp]) -> str:
     values = values[np.isfinite(values)]
     if not len(values):
         return f"{lead}: none"
-    middles = (("mean", values.mean()), ("median", np.median(values)), ("SD", values.std()))
-    said = ", ".join(f"{word} {number_text(float(value))}" for word, value in middles)
-    return f"{lead} {len(values):,}: {said} {column.unit}".rstrip()
+    mean, spread, median = (
+        number_text(float(v)) for v in (values.mean(), values.std(), np.median(values))
+    )
+    unit = f" {column.unit}" if column.unit else ""
+    return f"{lead} {len(values):,}: {mean} ± {spread}{unit}, median {median}"
