@@ -180,7 +180,7 @@ def test_a_wrong_object_of_a_patient_is_found_on_the_canvas(docked, qtbot) -> No
     assert (row["What"], row["Label"]) == ("missed", "2")
     click(widget.tables.errors.view, int(row["Row"]))
     places = np.argwhere(layer.data == 2)
-    low, high = (layer.data_to_world(places[at]) for at in (0, -1))
+    low, high = (np.array(layer.data_to_world(places[at])) for at in (0, -1))
     assert low[0] <= viewer.dims.point[0] <= high[0]
     assert viewer.scene.camera.center[1:] == pytest.approx((low[1:] + high[1:]) / 2, abs=1)
 
