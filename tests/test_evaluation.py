@@ -203,6 +203,17 @@ def test_evaluate_classes_by_name():
     assert scores.to_json()["mean"]["Dice gall bladder"] is None
 
 
+def test_two_classes_of_one_name_are_two():
+    truth = np.array([[1, 1, 2, 2]])
+    classes = (LabelClass(1, "lesion"), LabelClass(2, "lesion"))
+    grid = Grid.from_spacing(truth.shape)
+    labels = [LabelVolume(x, grid, classes=classes) for x in (np.array([[1, 1, 2, 0]]), truth)]
+    (case,) = evaluate(*labels).cases
+    assert case.numbers == {"lesion": 1, "lesion (2)": 2}
+    assert case.scores["Dice lesion"] == 1
+    assert case.scores["Dice lesion (2)"] == pytest.approx(2 / 3)
+
+
 def test_evaluate_each_time_point():
     truth = np.asarray([[1, 1, 0], [0, 2, 2]])
     grid = Grid.from_spacing((3,))

@@ -17,6 +17,7 @@ from qtpy.QtGui import QDropEvent
 
 import napari_monai as nm
 from napari_monai._napari.evaluate_look import COLOURS
+from napari_monai._napari.layers import labels_layer
 from napari_monai.cli import main
 from napari_monai.evaluation import csv_text, evaluate, versus
 from napari_monai.evaluation.difference import CLASSES
@@ -42,7 +43,7 @@ def docked(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Callable[..., 
         viewer = make_napari_viewer()
         for name, given in labels.items():
             array, settings = given if isinstance(given, tuple) else (given, {})
-            viewer.add_labels(array, name=name, **settings)
+            viewer.add_labels(array, **{**settings, "name": name})
         _, widget = viewer.window.add_plugin_dock_widget("napari-monai", "Evaluate")
         return viewer, widget
 
@@ -157,6 +158,45 @@ def test_a_click_on_a_wrong_object_goes_there(docked, qtbot) -> None:
     viewer.dims.ndisplay = 3
     click(table.view, what["missed", "2"])
     assert viewer.scene.camera.center == pytest.approx((14.5, 20 + 7.5, 30 + 27.5), abs=2)
+
+
+def test_a_wrong_object_of_a_patient_is_found_on_the_canvas(docked, qtbot) -> None:
+    """The axes of the file run right, anterior, superior; those of the canvas the other way."""
+    truth = np.zeros((20, 24, 9), np.uint8)
+    truth[2:5, 18:22, 6:8], truth[10:14, 5:9, 1:3] = 1, 2
+    found = np.where(truth == 2, 0, truth)
+    grid = Grid(truth.shape, np.diag([1.0, 1.0, 3.0, 1.0]), "mm", anatomical=True)
+    layers = [
+        labels_layer(LabelVolume(x, grid, name=n, kind="instances"))
+        for x, n in ((truth, "truth"), (found, "found"))
+    ]
+    viewer, widget = docked(**{d["name"]: (data, d) for data, d, _ in layers})
+    run(qtbot, widget)
+    layer = viewer.layers["truth"]
+    np.testing.assert_array_equal(
+        widget.layers.difference.data, np.where(layer.data == 2, 3, layer.data)
+    )
+    (row,) = cells(widget.tables.errors)
+    assert (row["What"], row["Label"]) == ("missed", "2")
+    click(widget.tables.errors.view, int(row["Row"]))
+    places = np.argwhere(layer.data == 2)
+    low, high = (np.array(layer.data_to_world(places[at])) for at in (0, -1))
+    assert low[0] <= viewer.dims.point[0] <= high[0]
+    assert viewer.scene.camera.center[1:] == pytest.approx((low[1:] + high[1:]) / 2, abs=1)
+
+
+def test_time_points_are_cases(docked, qtbot) -> None:
+    found, truth = objects()
+    film, true = np.stack([found, truth, found]), np.stack([truth] * 3)
+    settings = {"axis_labels": ("t", "y", "x")}
+    viewer, widget = docked(truth=(true, settings), found=(film, settings))
+    run(qtbot, widget)
+    assert [row["Case"] for row in cells(widget.tables.cases)] == [f"truth t={t}" for t in range(3)]
+    for case, wrong in ((2, 5), (1, 0)):
+        click(widget.tables.cases.view, case)
+        at_rest(qtbot, widget)
+        assert viewer.dims.point[0] == case
+        assert len(cells(widget.tables.errors)) == wrong
 
 
 def test_classes_of_layers_lie_where_the_truth_does(docked, qtbot) -> None:

@@ -66,7 +66,6 @@ class ScoreTable(QWidget):
 
     def show_columns(self, columns: Sequence[Column], about: str = "", hint: str = "") -> None:
         """Show other rows, with a line above them, and one where there are none."""
-        self._again = False
         self.model.show_columns(columns)
         self.about.setText(about)
         self.about.setVisible(bool(about))

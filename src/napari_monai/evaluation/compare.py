@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
@@ -232,7 +232,7 @@ def _case(
     for number, values in steps:
         beside[number] = values
         yield ClassDone(len(beside), len(counts))
-    called = {n: names.get(n, f"class {n}") for n in sorted(counts)}
+    called = _called(sorted(counts), names)
     yield Case(
         name,
         kind,
@@ -241,6 +241,15 @@ def _case(
         space,
         {title: n for n, title in called.items()},
     )
+
+
+def _called(numbers: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
+    """Return what each class is called: of two with one name, the second with its number."""
+    called: dict[int, str] = {}
+    for number in numbers:
+        name = names.get(number, f"class {number}")
+        called[number] = f"{name} ({number})" if name in called.values() else name
+    return called
 
 
 def _space(prediction: Comparable, truth: Comparable) -> Space:
