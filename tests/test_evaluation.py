@@ -209,8 +209,8 @@ def test_two_classes_of_one_name_are_two():
     grid = Grid.from_spacing(truth.shape)
     labels = [LabelVolume(x, grid, classes=classes) for x in (np.array([[1, 1, 2, 0]]), truth)]
     (case,) = evaluate(*labels).cases
-    assert case.numbers == {"lesion": 1, "lesion (2)": 2}
-    assert case.scores["Dice lesion"] == 1
+    assert case.numbers == {"lesion (1)": 1, "lesion (2)": 2}
+    assert case.scores["Dice lesion (1)"] == 1
     assert case.scores["Dice lesion (2)"] == pytest.approx(2 / 3)
 
 
@@ -382,3 +382,41 @@ def test_file_and_folder_cannot_be_matched(folders):
 def test_counts_add_up():
     assert Counts(1, 2, 3).plus(Counts(1, 0, 0)) == (2, 2, 3)
     assert math.isnan(Counts(0, 0, 0).iou)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "words"),
+    [
+        (np.full((2, 2), 2**63 + 5, np.uint64), "instances", "9223372036854775813"),
+        (np.zeros((2, 2, 2, 2), int), None, "one to three axes"),
+        (np.zeros((2, 2), complex), None, "whole numbers"),
+        (np.zeros((2, 2), int), "klasses", "'klasses'"),
+    ],
+    ids=["beyond 64 bits with a sign", "four axes", "complex", "unknown kind"],
+)
+def test_odd_labels_are_refused_in_a_sentence(labels, kind, words):
+    with pytest.raises(EvaluationError, match=words):
+        evaluate(labels, labels, kind=kind)
+
+
+def test_classes_of_one_name_or_none_stay_apart():
+    truth = np.array([[1, 1, 2, 2, 3, 3]])
+    prediction = np.array([[1, 1, 2, 0, 0, 0]])
+    named = [LabelClass(1, "node"), LabelClass(2, "node"), LabelClass(3, "")]
+    grid = Grid.from_spacing(truth.shape)
+    scores = evaluate(prediction, LabelVolume(truth, grid, classes=named), kind="classes")
+    assert scores.classes == ("node (1)", "node (2)", "class 3")
+    assert scores.mean["Dice"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert scores.mean["Dice class 3"] == 0
+
+
+def test_volumes_of_sheared_voxels_are_theirs():
+    affine = np.eye(4)
+    affine[1, 2] = 1.0  # slices of a tilted gantry: 45 degrees
+    grid = Grid((10, 10, 10), affine, "mm", anatomical=True)
+    truth = np.zeros((10, 10, 10), np.uint8)
+    truth[2:8, 2:8, 2:8] = 1
+    prediction = truth.copy()
+    prediction[8, 2:8, 2:8] = 1
+    scores = evaluate(LabelVolume(prediction, grid), LabelVolume(truth, grid))
+    assert scores.mean["Volume difference"] == pytest.approx(36 * 1e-3)

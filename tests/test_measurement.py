@@ -11,7 +11,7 @@ from scipy import ndimage
 
 import napari_monai as nm
 from napari_monai.errors import VolumeError
-from napari_monai.labels.columns import csv_text, stacked, write_parquet
+from napari_monai.labels.columns import Column, Columns, csv_text, stacked, write_parquet
 from napari_monai.volume import LabelClass
 
 ALL = nm.MeasureSettings.everything()
@@ -178,3 +178,40 @@ def test_tables_of_several_images_in_csv_and_parquet(tmp_path):
 def test_an_unknown_column_is_said():
     with pytest.raises(KeyError, match="Did you mean 'volume'"):
         nm.measure(_labels(_cells()))["volumes"]
+
+
+def test_channels_of_one_name_stay_apart():
+    labels = _labels(_cells())
+    image = np.stack([labels.numpy() * 1.0, labels.numpy() * 2.0])
+    volume = nm.Volume(image, labels.grid, leading="c", channel_names=("DAPI", "DAPI"))
+    found = nm.measure(labels, volume).objects.titled()
+    assert (found["mean DAPI (2)"] == 2 * found["mean DAPI (1)"]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"labels": np.ones((2, 2), int)}, "ndarray has no grid"),
+        ({"image": np.ones((2, 2))}, "ndarray has no grid"),
+        ({"kind": "organs"}, "'organs'"),
+    ],
+    ids=["labels", "image", "kind"],
+)
+def test_what_cannot_be_measured_is_said(change, words):
+    with pytest.raises(VolumeError, match=words):
+        nm.measure(**{"labels": _labels(_cells()), **change})
+
+
+def test_labels_beyond_64_bits_with_a_sign_are_refused():
+    labels = _labels(_cells().astype(np.uint64) + np.uint64(2**63))
+    with pytest.raises(VolumeError, match=r"up to 2\^63"):
+        nm.measure(labels, settings=nm.MeasureSettings(neighbours=True))
+
+
+def test_an_image_without_objects_adds_no_column():
+    labels = _labels(_cells())
+    some, none = (nm.measure(_labels(_cells() * n), kind="instances").objects for n in (1, 0))
+    other = stacked([("none", Columns((Column("mean", none["label"], "HU"),))), ("some", some)])
+    assert list(other) == ["image", *some]
+    assert list(stacked([("none", none)])) == ["image", *some]
+    assert other.rows == len(np.unique(labels.numpy())) - 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +98,7 @@ def measure_steps(
     intensity_unit: str | None = None,
 ) -> Iterator[Event]:
     """Yield the progress of `measure`, stage by stage, and at last `ImageMeasured`."""
+    _check(labels, image, kind)
     each = stages(settings, 0 if image is None else image.channels)
     yield Started(labels.times * each, "stages")
     kind = kind or kind_of([(labels, labels)])
@@ -116,6 +117,17 @@ def measure_steps(
     yield ImageMeasured(
         Measurements(labels.name, kind, _over_time(objects, timed), _over_time(classes, timed))
     )
+
+
+def _check(labels: Volume, image: Volume | None, kind: str | None) -> None:
+    for what in (labels, *(() if image is None else (image,))):
+        if not isinstance(what, Volume):
+            raise VolumeError(
+                f"A {type(what).__name__} has no grid to measure on: give a LabelVolume or Volume, "
+                "such as LabelVolume(array, Grid.from_spacing(array.shape, spacing))."
+            )
+    if kind not in (None, *get_args(LabelKind)):
+        raise VolumeError(f"No kind {kind!r} of labels: give 'instances' or 'classes'.")
 
 
 Steps = Generator[Event, None, tuple[Columns, Columns]]
@@ -190,8 +202,11 @@ def channels_of(image: Volume, unit: str = "") -> Iterator[Channel]:
         return
     # A channel is to be had as a time point is, without reading the others.
     apart = Volume(image.data, image.grid, leading="t", name=image.name)
-    for place, name in enumerate(image.channel_names):
+    names = list(image.channel_names)
+    for place, name in enumerate(names):
         called = "" if image.channels == 1 else name
+        if names.count(name) > 1:
+            called = f"{name} ({place + 1})"
         yield Channel(apart.at_time(place).data, called, unit)
 
 

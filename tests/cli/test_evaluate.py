@@ -129,3 +129,24 @@ def test_the_iou_of_f1(folders, tmp_path):
         assert main(["evaluate", *folders, "--iou", iou, "--json", str(scores)]) == 0
         case = json.loads(scores.read_text())["cases"][0]["scores"]
         assert case["F1"] == expected
+
+
+def test_a_folder_in_place_of_a_file_is_said_before_the_work(folders, tmp_path, capsys):
+    assert main(["evaluate", *folders, "--csv", str(tmp_path)]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert f"{tmp_path} is a folder" in err
+
+
+def test_a_single_file_finds_its_image_in_a_folder(tmp_path, capsys):
+    save_png(tmp_path / "images" / "x.png", TRUE * 60)
+    save_png(tmp_path / "images" / "y.png", TRUE * 60)
+    found, truth = (save_png(tmp_path / name / "x.png", TRUE) for name in ("found", "truth"))
+    files = ["--prediction", str(found), "--truth", str(truth)]
+    report = tmp_path / "report.html"
+    shown = ["--images", str(tmp_path / "images"), "--report", str(report)]
+    assert main(["evaluate", *files, *shown]) == 0
+    assert "The best" in report.read_text(encoding="utf-8")
+    (tmp_path / "images" / "x.png").unlink()
+    assert main(["evaluate", *files, *shown]) == 1
+    assert "no image named x" in capsys.readouterr().err

@@ -55,3 +55,11 @@ def test_what_does_not_fit_is_refused():
         difference(np.zeros((2, 3), int), np.zeros((3, 2), int), kind="classes")
     with pytest.raises(EvaluationError, match="leave out the label"):
         difference(np.ones(3, int), np.ones(3, int), kind="instances", label=1)
+
+
+def test_another_number_of_time_points_is_refused():
+    frames = np.zeros((3, 2, 2), np.uint8)
+    grid = Grid.from_spacing((2, 2))
+    series = [LabelVolume(frames[:n], grid, leading="t") for n in (3, 2)]
+    with pytest.raises(EvaluationError, match="3 time points and the truth 2"):
+        difference(*series, kind="instances")

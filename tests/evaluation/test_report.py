@@ -163,3 +163,34 @@ def test_image_stands_beside_its_labels():
     assert np.ptp(left, axis=2).max() == 0  # grey
     np.testing.assert_array_equal(left[-5], right[-5])  # nothing lies over the lower half
     assert right[5, height // 2] @ (-1, 1, 0) > 50  # green over the upper
+
+
+@pytest.mark.parametrize("kind", ["classes", "instances"])
+def test_a_page_without_a_case(kind):
+    text = html_report(Scores(kind, (), left_out=("out/a<b>.nii",)))
+    assert Page(text).open == []
+    assert "1 file left out" in text
+    assert "a&lt;b&gt;.nii" in text
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", "_a", "a" * 300, "<b>&", "\u809d\u81d3"])
+def test_names_that_matplotlib_or_html_would_take_for_more(name):
+    cases = tuple(
+        Case(f"{name} {i}", "classes", {name: Counts(3, i, 1)}, {name: {"HD95": 1.0 + i}})
+        for i in range(3)
+    )
+    scores = Scores("classes", cases)
+    page = Page(html_report(scores, name=name, against=scores, against_name=f"{name}!"))
+    assert page.open == []
+    assert any(name in cell for cell in page.cells)
+    assert len(page.images) == 3
+
+
+def test_an_image_with_unknown_pixels_is_shown():
+    grid = Grid.from_spacing((8, 8))
+    labels = LabelVolume(np.ones((8, 8), np.uint8), grid)
+    pixels = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    pixels[0, 0] = np.nan
+    png = case_picture(labels, case="", image=Volume(pixels, grid)).png
+    left = np.asarray(Image.open(io.BytesIO(png)))[:, :420]
+    assert left.max() > 250

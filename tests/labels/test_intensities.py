@@ -76,3 +76,13 @@ def test_an_image_in_a_store_and_one_of_yes_and_no(tmp_path):
 def test_what_does_not_fit_is_said(image, message):
     with pytest.raises(VolumeError, match=message):
         intensities(np.ones((2, 2), int), image, np.array([1]), np.array([4]))
+
+
+def test_unknown_and_infinite_intensities():
+    labels = np.array([[1, 1, 1, 2, 2, 3]], np.uint8)
+    image = np.array([[1.0, np.nan, 3.0, 2.0, np.inf, 5.0]], np.float32)
+    numbers, voxels = np.array([1, 2, 3]), np.array([3, 2, 1])
+    found = intensities(labels, image, numbers, voxels, percentiles=(0, 50))
+    np.testing.assert_array_equal(found.mean, [np.nan, np.inf, 5])
+    np.testing.assert_array_equal(found.deviation[[0, 2]], [np.nan, 0])
+    np.testing.assert_array_equal(found.percentiles, [[np.nan, np.nan], [2, np.inf], [5, 5]])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..settings import EvaluationSettings
-from .options import add_settings, settings_from
+from .options import add_settings, check_targets, settings_from
 from .output import bar, complain, say
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from ..io.files import write_text
 
     settings = settings_from(args, EvaluationSettings, {})
+    check_targets(args.json, args.csv, args.report)
     matched = _matched(args.prediction, args.truth)
     images = images_of(args.truth, args.images) if args.images else {}
     kind: LabelKind = (

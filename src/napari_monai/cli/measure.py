@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..labels.settings_measure import MeasureSettings
-from .options import add_settings, settings_from
+from .options import add_settings, check_targets, settings_from
 from .output import bar, complain, say, table
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check_outputs(args: argparse.Namespace) -> None:
     """Raise before the work what would fail after it."""
+    check_targets(args.csv, args.parquet, args.summary)
     if args.parquet:
         from ..labels.columns import pyarrow_modules
 

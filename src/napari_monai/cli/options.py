@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
+from ..errors import SettingsError
 from ..settings import Option, Settings
 
 S = TypeVar("S", bound=Settings)
@@ -100,3 +102,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return str(value)
+
+
+def check_targets(*paths: Path | None) -> None:
+    """Raise SettingsError, before the work, where a file that is to be written is a folder."""
+    for path in paths:
+        if path is not None and path.is_dir():
+            raise SettingsError(f"{path} is a folder: give the name of a file.")

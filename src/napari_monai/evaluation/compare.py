@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -57,6 +58,8 @@ def evaluate(
     EvaluationError
         If the two are not on the same grid or hold no labels.
     """
+    if kind not in (None, *get_args(LabelKind)):
+        raise EvaluationError(f"No kind {kind!r} of labels: give 'instances' or 'classes'.")
     kind = kind or kind_of([(prediction, truth)])
     return Scores(kind, cases_of(prediction, truth, kind, settings), settings=settings)
 
@@ -129,6 +132,11 @@ def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
     They are classes on a patient's grid (an organ is one piece too), where they fall into many
     pieces (more than 1.5 a number and image), and where there is only one number overall. Else
     they are instances: each number is one piece, which another image numbers anew.
+
+    Raises
+    ------
+    EvaluationError
+        If an array is none of labels, with one to three axes.
     """
     from skimage.measure import label
 
@@ -138,6 +146,11 @@ def guess_kind(truths: Iterable[Comparable]) -> LabelKind:
         if isinstance(truth, Volume) and truth.grid.anatomical:
             return "classes"
         for array in time_points(truth):
+            if array.dtype.kind not in "iub" or not 1 <= array.ndim <= 3:
+                raise EvaluationError(
+                    f"{array.dtype} of shape {array.shape} is no label image: give whole numbers "
+                    "on one to three axes."
+                )
             found = np.unique(array[array > 0])
             numbers.update(found.tolist())
             ids += len(found)
@@ -197,14 +210,9 @@ def case_steps(
     space = _space(prediction, truth)
     name = name or (truth.name if isinstance(truth, Volume) else "image")
     classes = classes_of(truth) or classes_of(prediction)
-    predicted, true = list(time_points(prediction)), list(time_points(truth))
-    if len(predicted) != len(true):
-        raise EvaluationError(
-            f"The prediction has {len(predicted)} time points and the truth {len(true)}."
-        )
-    names = [name] if len(true) == 1 else [f"{name} t={i}" for i in range(len(true))]
-    pairs = zip(names, predicted, true, strict=True)
-    for title, p, t in pairs:
+    pairs = paired_times(prediction, truth)
+    for index, (p, t) in enumerate(pairs):
+        title = name if len(pairs) == 1 else f"{name} t={index}"
         yield from _case(title, p, t, kind, classes, space, settings)
 
 
@@ -232,7 +240,7 @@ def _case(
     for number, values in steps:
         beside[number] = values
         yield ClassDone(len(beside), len(counts))
-    called = _called(sorted(counts), names)
+    called = titles(names, sorted(counts))
     yield Case(
         name,
         kind,
@@ -243,13 +251,11 @@ def _case(
     )
 
 
-def _called(numbers: Iterable[int], names: Mapping[int, str]) -> dict[int, str]:
-    """Return what each class is called: of two with one name, the second with its number."""
-    called: dict[int, str] = {}
-    for number in numbers:
-        name = names.get(number, f"class {number}")
-        called[number] = f"{name} ({number})" if name in called.values() else name
-    return called
+def titles(names: Mapping[int, str], numbers: Sequence[int]) -> dict[int, str]:
+    """Return what to call the classes of these numbers, no two alike and none empty."""
+    found = {n: names.get(n, "").strip() or f"class {n}" for n in numbers}
+    often = Counter(found.values())
+    return {n: f"{name} ({n})" if often[name] > 1 else name for n, name in found.items()}
 
 
 def _space(prediction: Comparable, truth: Comparable) -> Space:
@@ -275,6 +281,19 @@ def time_points(labels: Comparable) -> Iterator[npt.NDArray[Any]]:
         raise EvaluationError(f"{labels.name} has {labels.channels} channels; labels have none.")
     for index in range(labels.times):
         yield labels.at_time(index).numpy()
+
+
+def paired_times(
+    prediction: Comparable, truth: Comparable
+) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
+    """Return both label arrays of each time point, or raise EvaluationError where one has more."""
+    predicted, true = list(time_points(prediction)), list(time_points(truth))
+    if len(predicted) != len(true):
+        raise EvaluationError(
+            f"The prediction has {len(predicted)} time points and the truth {len(true)}: "
+            "compare labels of the same image."
+        )
+    return list(zip(predicted, true, strict=True))
 
 
 def on_one_grid(prediction: Volume, truth: Volume) -> tuple[Volume, Volume]:

@@ -11,7 +11,7 @@ from ..errors import EvaluationError
 from ..grid import Grid
 from ..labels.overlap import overlaps
 from ..volume import LabelClass, LabelKind, LabelVolume, Volume
-from .compare import Comparable, kind_of, on_one_grid, time_points
+from .compare import Comparable, kind_of, on_one_grid, paired_times
 from .objects import FOUND
 
 # Colours that the colour-blind tell apart (Okabe and Ito 2008).
@@ -61,7 +61,7 @@ def difference(
         raise EvaluationError("Numbers of objects say nothing across images: leave out the label.")
     if isinstance(prediction, Volume) and isinstance(truth, Volume):
         prediction, truth = on_one_grid(prediction, truth)
-    pairs = zip(time_points(prediction), time_points(truth), strict=True)
+    pairs = paired_times(prediction, truth)
     frames = [_difference(p, t, kind, label, iou) for p, t in pairs]
     timed = isinstance(truth, Volume) and "t" in truth.leading
     grid = truth.grid if isinstance(truth, Volume) else Grid.from_spacing(frames[0].shape)

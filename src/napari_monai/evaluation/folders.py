@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import io
-from ..errors import NapariMonaiError
+from ..errors import EvaluationError, NapariMonaiError
 from ..events import ClassDone, Event, FileDone, Started
 from ..runfile import NAME
 from ..settings import EvaluationSettings
@@ -118,11 +118,18 @@ def write_difference(pair: Pair, folder: Path, kind: LabelKind, *, iou: float = 
 def images_of(truth: Path, images: Path) -> dict[Path, Path]:
     """Return the image of each file of truth, matched by their names.
 
+    A file of truth may have its image in a folder of many.
+
     Raises
     ------
     EvaluationError
         If no name fits.
     """
+    if truth.is_file() and images.is_dir() and not io.is_image_folder(images):
+        named = [path for path in io.images_in(images) if io.stem_of(path) == io.stem_of(truth)]
+        if not named:
+            raise EvaluationError(f"{images} holds no image named {io.stem_of(truth)}.")
+        images = named[0]
     return {t: i for i, t in match_pairs(images, truth).pairs}
 
 

@@ -61,7 +61,7 @@ def html_report(
             section("Classes", _classes(scores)) if scores.classes else "",
             section("Plots", *drawn),
             _pictures(scores, pictures),
-            section("Cases", _cases(scores), _details(scores)),
+            section("Cases", _cases(scores), _details(scores), _left_out(scores)),
             section("How it was measured", *_methods(scores)),
         ),
     )
@@ -158,6 +158,13 @@ def _details(scores: Scores) -> Html:
         for c in scores.cases
     ]
     return folded("Dice of every class in every case", table(header, rows))
+
+
+def _left_out(scores: Scores) -> Html:
+    """Return which files do not count, folded away; nothing where all do."""
+    if not scores.left_out:
+        return Html("")
+    return folded("Files left out: without a partner, or not to be read", bullets(scores.left_out))
 
 
 def _rivals(compared: Versus, scores: Scores) -> Html:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -71,22 +72,25 @@ HEADLINE: dict[LabelKind, str] = {"classes": "Dice", "instances": "AP"}
 class Space:
     """How large a voxel is, in the unit that lengths are given in.
 
-    Physical images are measured in mm, microscopy in µm, and others in pixels.
+    Physical images are measured in mm, microscopy in µm, and others in pixels. ``upright`` is the
+    volume of a voxel over the product of its sides: less than 1 on a sheared grid. Distances
+    between surfaces take the axes for perpendicular.
     """
 
     spacing: tuple[float, ...]
     unit: LengthUnit = "pixel"
+    upright: float = 1.0
 
     @classmethod
     def of(cls, grid: Grid) -> Space:
         """Return the space of a grid."""
+        upright = grid.voxel_volume / math.prod(grid.spacing)
         if grid.unit == "pixel":
-            return cls(grid.spacing)
+            return cls(grid.spacing, upright=upright)
         unit: LengthUnit = "µm" if grid.unit in ("µm", "nm") else "mm"
         factor = millimetres(grid.unit) / millimetres(unit)
-        if factor == 1:
-            return cls(grid.spacing, unit)
-        return cls(tuple(s * factor for s in grid.spacing), unit)
+        spacing = grid.spacing if factor == 1 else tuple(s * factor for s in grid.spacing)
+        return cls(spacing, unit, upright)
 
     @classmethod
     def of_array(cls, shape: Sequence[int]) -> Space:
@@ -96,9 +100,7 @@ class Space:
     @property
     def voxel(self) -> float:
         """Volume of a voxel in `volume_unit`."""
-        size = 1.0
-        for step in self.spacing:
-            size *= step
+        size = math.prod(self.spacing) * self.upright
         return size / 1000 if self.volume_unit == "mL" else size
 
     @property

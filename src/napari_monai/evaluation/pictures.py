@@ -79,9 +79,10 @@ def _grey(image: Volume, difference: LabelVolume, time: int, index: int) -> npt.
     how = difference.grid.reorientation_to()
     channels = how.apply(moment.as_channels_first())
     plane = (channels[:, index] if channels.ndim == 4 else channels).astype(np.float64).mean(axis=0)
-    low, high = np.percentile(plane, (0.5, 99.5))
+    known = plane[np.isfinite(plane)]
+    low, high = np.percentile(known, (0.5, 99.5)) if known.size else (0.0, 0.0)
     scaled = (plane - low) / (high - low) if high > low else np.zeros(plane.shape)
-    return (255 * np.clip(scaled, 0, 1)).astype(np.uint8)
+    return np.asarray(255 * np.clip(np.nan_to_num(scaled), 0, 1), np.uint8)
 
 
 def _covered(grey: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

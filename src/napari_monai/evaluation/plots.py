@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ _DPI = 130
 _WIDTH = 6.4
 # Classes a plot names; with more only the lowest are.
 _MOST = 40
+# Letters of a name.
+_LONG = 48
 
 
 def figure(height: float) -> tuple[Figure, Axes]:
@@ -40,13 +43,24 @@ def figure(height: float) -> tuple[Figure, Axes]:
 def png(made: Figure) -> bytes:
     """Return the figure as a PNG file."""
     buffer = io.BytesIO()
-    made.savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # Names in a script that the font lacks become boxes; the tables beside have them.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        made.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def literal(name: str) -> str:
+    """Return a name as text that matplotlib does not take for a formula, cut where it is long."""
+    short = name if len(name) <= _LONG else f"{name[: _LONG - 1]}…"
+    return short.replace("$", r"\$")
 
 
 def plots(models: Sequence[tuple[str, Scores]]) -> list[tuple[str, bytes]]:
     """Return the plots of one model or two, each a caption and a PNG file."""
     scores = models[0][1]
+    if not scores.cases:
+        return []
     if scores.kind == "instances":
         made = [_thresholds(models), _cases(models)]
     else:
@@ -99,7 +113,7 @@ def _classes(models: Sequence[tuple[str, Scores]], measure: Measure) -> tuple[st
             values = _finite(one, f"{measure.name} {name}")
             if values:
                 _spread(axes, values, row + offset, colour, 0.6 / len(models))
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [literal(name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel(scores.space.titled(measure))
     if measure.best == "high":
@@ -142,7 +156,7 @@ def _against(models: Sequence[tuple[str, Scores]]) -> tuple[str, bytes]:
     start = max(0.0, low - 0.05)
     axes.plot([start, 1], [start, 1], color="0.6", linewidth=1)
     axes.plot(*np.asarray(pairs).T, "o", color=FIRST, alpha=0.7, markersize=5)
-    axes.set(xlabel=f"{measure}, {second}", ylabel=f"{measure}, {first}")
+    axes.set(xlabel=f"{measure}, {literal(second)}", ylabel=f"{measure}, {literal(first)}")
     axes.set(xlim=(start, 1.01), ylim=(start, 1.01), aspect="equal")
     return f"{measure} of each case: above the line {first} is better.", png(made)
 
@@ -167,7 +181,7 @@ def _legend(axes: Axes, models: Sequence[tuple[str, Scores]]) -> None:
     from matplotlib.patches import Patch
 
     colours = zip(models, (FIRST, SECOND), strict=True)
-    patches = [Patch(color=colour, alpha=0.6, label=name) for (name, _), colour in colours]
+    patches = [Patch(color=c, alpha=0.6, label=literal(name)) for (name, _), c in colours]
     axes.legend(
         handles=patches,
         frameon=False,

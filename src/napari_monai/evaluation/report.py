@@ -92,7 +92,7 @@ class Case:
 class Scores:
     """Scores of the images of a folder, or of one.
 
-    ``left_out`` names the files that have no partner and therefore do not count.
+    ``left_out`` names the files that do not count: they have no partner or could not be read.
     """
 
     kind: LabelKind

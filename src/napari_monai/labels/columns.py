@@ -81,7 +81,8 @@ def stacked(tables: Sequence[tuple[str, Columns]]) -> Columns:
     What an image has no column of is NaN, or empty where others have a text.
     """
     kinds: dict[str, Column] = {}
-    for _, table in tables:
+    # An image without a row has nothing to say of units: they may be guessed from its intensities.
+    for table in [t for _, t in tables if t.rows] or [t for _, t in tables]:
         for column in table.columns:
             kinds.setdefault(column.title, column)
     names = [np.repeat(np.array([name], dtype=np.str_), table.rows) for name, table in tables]

@@ -26,6 +26,8 @@ class Intensities:
         Of the voxels of each; the deviation is that of all voxels (``numpy.std``).
     percentiles
         Shape (n, percentiles), interpolated linearly between voxels (``numpy.percentile``).
+
+    Of a label with a voxel that is NaN all are NaN.
     """
 
     mean: Floats
@@ -96,6 +98,10 @@ class _Moments:
 
     def add(self, values: npt.NDArray[Any], at: Ints) -> None:
         """Take the voxels of a slab, with the place of the label of each."""
+        with np.errstate(invalid="ignore"):  # what is infinite has no deviation
+            self._add(values, at)
+
+    def _add(self, values: npt.NDArray[Any], at: Ints) -> None:
         n = len(self._count)
         count = np.bincount(at, minlength=n).astype(np.float64)
         here = count > 0
@@ -146,6 +152,9 @@ class _Sorter:
         last = self._ends - self._starts - 1
         rank = last * (percent / 100)
         low = np.floor(rank).astype(np.int64)
+        highest = self._values[self._ends - 1]  # NaN is sorted to the end
         below = self._values[self._starts + low].astype(np.float64)
         above = self._values[self._starts + np.minimum(low + 1, last)].astype(np.float64)
-        return np.asarray(below + (above - below) * (rank - low))
+        with np.errstate(invalid="ignore"):
+            between = np.where(rank > low, (above - below) * (rank - low), 0.0)
+        return np.where(highest == highest, below + between, np.nan)

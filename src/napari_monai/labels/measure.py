@@ -180,6 +180,8 @@ class _Gathered:
         runs = runs_of(array)
         if array.dtype.kind == "i" and runs.value.min(initial=0) < 0:
             raise VolumeError(f"The labels hold {runs.value.min()}: they go from 0 up.")
+        if array.dtype == np.uint64 and int(array.max(initial=0)) >= 2**63:
+            raise VolumeError(f"The labels hold {array.max()}: they go up to 2^63 - 1.")
         if wanted is not None:
             runs = runs.take(np.isin(runs.value, wanted))
         flat = None if image is None else np.asarray(image[slab]).reshape(-1)

@@ -218,6 +218,8 @@ def _flat(prediction: Labels, truth: Labels) -> tuple[Labels, Labels]:
             raise EvaluationError(f"The {what} is {array.dtype}; labels are whole numbers.")
         plain = array.astype(np.int64, copy=False)
         if plain.size and plain.min() < 0:
+            if array.dtype.kind == "u":
+                raise EvaluationError(f"The {what} holds {array.max()}; labels go up to 2^63 - 1.")
             raise EvaluationError(f"The {what} holds {array.min()}; labels go from 0 up.")
         flat.append(plain)
     if flat[0].shape != flat[1].shape:
