@@ -36,6 +36,8 @@ class PathLine(QWidget):
         self.browse = QToolButton()
         self.browse.setText("…")
         self.browse.setToolTip("Choose a folder or a file")
+        # Else an arrow is drawn over the dots.
+        self.browse.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.browse.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         menu = QMenu(self.browse)
         menu.addAction("Folder…", self.ask_folder)
