@@ -109,7 +109,8 @@ class Bench:
             self.worst = max(self.worst, 0.0 if watch.trained else float("inf"))
             return
         QTimer.singleShot(20, watch.beside_button.click)  # within what is measured
-        self.phase("before and after side by side", lambda: watch.validation.beside, 1)
+        grid = self.viewer.canvas.grid
+        self.phase("before and after side by side", lambda: grid.enabled, 1)
         watch.beside_button.click()
         self.heart.until(lambda: True, seconds=0.5)
 

@@ -411,7 +411,7 @@ def test_validation_before_and_after(docked, qtbot, tmp_path) -> None:
         "AP, mean", "0.500", "0.750", "+0.250",
     ]  # fmt: skip
     watch.beside_button.click()
-    assert viewer.canvas.grid.enabled
+    qtbot.waitUntil(lambda: viewer.canvas.grid.enabled)
     groups = dict(viewer.canvas.grid.iter_viewboxes(viewer.layers))
     shown = {at: [viewer.layers[n].name for n in found] for at, found in groups.items()}
     assert shown == {

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,8 +113,9 @@ class Validation:
         self._viewer = viewer
         self._next = QTimer(parent)
         self._next.setSingleShot(True)
-        self._next.timeout.connect(self._add_next)
-        self._waiting: list[Layer] = []  # to be added, one after the other
+        self._next.timeout.connect(self._go_on)
+        # Layers come and go one at a time, since napari takes a while for each.
+        self._steps: Iterator[None] = iter(())
         self._seen: Seen | None = None
         self._layers: dict[str, Layer] = {}
         self._hidden: list[Layer] = []  # by us, to show two pictures side by side
@@ -138,7 +140,7 @@ class Validation:
     def begin(self) -> None:
         """Forget what the last training left: those layers stay with the user."""
         self.together()
-        self._seen, self._layers, self._waiting = None, {}, []
+        self._seen, self._layers, self._steps = None, {}, iter(())
 
     def take(self, seen: Seen) -> None:
         """Show another prediction, in the layers that are there."""
@@ -148,44 +150,53 @@ class Validation:
             return
         layer = self._layers.get("prediction")
         array = seen.found["prediction"]
-        there = (*self._viewer.layers, *self._waiting)
-        kept = not first and layer is not None and layer in there
+        kept = not first and layer is not None and layer in self._viewer.layers
         if kept and layer is not None and layer.data.shape == array.shape:
             layer.data = array
         elif first:
-            self._add(at_once=False)
+            self._begin(self._one_by_one())
 
     def show(self, shown: bool) -> None:
         """Show the layers, or take them away."""
         self.shown = shown
         if not shown:
             self.together()
+            self._steps = iter(())
             self._remove(self._layers)
         elif self._seen is not None:
             self._add()
 
     # -- one picture --------------------------------------------------------------------------
 
-    def _add(self, *, at_once: bool = True) -> None:
-        """Add the layers; or else one at a time, since napari takes a while for each."""
-        seen = self._seen
-        assert seen is not None
-        self._remove(self._layers)
-        self._layers = {
-            "image": self._image(seen, "image"),
-            "prediction": self._labels(seen, seen.found["prediction"], "prediction"),
-            "truth": self._outline(seen, "truth"),
-        }
-        self._waiting = list(self._layers.values())
-        self._add_next()
-        while at_once and self._waiting:
-            self._add_next()
+    def _begin(self, steps: Iterator[None]) -> None:
+        """Do the first of some steps, and the others when the window has drawn."""
+        self._steps = steps
+        self._go_on()
 
-    def _add_next(self) -> None:
-        if self._waiting:
-            add_unselected(self._viewer, self._waiting.pop(0))
-        if self._waiting:
+    def _go_on(self) -> None:
+        for _ in self._steps:
             self._next.start()
+            return
+
+    def _add(self) -> None:
+        for _ in self._one_by_one():
+            pass
+
+    def _one_by_one(self) -> Iterator[None]:
+        """Add the layers, with what was found last when it is their turn."""
+        self._remove(self._layers)
+        for what in ("image", "prediction", "truth"):
+            seen = self._seen
+            assert seen is not None
+            if what == "image":
+                layer: Layer = self._image(seen, what)
+            elif what == "prediction":
+                layer = self._labels(seen, seen.found[what], what)
+            else:
+                layer = self._outline(seen, what)
+            self._layers[what] = layer
+            add_unselected(self._viewer, layer)
+            yield
 
     def _image(self, seen: Seen, what: str) -> Image:
         return Image(seen.image, name=f"{seen.name} {what}", rgb=seen.rgb, **self._common(seen))
@@ -212,7 +223,6 @@ class Validation:
         return common
 
     def _remove(self, layers: dict[str, Layer]) -> None:
-        self._waiting = []
         with selection_kept(self._viewer):
             for layer in layers.values():
                 if layer in self._viewer.layers:
@@ -226,23 +236,31 @@ class Validation:
         seen = self._seen
         if seen is None or not self.comparable or self.beside:
             return
-        viewer = self._viewer
-        grid = viewer.canvas.grid
+        grid = self._viewer.canvas.grid
         self._grid = bool(grid.enabled), int(grid.stride), tuple(grid.shape)
+        self._begin(self._apart(seen))
+
+    def _apart(self, seen: Seen) -> Iterator[None]:
+        """Hide what is shown, and show three layers twice."""
+        viewer = self._viewer
         self._remove(self._layers)
         self._hidden = [layer for layer in viewer.layers if layer.visible]
         for layer in self._hidden:
             layer.visible = False
+        yield
         # A stride below 0 counts from the top, where these three by three are.
         for what, array in (("after", "prediction"), ("before", "before")):
-            trio = (
-                self._image(seen, f"({what})"),
-                self._labels(seen, seen.found[array], what),
-                self._outline(seen, f"truth ({what})"),
+            makers: tuple[Callable[[], Layer], ...] = (
+                partial(self._image, seen, f"({what})"),
+                partial(self._labels, seen, seen.found[array], what),
+                partial(self._outline, seen, f"truth ({what})"),
             )
-            for layer in trio:
+            for make in makers:
+                layer = make()
                 add_unselected(viewer, layer)
                 self._layers[layer.name] = layer
+                yield
+        grid = viewer.canvas.grid
         grid.stride, grid.shape, grid.enabled = -_TRIO, (1, 2), True
         viewer.reset_view()
 
@@ -250,6 +268,7 @@ class Validation:
         """Show what was shown before `side_by_side`."""
         if self._grid is None:
             return
+        self._steps = iter(())
         grid = self._viewer.canvas.grid
         grid.enabled, grid.stride, grid.shape = self._grid
         self._grid = None
