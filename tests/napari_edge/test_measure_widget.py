@@ -432,7 +432,7 @@ def test_bars_are_chosen_and_rows_are_shown_in_them(opened: Opened, qtbot: Any) 
     area = widget.objects.table.written["area"]
     stroke(qtbot, widget, [(3.3, 1), (5.3, 2)])
     assert widget.chosen.keys.tolist() == (np.flatnonzero((area > 3.3) & (area < 5.3)) + 1).tolist()
-    assert "Chosen 9: 4.25 ± 0.612 mm², median 4.25" in widget.plots.about.text()
+    assert "Chosen 9: 4.5 ± 0.612 mm², median 4.5" in widget.plots.about.text()
     click_in = widget.objects
     widget.tabs.setCurrentIndex(1)
     click(qtbot, widget, 30)
