@@ -27,6 +27,10 @@ from ..settings import TrainingSettings
 # A process may wait long for the others, while one of them decodes a large volume.
 _PATIENCE = timedelta(hours=6)
 
+# Groups of processes that are over. Who frees one waits for its threads, which may wait for Python
+# to free the last tensor they sent; whoever frees it from Python would then wait for ever.
+_ENDED: list[Any] = []
+
 
 @dataclass(frozen=True)
 class Team:
@@ -111,6 +115,7 @@ class Team:
     def leave(self) -> None:
         """End the work together."""
         if self.size > 1 and distributed.is_initialized():
+            _ENDED.append(distributed.group.WORLD)
             distributed.destroy_process_group()
 
 
