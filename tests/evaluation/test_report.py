@@ -180,7 +180,9 @@ def test_names_that_matplotlib_or_html_would_take_for_more(name):
         for i in range(3)
     )
     scores = Scores("classes", cases)
-    page = Page(html_report(scores, name=name, against=scores, against_name=f"{name}!"))
+    text = html_report(scores, name=name, against=scores, against_name=f"{name}!")
+    assert "3 images, 1 class." in text
+    page = Page(text)
     assert page.open == []
     assert any(name in cell for cell in page.cells)
     assert len(page.images) == 3

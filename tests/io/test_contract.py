@@ -551,6 +551,13 @@ class TestWriting:
         io.write(tmp_path / "a.png", labels())
         assert (tmp_path / "a.png").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
+    def test_a_folder_that_takes_no_file_is_said_of_the_file(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        path = tmp_path / "file" / "x.csv"
+        with pytest.raises(NotADirectoryError, match=r"x\.csv") as found, files.replacing(path):
+            pass
+        assert found.value.filename == str(path)
+
     def test_replacing_shows_the_new_file_only_when_complete(self, tmp_path: Path) -> None:
         path = tmp_path / "a.txt"
         path.write_text("old")

@@ -110,8 +110,9 @@ def test_training_steps_count_too(watch) -> None:
         (RuntimeError("mat1 and mat2"), "RuntimeError: mat1 and mat2"),
         (ValueError("odd"), "odd"),
         (MemoryError("no room"), "no room"),
+        (PermissionError(13, "Permission denied", "x.csv"), "[Errno 13] Permission denied"),
     ],
-    ids=["ours", "swallowed by workers", "unforeseen", "memory"],
+    ids=["ours", "swallowed by workers", "unforeseen", "memory", "file"],
 )
 def test_errors_become_notifications(watch, error: Exception, said: str) -> None:
     def steps() -> Iterator[Event]:
@@ -125,7 +126,7 @@ def test_errors_become_notifications(watch, error: Exception, said: str) -> None
     assert message.startswith(said)
     assert seen.job.error == message
     traceback = isinstance(notification_manager.records[0], ErrorNotification)
-    assert traceback == (not isinstance(error, ModelError))
+    assert traceback == (not isinstance(error, ModelError | OSError))
 
 
 def test_warnings_pop_up_and_information_does_not(watch) -> None:

@@ -239,9 +239,12 @@ def _same_place(layer: Labels, truth: Labels) -> None:
     one, other = (np.array([x.data_to_world(end) for end in ends]) for x in (layer, truth))
     untold = any(np.allclose(x.scale, 1) and np.allclose(x.translate, 0) for x in (layer, truth))
     if not untold and np.abs(one - other).max() > 0.5 * np.min(truth.scale):
+        here, there = (
+            " to ".join(f"{np.round(end, 2).tolist()}" for end in x) for x in (one, other)
+        )
         raise EvaluationError(
-            f"{layer.name} lies elsewhere than {truth.name}, at {np.round(one[0], 2).tolist()} and "
-            f"{np.round(other[0], 2).tolist()}: give both the same scale and translation."
+            f"{layer.name} lies elsewhere than {truth.name}, from {here} and not from {there}: "
+            "give both the same scale and translation."
         )
 
 

@@ -391,12 +391,11 @@ class EvaluateWidget(JobWidget):
 def _summary(result: Evaluated) -> str:
     """Say in a line how good the first model is, and what its labels were taken for."""
     from ..evaluation.measures import HEADLINE
-    from ..evaluation.text import images, number
+    from ..evaluation.text import images, number, scored
 
     scores = result.models[0].scores
     name = HEADLINE[scores.kind]
     low, high = scores.intervals[name]
     between = f" [{number(low)}, {number(high)}]" if low == low else ""
-    what = "objects" if scores.kind == "instances" else f"{len(scores.classes)} classes"
-    how = f"Scored as {what}" + (" (auto)" if result.guessed else "")
+    how = f"Scored as {scored(scores)}" + (" (auto)" if result.guessed else "")
     return f"{how}: {name} {number(scores.mean[name])}{between}, {images(scores)}."

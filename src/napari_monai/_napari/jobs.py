@@ -151,7 +151,7 @@ class Job(QObject):
 
 def report(error: Exception) -> None:
     """Notify the user: in one line of what they can cure, with a traceback of what is our fault."""
-    if isinstance(error, NapariMonaiError):
+    if isinstance(error, NapariMonaiError | OSError):  # such as a folder that cannot be written to
         show_error(str(error))
     else:
         notification_manager.dispatch(ErrorNotification(error))

@@ -13,7 +13,7 @@ from .measures import HEADLINE, Measure
 from .pictures import Picture
 from .plots import plots
 from .report import Scores
-from .text import images, measured, number, p_value
+from .text import images, measured, number, p_value, scored
 from .versus import CAVEATS, Row, Versus, versus
 
 # Cells of the table of all cases and classes that a page bears.
@@ -78,10 +78,9 @@ def extremes(scores: Scores, shown: int = SHOWN) -> tuple[list[int], list[int]]:
 
 def _facts(scores: Scores, models: Sequence[tuple[str, Scores]]) -> str:
     who = " and ".join(name for name, _ in models)
-    what = f"{len(scores.classes)} classes" if scores.classes else "objects"
     count = len(scores.left_out)
     alone = f" {count} file{'s' * (count != 1)} left out." if count else ""
-    return f"{who}: {images(scores)}, {what}. napari-monai {__version__}.{alone}"
+    return f"{who}: {images(scores)}, {scored(scores)}. napari-monai {__version__}.{alone}"
 
 
 # -- tables ---------------------------------------------------------------------------------------

@@ -50,6 +50,14 @@ def tables(scores: Scores) -> list[str]:
     return [*parts, *_others(scores)]
 
 
+def scored(scores: Scores) -> str:
+    """Return what was scored: "objects", or how many classes."""
+    if scores.kind == "instances":
+        return "objects"
+    count = len(scores.classes)
+    return f"{count} class{'es' * (count != 1)}"
+
+
 def images(scores: Scores) -> str:
     """Return how many images there are, in words."""
     return f"{len(scores.cases)} image{'' if len(scores.cases) == 1 else 's'}"

@@ -107,7 +107,10 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     target = path.resolve()  # through links, so that a link stays one
     folder = target.with_name(f".{secrets.token_hex(4)}-{target.name}")
-    folder.mkdir()
+    try:
+        folder.mkdir()
+    except OSError as error:  # of the file that was asked for, not of one that nobody knows
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         new = folder / path.name
         yield new
