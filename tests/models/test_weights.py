@@ -142,14 +142,15 @@ def test_saving_again_replaces_the_model_and_keeps_the_card(tmp_path, network):
         for parameter in network.parameters():
             parameter.add_(1)
     save_model(tmp_path / "m", description(version="2.0"), network.state_dict())
-    assert load_model(tmp_path / "m").description.version == "2.0"
+    saved = load_model(tmp_path / "m")
+    assert saved.description.version == "2.0"
     first = next(iter(network.state_dict()))
-    again = load_model(tmp_path / "m").load_network().state_dict()
-    assert torch.equal(again[first], network.state_dict()[first])
+    assert torch.equal(saved.load_network().state_dict()[first], network.state_dict()[first])
+    (weights,) = saved.description.weights
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == [
         "README.md",
         "model.json",
-        "weights.safetensors",
+        weights.path,
     ]
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
 
