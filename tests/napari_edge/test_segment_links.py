@@ -46,12 +46,14 @@ def test_details_are_shown_where_they_matter(docked, blobs, squares, discs) -> N
     assert offered(widget) == set()
     viewer.layers.clear()
     viewer.add_image(discs)
+    assert widget.use("blobs")
     assert offered(widget) == {"slices", *DETAILS}
     for way, shown in (("together", set()), ("orthogonal", set()), ("linked", DETAILS)):
         widget.form.fields["slices"].widget.value = way
         assert offered(widget) == {"slices", *shown}
     viewer.layers.clear()
     viewer.add_image(np.stack([discs] * 2), axis_labels=("t", "z", "y", "x"))
+    assert widget.use("blobs")
     time = {"link_time", "link_overlap", "link_gap", "link_divisions"}
     assert offered(widget) == {"slices", *DETAILS, *time}
     widget.form.fields["slices"].widget.value = "together"
@@ -72,6 +74,7 @@ def test_models_of_classes_and_of_volumes_have_less_to_link(
 
 def test_slices_are_made_objects_as_it_is_set(docked, qtbot, blobs, discs) -> None:
     viewer, widget = docked(discs)
+    assert widget.use("blobs")
     for way, count in (("linked", 2), ("together", 1)):
         widget.form.fields["slices"].widget.value = way
         run(qtbot, widget)
