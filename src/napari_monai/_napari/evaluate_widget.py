@@ -26,8 +26,8 @@ from .evaluate_steps import (
     write_table,
 )
 from .evaluate_tables import EvaluateTables
-from .job_widget import JobWidget
-from .jobs import Job, Outcome, Steps
+from .job_widget import OneJobWidget
+from .jobs import Outcome, Steps
 from .parts import beside, button, line
 from .scroll import Scroll
 
@@ -42,7 +42,7 @@ _LISTED = 4
 _CLICK = "Click a case under Cases first."
 
 
-class EvaluateWidget(JobWidget):
+class EvaluateWidget(OneJobWidget):
     """Scores labels against the truth, and shows where they are wrong.
 
     Parameters
@@ -52,7 +52,6 @@ class EvaluateWidget(JobWidget):
     """
 
     # Here, because Qt sends events before __init__ is through.
-    _job: Job | None = None
     _evaluated: Evaluated | None = None  # by the job that is about to end
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -337,13 +336,7 @@ class EvaluateWidget(JobWidget):
 
     def _begin(self, steps: Steps, title: str) -> None:
         self._again = False
-        self._job = Job(steps, title, self)
-        self._job.happened.connect(self._on_event)
-        self._job.progressed.connect(self._on_progress)
-        self._job.ended.connect(self._on_ended)
-        self._show_progress()
-        self._job.start()
-        self._update()
+        self._work(steps, title, self._on_event, self._on_ended)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Said) and event.level == "info":
@@ -357,16 +350,10 @@ class EvaluateWidget(JobWidget):
             self._say(f"Saved {event.path}")
 
     def _on_ended(self, outcome: Outcome) -> None:
-        error = self._job.error if self._job is not None else ""
-        self._job = None
-        self.progress.hide()
+        self._over(outcome)
         found, self._evaluated = self._evaluated, None
-        if outcome == "failed":
+        if outcome != "done":
             self._looks = None
-            self._say(error)
-        elif outcome == "cancelled":
-            self._looks = None
-            self._say("Cancelled.")
         elif found is not None:
             self._on_evaluated(found)
         if self._again:
@@ -378,9 +365,7 @@ class EvaluateWidget(JobWidget):
         """Stop what is under way."""
         if self._job is not None:
             self._again = False
-            self._job.cancel()
-            self._say("Cancelling…")
-            self._update()
+        super().cancel()
 
     def leave(self) -> None:
         """Stop what is under way: the dock that holds the widget is closed."""

@@ -36,7 +36,7 @@ from .finetune_steps import (
     use_steps,
 )
 from .finetune_watch import Watch
-from .job_widget import JobWidget
+from .job_widget import OneJobWidget
 from .jobs import Job, Outcome, Steps, report
 from .parts import beside, button, line
 from .scroll import Scroll
@@ -51,7 +51,7 @@ _NO_PAIRS = "Add a pair of image and labels first: layers, files or folders."
 _ONLY_VALIDATION = "All pairs are for validation: leave at least one to train on."
 
 
-class FinetuneWidget(JobWidget):
+class FinetuneWidget(OneJobWidget):
     """Trains a model on what is labelled in the viewer or in files, and shows how it goes.
 
     Parameters
@@ -61,8 +61,7 @@ class FinetuneWidget(JobWidget):
     """
 
     # Here, because Qt sends events before __init__ is through.
-    _training: Job | None = None
-    _job: Job | None = None  # that looks through the data, or puts a model into the store
+    _training: Job | None = None  # beside it, a job looks through data, or stores a model
     _folder: Path | None = None  # of the training that is shown
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -297,13 +296,7 @@ class FinetuneWidget(JobWidget):
     def _look(self, steps: Steps, title: str) -> None:
         if self.busy:
             return
-        self._job = Job(steps, title, self)
-        self._job.happened.connect(self._on_looked)
-        self._job.progressed.connect(self._on_progress)
-        self._job.ended.connect(self._on_look_ended)
-        self._show_progress()
-        self._job.start()
-        self._update()
+        self._work(steps, title, self._on_looked, self._on_look_ended)
 
     def _on_looked(self, event: Event) -> None:
         if isinstance(event, Said) and event.level == "info":
@@ -328,21 +321,8 @@ class FinetuneWidget(JobWidget):
         )
 
     def _on_look_ended(self, outcome: Outcome) -> None:
-        error = self._job.error if self._job is not None else ""
-        self._job = None
-        self.progress.hide()
-        if outcome == "failed":
-            self._say(error)
-        elif outcome == "cancelled":
-            self._say("Cancelled.")
+        self._over(outcome)
         self._update()
-
-    def cancel(self) -> None:
-        """Stop looking through the data."""
-        if self._job is not None:
-            self._job.cancel()
-            self._say("Cancelling…")
-            self._update()
 
     def leave(self) -> None:
         """Stop what is under way; a training goes on where it was asked to."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QProgressBar, QVBoxLayout, QWidget
 
+from ..events import Event
+from .jobs import Job, Outcome, Steps
 from .parts import line
 
 if TYPE_CHECKING:
@@ -62,3 +65,46 @@ class JobWidget(QWidget):
         if moved and self.parent() is None:
             self.leave()
         return bool(super().event(event))
+
+
+class OneJobWidget(JobWidget):
+    """A dock widget that does one thing at a time."""
+
+    _job: Job | None = None  # here, because Qt sends events before __init__ is through
+
+    def _update(self) -> None:
+        """Offer what can be done now."""
+        raise NotImplementedError
+
+    def _work(
+        self,
+        steps: Steps,
+        title: str,
+        on_event: Callable[[Event], None],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
+        """Begin, with the methods that hear of it; the last of them has to call `_over`."""
+        self._job = Job(steps, title, self)
+        self._job.happened.connect(on_event)
+        self._job.progressed.connect(self._on_progress)
+        self._job.ended.connect(on_end)
+        self._show_progress()
+        self._job.start()
+        self._update()
+
+    def _over(self, outcome: Outcome) -> None:
+        """Say how the work ended, if not well; from here on there is none."""
+        error = self._job.error if self._job is not None else ""
+        self._job = None
+        self.progress.hide()
+        if outcome == "failed":
+            self._say(error)
+        elif outcome == "cancelled":
+            self._say("Cancelled.")
+
+    def cancel(self) -> None:
+        """Stop what is under way."""
+        if self._job is not None:
+            self._job.cancel()
+            self._say("Cancelling…")
+            self._update()

@@ -16,8 +16,8 @@ from ..labels.columns import Columns
 from . import autosave
 from .arrays import finest
 from .edit_session import EditSession
-from .job_widget import JobWidget
-from .jobs import Job, Outcome, Steps, report
+from .job_widget import OneJobWidget
+from .jobs import Outcome, Steps, report
 from .measure_colours import Kept, colour, keep_steps, put, uncolour
 from .measure_delete import Deletion, delete, delete_steps
 from .measure_folder import MeasureFolder
@@ -39,7 +39,7 @@ _STALE = "⚠ Labels changed: measure again."
 _SETUP, _OBJECTS, _PLOTS, _SUMMARY, _FOLDER = range(5)
 
 
-class MeasureWidget(JobWidget):
+class MeasureWidget(OneJobWidget):
     """Measures a labels layer, and shows its objects as rows, as points, and where they are.
 
     Parameters
@@ -49,7 +49,6 @@ class MeasureWidget(JobWidget):
     """
 
     # Here, because Qt sends events before __init__ is through.
-    _job: Job | None = None
     _link: LayerLink | None = None
 
     def __init__(self, napari_viewer: napari.viewer.Viewer) -> None:
@@ -239,13 +238,7 @@ class MeasureWidget(JobWidget):
     def _begin(self, steps: Steps, title: str) -> None:
         self._say(f"{title}…")
         self._begun, self._failed = time.monotonic(), 0
-        self._job = Job(steps, title, self)
-        self._job.happened.connect(self._on_event)
-        self._job.progressed.connect(self._on_progress)
-        self._job.ended.connect(self._on_ended)
-        self._show_progress()
-        self._job.start()
-        self._update()
+        self._work(steps, title, self._on_event, self._on_ended)
         self._tab_shown()
 
     def _on_event(self, event: Event) -> None:
@@ -298,28 +291,15 @@ class MeasureWidget(JobWidget):
         self._say(f"{self._table.name}: {event.objects.rows:,} rows of {images}{failed}.")
 
     def _on_ended(self, outcome: Outcome) -> None:
-        error = self._job.error if self._job is not None else ""
-        self._job = None
+        self._over(outcome)
         if self._wanted is not None:
             self._wanted[1].close()
             self._wanted = None
-        self.progress.hide()
-        if outcome == "failed":
-            self._say(error)
-        elif outcome == "cancelled":
-            self._say("Cancelled.")
-        elif self.status.text().endswith("…"):
+        if outcome == "done" and self.status.text().endswith("…"):
             failed = f"{self._failed} file{'s' * (self._failed != 1)} failed; nothing was written."
             self._say(failed if self._failed else "")
         self._update()
         self._tab_shown()
-
-    def cancel(self) -> None:
-        """Stop what is under way."""
-        if self._job is not None:
-            self._job.cancel()
-            self._say("Cancelling…")
-            self._update()
 
     def leave(self) -> None:
         """Stop what is under way, and leave the layers as they were."""

@@ -25,8 +25,8 @@ from ..events import Event, Imported, Said
 from ..models import trust, user_folder
 from .choices import asked
 from .import_menu import ImportMenu
-from .job_widget import JobWidget
-from .jobs import Job, Outcome, Steps, report
+from .job_widget import OneJobWidget
+from .jobs import Outcome, Steps, report
 from .layer_box import LayerBox
 from .model_card import ALLOW, ModelCard
 from .model_dialogs import DeleteDialog, ExportDialog, NameDialog, SmallerDialog
@@ -55,7 +55,7 @@ _SOON = 50  # milliseconds
 _NO_MATCH = "No model has these words, or fits the image."
 
 
-class ModelsWidget(JobWidget):
+class ModelsWidget(OneJobWidget):
     """Lists the models, says which fit the image, imports, exports, renames and deletes them.
 
     Parameters
@@ -65,7 +65,6 @@ class ModelsWidget(JobWidget):
     """
 
     # Here, because Qt sends events before __init__ is through.
-    _job: Job | None = None
     _lister: Any = None
     _stale = False
 
@@ -356,13 +355,7 @@ class ModelsWidget(JobWidget):
     def _start(self, steps: Steps, title: str) -> None:
         if self._job is not None:
             return
-        self._job = Job(steps, title, self)
-        self._job.happened.connect(self._on_event)
-        self._job.progressed.connect(self._on_progress)
-        self._job.ended.connect(self._on_end)
-        self._show_progress()
-        self._job.start()
-        self._update()
+        self._work(steps, title, self._on_event, self._on_end)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, Said):
@@ -379,20 +372,8 @@ class ModelsWidget(JobWidget):
             report(event.error)
 
     def _on_end(self, outcome: Outcome) -> None:
-        if outcome == "cancelled":
-            self._say("Cancelled.")
-        elif outcome == "failed" and self._job is not None:
-            self._say(self._job.error)
-        self._job = None
-        self.progress.hide()
+        self._over(outcome)
         self._update()
-
-    def cancel(self) -> None:
-        """Stop what is under way; a download goes on where it was the next time."""
-        if self._job is not None:
-            self._job.cancel()
-            self._say("Cancelling…")
-            self._update()
 
     def leave(self) -> None:
         """Stop what is under way."""
