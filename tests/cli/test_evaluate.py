@@ -121,6 +121,24 @@ def test_a_file_that_cannot_be_read_stops_nothing_else(folders, tmp_path, capsys
     assert len(table.read_text().splitlines()) == 3
 
 
+def test_an_image_that_does_not_fit_is_only_missing_in_the_report(folders, tmp_path, capsys):
+    save_png(tmp_path / "images" / "a.png", TRUE[:-1] * 60)
+    save_png(tmp_path / "images" / "b.png", TRUE * 60)
+    report = tmp_path / "report.html"
+    arguments = ["--images", str(tmp_path / "images"), "--report", str(report)]
+    assert main(["evaluate", *folders, *arguments]) == 0
+    text = report.read_text(encoding="utf-8")
+    said = f"the image a has shape ({TRUE.shape[0] - 1}, {TRUE.shape[1]})"
+    assert said in text
+    (tmp_path / "images" / "a.png").write_bytes(b"no picture")
+    assert main(["evaluate", *folders, *arguments]) == 0
+    again = report.read_text(encoding="utf-8")
+    assert "images/a.png" in again
+    assert said not in again
+    assert again.count("data:image/png") == text.count("data:image/png")
+    assert not capsys.readouterr().err
+
+
 def test_the_iou_of_f1(folders, tmp_path):
     # One column of each object of six is not found: an IoU of 5/6.
     save_png(tmp_path / "found" / "a.png", np.where(np.arange(TRUE.shape[1]) % 10 == 2, 0, TRUE))

@@ -264,7 +264,7 @@ class EvaluateWidget(OneJobWidget):
         flat = shown.difference.grid.ndim == 2
         self.look.show_counts(shown.counts, "pixels" if flat else "voxels")
         self.tables.show_mistakes(shown.mistakes, self._model, self._case)
-        self._say(_summary(self.result))
+        self._say(shown.opened.unread or _summary(self.result))
         self._jump_there()
 
     def _jump_there(self) -> None:

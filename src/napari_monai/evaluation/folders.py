@@ -26,12 +26,16 @@ Pair = tuple[Path, Path]
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A case with its voxels: labels of both sides, the image if there is one, a time point."""
+    """A case with its voxels: labels of both sides, the image if there is one, a time point.
+
+    ``unread`` says why there is no image where one was given.
+    """
 
     prediction: Volume
     truth: Volume
     image: Volume | None = None
     time: int = 0
+    unread: str = ""
 
     def difference(
         self, kind: LabelKind, *, label: int | None = None, iou: float = FOUND
@@ -54,10 +58,15 @@ class Source:
     image: Path | None = None
 
     def open(self) -> Opened:
-        """Read the files."""
+        """Read the files. An image that cannot be read is only missing beside its labels."""
         prediction, truth = (io.read(path, labels=True) for path in self.pair)
-        image = None if self.image is None else io.read(self.image)
-        return Opened(prediction, truth, image, self.time)
+        image, unread = None, ""
+        if self.image is not None:
+            try:
+                image = io.read(self.image)
+            except (NapariMonaiError, OSError) as error:
+                unread = " ".join(str(error).split())
+        return Opened(prediction, truth, image, self.time, unread)
 
 
 @dataclass(frozen=True)
@@ -156,21 +165,40 @@ def pictures(
 ) -> Iterator[Picture]:
     """Yield the pictures of the best and of the worst cases, best first.
 
-    ``openers`` give the voxels of each case.
+    ``openers`` give the voxels of each case. An image that does not fit its labels is left out,
+    and the caption says so.
     """
     for place in (index for end in extremes(scores, shown) for index in end):
         opened = openers[place]()
         found = opened.difference(scores.kind, iou=scores.settings.iou)
-        beside = None if opened.image is None else _on_grid_of(found, opened.image)
+        image, why = None, opened.unread
+        if opened.image is not None:
+            try:
+                image = _on_grid_of(found, opened.image)
+            except EvaluationError as error:
+                why = str(error)
         name = scores.cases[place].name
-        yield case_picture(found, case=name, time=opened.time, image=beside)
+        picture = case_picture(found, case=name, time=opened.time, image=image)
+        caption = "; ".join(part for part in (picture.caption, why) if part)
+        yield replace(picture, caption=caption)
 
 
 def _on_grid_of(labels: LabelVolume, image: Volume) -> Volume:
-    """Return the image in the order of axes of the labels; no voxel is resampled."""
+    """Return the image in the order of axes of the labels; no voxel is resampled.
+
+    Raises
+    ------
+    EvaluationError
+        If it has another shape.
+    """
     if image.grid.shape == labels.grid.shape and not labels.grid.anatomical:
         return image
     how, back = image.grid.reorientation_to(), labels.grid.reorientation_to().inverse()
     grid = image.grid.reoriented(how)
+    if grid.shape != labels.grid.oriented().shape:
+        raise EvaluationError(
+            f"the image {image.name} has shape {image.grid.shape} and its labels "
+            f"{labels.grid.shape}: give the image that they belong to"
+        )
     data = back.apply(how.apply(image.numpy()))
     return replace(image, data=data, grid=grid.reoriented(back))
