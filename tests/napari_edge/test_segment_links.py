@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Labels, Tracks
 from qtpy.QtCore import Qt
+from scipy import ndimage
 
 import napari_monai as nm
 from napari_monai._napari.choices import LINKS
@@ -91,8 +92,30 @@ def test_objects_of_a_film_keep_their_numbers(docked, qtbot, blobs, squares) -> 
     for time, frame in enumerate(film):  # the square on the right climbs beyond the others
         frame[:, 24:] = np.roll(frame[:, 24:], -4 * time, axis=0)
     viewer, widget = docked(film, axis_labels=("t", "y", "x"))
-    for linked in (True, False):
+    for linked in (True, True, False):
         widget.form.fields["link_time"].widget.value = linked
         run(qtbot, widget)
         climbing = [int(frame[13 - 4 * t, 32]) for t, frame in enumerate(result(viewer))]
         assert climbing == ([2, 2, 2] if linked else [2, 2, 1])
+        paths = [x for x in viewer.layers if isinstance(x, Tracks)]
+        assert len(paths) == linked  # the same layer again, and none of what was not linked
+        for number, time, *centre in paths[0].data if paths else ():
+            frame = result(viewer)[int(time)]
+            np.testing.assert_allclose(centre, ndimage.center_of_mass(frame == number))
+
+
+def test_paths_lie_over_the_labels_and_show_divisions(docked, qtbot, blobs) -> None:
+    film = np.zeros((3, 24, 24), np.uint8)
+    film[0, 6:18, 8:14] = 200
+    film[1:, 6:11, 8:14] = 200
+    film[1:, 13:18, 8:14] = 200
+    viewer, widget = docked(film, axis_labels=("t", "y", "x"), scale=(1, 0.5, 0.5))
+    widget.form.fields["link_divisions"].widget.value = True
+    run(qtbot, widget)
+    (paths,) = (x for x in viewer.layers if isinstance(x, Tracks))
+    (labels,) = (x for x in viewer.layers if isinstance(x, Labels))
+    assert paths.graph == {2: [1], 3: [1]}
+    np.testing.assert_array_equal(np.unique(paths.data[:, 0]), [1, 2, 3])
+    for row in paths.data:
+        voxel = np.rint(labels.world_to_data(paths.data_to_world(row[1:]))).astype(int)
+        assert labels.data[tuple(voxel)] == row[0]

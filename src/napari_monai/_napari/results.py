@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels, Layer, Tracks
 
 from ..events import Event, Segmented
 from ..grid import Grid
@@ -24,6 +24,7 @@ from .pace import span
 from .placement import Placement
 from .preview import Preview
 from .smooth import remove_layer
+from .track_layer import track_layer
 
 if TYPE_CHECKING:
     import napari
@@ -42,7 +43,8 @@ _DEVICES = {"cpu": "CPU", "cuda": "GPU", "mps": "Apple GPU"}
 class Result(Event):
     """The end of a segmentation as a layer, with a line on what was found.
 
-    ``maps`` are the layers of probabilities and uncertainty, where they were asked for.
+    ``maps`` are the layers of probabilities and uncertainty, where they were asked for, and of
+    tracks, where objects were linked over time.
     ``edited`` says whether a person has edited the last result, and is ``None`` without one.
     """
 
@@ -93,6 +95,11 @@ def result_of(
     mark = Mark(image.unique_id, model.name, checksum(data))
     settings["metadata"] = {**settings["metadata"], KEY: mark}
     maps = _maps_of(event, place, image, model)
+    if event.tracks:
+        name = f"{image.name} tracks ({model.name})"
+        placed = {key: settings[key] for key in _PLACED if key in settings}
+        tracks = track_layer(data, event.tracks, name=name, placed=placed)
+        maps += [] if tracks is None else [_as_map(tracks, image, model)]
     return Result(
         Layer.create(data, settings, kind),
         summary(labels, event.seconds, event.device),
@@ -113,14 +120,15 @@ def _maps_of(
         named = replace(volume, name=f"{image.name} {what} ({model.name})")
         look = {"colormap": colours, "visible": False, "blending": "translucent"}
         for data, settings, kind in map_layers(named, on=place, **look):
-            mark = (image.unique_id, model.name)
-            settings["metadata"] = {
-                **settings["metadata"],
-                MAP_OF: mark,
-                MAP_NAME: settings["name"],
-            }
-            found.append(Layer.create(data, settings, kind))
+            found.append(_as_map(Layer.create(data, settings, kind), image, model))
     return found
+
+
+def _as_map(layer: Layer, image: Image, model: ModelDescription) -> Layer:
+    """Mark a layer as one of what a run finds beside the labels, and return it."""
+    mark = {MAP_OF: (image.unique_id, model.name), MAP_NAME: layer.name}
+    layer.metadata = {**layer.metadata, **mark}
+    return layer
 
 
 def warm_up(model: ModelDescription) -> None:
@@ -216,6 +224,8 @@ def _renew(layer: Any, new: Any) -> bool:
         setattr(layer, name, getattr(new, name))
     layer.data = new.data
     layer.metadata = dict(new.metadata)
+    if isinstance(layer, Tracks):
+        layer.graph, layer.tail_length = new.graph, new.tail_length
     if isinstance(layer, Labels):
         layer.editable = False  # which forgets what could be undone in the last labels
         layer.editable = True
