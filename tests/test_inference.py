@@ -277,6 +277,42 @@ def test_objects_of_a_resampled_image_come_back_whole(tmp_path):
     assert found.numpy().max() == 3
 
 
+@pytest.mark.parametrize(
+    ("own", "asked", "as_one"),
+    [
+        ((), 2.0, ("zoom",)),
+        (("zoom",), 1.5, ("zoom",)),
+        (("scale_minmax", "pad_divisible"), 0.5, ("scale_minmax", "zoom", "pad_divisible")),
+    ],
+    ids=str,
+)
+def test_zoom_is_as_if_the_model_did_it(tmp_path, own, asked, as_one):
+    told = {"zoom": {"factor": 2.0}, "pad_divisible": {"k": 8}}
+
+    def model(names, factor):
+        parameters = {**told, "zoom": {"factor": factor}}
+        steps = tuple(Operation(name, parameters.get(name, {})) for name in names)
+        return threshold_model(tmp_path / str(factor), threshold=0.5, preprocess=steps)
+
+    data = np.random.default_rng(0).random((40, 30))
+    data = ndimage.gaussian_filter(data, 1.5)
+    data = (data - data.min()) / np.ptp(data)
+    volume = Volume(data, Grid.from_spacing(data.shape, (0.5, 0.5), unit="µm"))
+    found = segment(volume, model(own, 2.0), settings=replace(EXACT, zoom=asked))
+    factor = asked * (2.0 if "zoom" in own else 1.0)
+    expected = segment(volume, model(as_one, factor), settings=EXACT)
+    np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    assert found.grid == volume.grid
+    assert (found.numpy() == (data > 0.5)).mean() > 0.94
+
+
+def test_a_zoom_beyond_what_can_be_is_said(tmp_path):
+    told = (Operation("zoom", {"factor": 4.0}),)
+    model = threshold_model(tmp_path / "m", threshold=0.5, preprocess=told)
+    with pytest.raises(SettingsError, match=r"0\.1 to 10, not 20"):
+        segment(_volume((8, 8)), model, settings=replace(EXACT, zoom=5.0))
+
+
 def test_settings_go_before_the_models_decoding(tmp_path):
     told = {**INSTANCES, "postprocess": (Operation("instances", {"min_size": 1000.0}),)}
     model = threshold_model(tmp_path / "m", threshold=0.5, gain=20, **told)

@@ -35,7 +35,7 @@ from .preprocess import (
 )
 from .results import Results
 from .returning import Returning
-from .run_plan import RunPlan
+from .run_plan import RunPlan, enlarged
 from .scratch import Scratch, key_of
 from .settings import InferenceSettings, Precision
 from .settling import most_lanes
@@ -135,6 +135,7 @@ class _Run:
     def __init__(
         self, volume: Volume, model: Model, settings: InferenceSettings, scratch: Path | None
     ) -> None:
+        model = dataclasses.replace(model, description=enlarged(model.description, settings.zoom))
         self.volume = volume
         self.model = model
         self.settings = settings

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .errors import ModelError, SettingsError, did_you_mean
 from .instances import CHANNELS, decode
 from .models import ModelDescription
 from .postprocess import check_cleanings, threshold_of
+from .preprocess import Operation
 from .settings import Blend, InferenceSettings, Slices
 from .sliding import tile, tile_whole
 from .tiling import Padding, Steps, Tiling
+
+_PADS = ("pad", "pad_divisible")
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,29 @@ class RunPlan:
             steps=self.steps,
             padding=self.padding,
         )
+
+
+def enlarged(description: ModelDescription, zoom: float) -> ModelDescription:
+    """Return a description that enlarges images by this factor, beside what it does itself.
+
+    Raises
+    ------
+    SettingsError
+        If that is too much, or too little, with the factor of the model.
+    """
+    if zoom == 1:
+        return description
+    steps = list(description.preprocess)
+    place = next((i for i, step in enumerate(steps) if step.name == "zoom"), None)
+    if place is not None:
+        zoom *= steps.pop(place).parameters.get("factor", 1.0)
+    else:  # before what makes sizes fit the network
+        place = next((i for i, step in enumerate(steps) if step.name in _PADS), len(steps))
+    steps.insert(place, Operation("zoom", {"factor": zoom}))
+    try:
+        return replace(description, preprocess=tuple(steps))
+    except ModelError as error:
+        raise SettingsError(f"With this zoom, and that of {description.name}: {error}") from error
 
 
 def _threshold(description: ModelDescription, settings: InferenceSettings) -> float | None:

@@ -48,6 +48,14 @@ class InferenceSettings(Settings):
         step=0.05,
     )
     blend: Blend | None = option(None, "How overlapping windows are weighted against each other.")
+    zoom: float = option(
+        1.0,
+        "Enlarge the image by this factor for the network, beside what the model does: 2 where "
+        "objects are half as large as those it was trained on, 0.5 where they are twice as large.",
+        minimum=0.1,
+        maximum=10.0,
+        step=0.25,
+    )
     flips: bool | None = option(
         None,
         "Average the predictions of mirrored images: slower, a little better.",
