@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -110,8 +111,20 @@ def activations(network: torch.nn.Module, batch: Sequence[int], dtype: torch.dty
 
     The network runs on torch's device without memory, where only shapes are worked out. What
     lives at the same time is taken to be the two largest results of a layer and a quarter of
-    all: those that skip connections hold.
+    all: those that skip connections hold. What a network takes for a shape is worked out once.
     """
+    known, shape = _known.setdefault(network, {}), tuple(batch)
+    if shape not in known:
+        known[shape] = _numbers(network, shape)
+    return known[shape] * torch.empty((), dtype=dtype).element_size()
+
+
+# By shape, of each network; as large an image as the last one asks again.
+_known: WeakKeyDictionary[torch.nn.Module, dict[tuple[int, ...], int]] = WeakKeyDictionary()
+
+
+def _numbers(network: torch.nn.Module, batch: tuple[int, ...]) -> int:
+    """Return how many numbers are held at the same time for a batch."""
     sizes: list[int] = []
 
     def note(_module: torch.nn.Module, _args: Any, out: Any) -> None:
@@ -129,12 +142,11 @@ def activations(network: torch.nn.Module, batch: Sequence[int], dtype: torch.dty
             if not any(True for _ in module.children()):
                 module.register_forward_hook(note)
         with torch.inference_mode():
-            shapes(torch.empty(tuple(batch), device="meta"))
+            shapes(torch.empty(batch, device="meta"))
     except (RuntimeError, NotImplementedError, TypeError, ValueError, IndexError, AttributeError):
         return 0
-    item = torch.empty((), dtype=dtype).element_size()
     largest = sorted(sizes)[-2:]
-    return item * (sum(largest) + sum(sizes) // 4)
+    return sum(largest) + sum(sizes) // 4
 
 
 def _gib(size: int) -> str:

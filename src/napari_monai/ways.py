@@ -24,6 +24,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .devices import device_name
 from .folders import cache_folder
+from .folding import fold, foldable
 
 _FILE = "ways.json"
 # Entries that are kept, the latest ones.
@@ -136,7 +137,8 @@ def replica(network: torch.nn.Module) -> torch.nn.Module:
 
 
 def _gains(network: torch.nn.Module, way: Way) -> bool:
-    return way.channels_last or any(isinstance(m, torch.nn.PReLU) for m in network.modules())
+    quicker = any(isinstance(m, torch.nn.PReLU) for m in network.modules())
+    return way.channels_last or quicker or foldable(network)
 
 
 def _state(network: torch.nn.Module) -> tuple[Any, ...]:
@@ -148,6 +150,7 @@ def _state(network: torch.nn.Module) -> tuple[Any, ...]:
 def _form(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Module:
     with torch.inference_mode(False):
         form = copy.deepcopy(network) if way.channels_last else replica(network)
+        fold(form)
         _quicken(form, way)
         if way.channels_last:
             form.to(memory_format=way.layout(spatial_dims))  # type: ignore[call-overload]

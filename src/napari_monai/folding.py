@@ -1,0 +1,96 @@
+"""Batch norms put into the convolutions before them, where a network has one after the other.
+
+Outside of training a batch norm scales each channel and shifts it, which the convolution before it
+can do as well: that is one pass less over the features.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+# A layer, and where it stands: in which container, under which name.
+_Place = tuple[nn.Module, str, Any]
+
+
+def foldable(network: nn.Module) -> bool:
+    """Whether there is a batch norm that `fold` puts into a convolution."""
+    return any(True for _ in _pairs(network))
+
+
+def fold(network: nn.Module) -> None:
+    """Put batch norms into the convolutions before them: the network then runs, but never trains.
+
+    Only those are that follow a convolution in a sequence which runs its layers in order, so that
+    nothing else sees what lies between them. Both layers are replaced, and their weights stay as
+    they are.
+    """
+    network.eval()
+    for (holder, name, convolution), (behind, norm_name, norm) in list(_pairs(network)):
+        transposed = isinstance(convolution, _TRANSPOSED)
+        folded = fuse_conv_bn_eval(convolution, norm, transpose=transposed)
+        setattr(holder, name, folded)
+        setattr(behind, norm_name, nn.Identity())
+
+
+def _pairs(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
+    """Yield each convolution with the batch norm that can be put into it."""
+    # What stands in two places has something else behind it in each.
+    uses = Counter(id(child) for module in network.modules() for child in module._modules.values())
+    inner = {
+        id(child)
+        for module in network.modules()
+        if _in_order(module)
+        for child in module._modules.values()
+    }
+    for module in network.modules():
+        if not _in_order(module) or id(module) in inner:
+            continue  # a part of a sequence is looked at with the whole of it
+        places = list(_leaves(module, uses))
+        for one, other in pairwise(places):
+            if _fit(one[2], other[2]) and uses[id(one[2])] == uses[id(other[2])] == 1:
+                yield one, other
+
+
+def _fit(layer: Any, norm: nn.Module) -> bool:
+    """Whether these are a convolution and a batch norm of means that are known."""
+    # Torch folds no transposed convolution in groups.
+    known = type(layer) in _CONVOLUTIONS or (type(layer) in _TRANSPOSED and layer.groups == 1)
+    return (
+        known
+        and type(norm) in _NORMS
+        and getattr(norm, "running_mean", None) is not None
+        and not (_is_watched(layer) or _is_watched(norm))
+    )
+
+
+def _in_order(module: nn.Module | None) -> bool:
+    """Whether a module does nothing but run its layers one after the other."""
+    return isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward
+
+
+def _leaves(sequence: nn.Module, uses: Counter[int]) -> Iterator[_Place]:
+    """Yield the layers of a sequence, and of sequences within it, in the order they run."""
+    for name, child in sequence._modules.items():
+        if child is None:
+            continue
+        if _in_order(child) and uses[id(child)] == 1 and not _is_watched(child):
+            yield from _leaves(child, uses)
+        else:
+            yield sequence, name, child
+
+
+def _is_watched(module: nn.Module) -> bool:
+    """Whether a module has hooks, or weights that are computed from others."""
+    hooks = module._forward_hooks, module._forward_pre_hooks
+    return any(hooks) or is_parametrized(module)
