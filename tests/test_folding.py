@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from napari_monai.folding import fold, foldable
+from napari_monai.folding import activate_in_place, fold, foldable
 from napari_monai.networks import build_network
 from napari_monai.ways import Way, formed
 
@@ -53,6 +53,7 @@ def test_outputs_stay(dims, name, arguments, left):
     batch = torch.randn(2, 2, *(32,) * dims)
     folded = copy.deepcopy(network)
     fold(folded)
+    activate_in_place(folded)
     with torch.inference_mode():
         expected, found = network(batch), folded(batch)
     scale = expected.abs().max()
@@ -121,7 +122,7 @@ def _computed() -> nn.Module:
     "make",
     [
         lambda: _Between(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)),
-        lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.Dropout(), nn.BatchNorm2d(4)),
+        lambda: nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.BatchNorm2d(4)),
         lambda: nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1)),
         lambda: nn.Sequential(nn.ConvTranspose2d(4, 4, 1, groups=2), nn.BatchNorm2d(4)),
         lambda: nn.ModuleList([nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4)]),
@@ -139,6 +140,37 @@ def test_what_is_not_free_stays(make):
     assert not foldable(network)
     fold(network)
     assert [type(module) for module in network.modules()] == before
+
+
+def _in_place(network: nn.Module) -> list[bool]:
+    return [m.inplace for m in network.modules() if isinstance(m, nn.ReLU)]
+
+
+def test_activations_work_in_place_where_nothing_else_looks():
+    first = nn.Sequential(nn.Conv2d(2, 4, 1), nn.BatchNorm2d(4), nn.ReLU())
+    network = _trained(
+        nn.Sequential(nn.ReLU(), first, nn.Conv2d(4, 4, 1), nn.Identity(), nn.ReLU())
+    )
+    batch = torch.randn(2, 2, 5, 5)
+    kept = batch.clone()
+    with torch.inference_mode():
+        expected = network(batch)
+        fold(network)
+        activate_in_place(network)
+        assert _in_place(network) == [False, True, True]  # the first sees what the caller has
+        torch.testing.assert_close(network(batch), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(batch, kept, rtol=0, atol=0)
+
+
+def test_features_that_something_else_sees_are_left_alone():
+    seen = nn.Conv2d(2, 2, 1)
+    seen.register_forward_hook(lambda _module, _arguments, _out: None)
+    shared = nn.ReLU()
+    network = nn.Sequential(
+        _Between(nn.Conv2d(2, 2, 1), nn.ReLU()), seen, nn.ReLU(), nn.Conv2d(2, 2, 1), shared, shared
+    )
+    activate_in_place(network)
+    assert _in_place(network) == [False, False, False]
 
 
 def test_a_form_is_folded_and_the_network_is_not():

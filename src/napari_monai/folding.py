@@ -1,7 +1,7 @@
-"""Batch norms put into the convolutions before them, where a network has one after the other.
+"""Fewer passes over the features of a network that runs, and does not train.
 
 Outside of training a batch norm scales each channel and shifts it, which the convolution before it
-can do as well: that is one pass less over the features.
+can do as well. And an activation can change the features of a convolution where they are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from torch.nn.utils.parametrize import is_parametrized
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+# What leaves features alone outside of training.
+_NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 
 # A layer, and where it stands: in which container, under which name.
 _Place = tuple[nn.Module, str, Any]
@@ -43,8 +45,22 @@ def fold(network: nn.Module) -> None:
         setattr(behind, norm_name, nn.Identity())
 
 
+def activate_in_place(network: nn.Module) -> None:
+    """Have activations change what a convolution gives, where nothing else sees it."""
+    for one, other in _neighbours(network):
+        layer, activation = one[2], other[2]
+        known = type(layer) in (*_CONVOLUTIONS, *_TRANSPOSED, *_NORMS) and not _is_watched(layer)
+        if known and isinstance(getattr(activation, "inplace", None), bool):
+            activation.inplace = True
+
+
 def _pairs(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
     """Yield each convolution with the batch norm that can be put into it."""
+    return (pair for pair in _neighbours(network) if _fit(pair[0][2], pair[1][2]))
+
+
+def _neighbours(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
+    """Yield each two layers that run one after the other, with nothing else between them."""
     # What stands in two places has something else behind it in each.
     uses = Counter(id(child) for module in network.modules() for child in module._modules.values())
     inner = {
@@ -56,9 +72,9 @@ def _pairs(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
     for module in network.modules():
         if not _in_order(module) or id(module) in inner:
             continue  # a part of a sequence is looked at with the whole of it
-        places = list(_leaves(module, uses))
+        places = [place for place in _leaves(module, uses) if type(place[2]) not in _NOTHING]
         for one, other in pairwise(places):
-            if _fit(one[2], other[2]) and uses[id(one[2])] == uses[id(other[2])] == 1:
+            if uses[id(one[2])] == uses[id(other[2])] == 1:
                 yield one, other
 
 

@@ -24,7 +24,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from .devices import device_name
 from .folders import cache_folder
-from .folding import fold, foldable
+from .folding import activate_in_place, fold, foldable
 
 _FILE = "ways.json"
 # Entries that are kept, the latest ones.
@@ -150,8 +150,9 @@ def _state(network: torch.nn.Module) -> tuple[Any, ...]:
 def _form(network: torch.nn.Module, way: Way, spatial_dims: int) -> torch.nn.Module:
     with torch.inference_mode(False):
         form = copy.deepcopy(network) if way.channels_last else replica(network)
-        fold(form)
         _quicken(form, way)
+        fold(form)
+        activate_in_place(form)
         if way.channels_last:
             form.to(memory_format=way.layout(spatial_dims))  # type: ignore[call-overload]
     return form
@@ -175,9 +176,10 @@ class _Leaky(torch.nn.Module):
         super().__init__()
         self.weight = layer.weight
         self.slope = float(layer.weight.detach())
+        self.inplace = False
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.leaky_relu(x, self.slope)
+        return functional.leaky_relu(x, self.slope, self.inplace)
 
 
 class _NormOfOne(torch.nn.Module):
