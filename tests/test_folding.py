@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import importlib
+from dataclasses import fields
 
 import pytest
 import torch
 from torch import nn
 
 from napari_monai.folding import activate_in_place, fold, foldable
-from napari_monai.networks import build_network
+from napari_monai.networks import NETWORKS, build_network, fixed_size, presets
 from napari_monai.ways import Way, formed
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -140,6 +142,49 @@ def test_what_is_not_free_stays(make):
     assert not foldable(network)
     fold(network)
     assert [type(module) for module in network.modules()] == before
+
+
+class _Foreign(nn.Module):
+    """A network that takes features out of a sequence."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2), nn.ReLU())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Sum up all features."""
+        total = torch.zeros_like(x)
+        for layer in self.layers:
+            x = layer(x)
+            total = total + x
+        return total
+
+
+def test_networks_of_other_code_run_as_they_are():
+    network = _trained(_Foreign())
+    batch = torch.randn(1, 2, 4, 4)
+    with torch.inference_mode():
+        expected = network(batch)
+        fold(network)
+        activate_in_place(network)
+        torch.testing.assert_close(network(batch), expected, rtol=0, atol=0)
+    assert _norms(network) == 1
+    assert not foldable(network)
+
+
+@pytest.mark.parametrize("name", [n for n, info in NETWORKS.items() if 2 in info.dims])
+def test_every_network_runs_as_before(name):
+    told = {"spatial_dims": 2, "in_channels": 1, "out_channels": 2, **presets(name, 2)["small"]}
+    known = {f.name for f in fields(importlib.import_module(NETWORKS[name].module).Options)}
+    told |= dict.fromkeys(known & {"norm", "norm_name"}, "batch")
+    network = _trained(build_network(name, told))
+    size = fixed_size(name, told)
+    batch = torch.randn(1, 1, *(size or (64, 64)))
+    with torch.inference_mode():
+        expected = network(batch)
+        found = formed(network, Way(channels_last=True), 2)(batch)
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=1e-3, atol=1e-4)
 
 
 def _in_place(network: nn.Module) -> list[bool]:

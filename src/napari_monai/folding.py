@@ -15,6 +15,8 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
+# Where the networks come from that `fold` knows.
+_KNOWN = ("napari_monai", "monai", "torch")
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -25,18 +27,29 @@ _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _Place = tuple[nn.Module, str, Any]
 
 
+def is_known(network: nn.Module) -> bool:
+    """Whether a network is one whose sequences are known to be run as wholes.
+
+    Code that is not ours nor MONAI's may run the layers of a sequence itself, and keep what lies
+    between them.
+    """
+    return type(network).__module__.partition(".")[0] in _KNOWN
+
+
 def foldable(network: nn.Module) -> bool:
     """Whether there is a batch norm that `fold` puts into a convolution."""
-    return any(True for _ in _pairs(network))
+    return is_known(network) and any(True for _ in _pairs(network))
 
 
 def fold(network: nn.Module) -> None:
     """Put batch norms into the convolutions before them: the network then runs, but never trains.
 
     Only those are that follow a convolution in a sequence which runs its layers in order, so that
-    nothing else sees what lies between them. Both layers are replaced, and their weights stay as
-    they are.
+    nothing else sees what lies between them, and of networks that are known. Both layers are
+    replaced, and their weights stay as they are.
     """
+    if not is_known(network):
+        return
     network.eval()
     for (holder, name, convolution), (behind, norm_name, norm) in list(_pairs(network)):
         transposed = isinstance(convolution, _TRANSPOSED)
@@ -47,6 +60,8 @@ def fold(network: nn.Module) -> None:
 
 def activate_in_place(network: nn.Module) -> None:
     """Have activations change what a convolution gives, where nothing else sees it."""
+    if not is_known(network):
+        return
     for one, other in _neighbours(network):
         layer, activation = one[2], other[2]
         known = type(layer) in (*_CONVOLUTIONS, *_TRANSPOSED, *_NORMS) and not _is_watched(layer)
