@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 
-# Where the networks come from that `fold` knows.
+# Where the networks come from whose code runs sequences as wholes.
 _KNOWN = ("napari_monai", "monai", "torch")
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -27,18 +27,9 @@ _NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
 _Place = tuple[nn.Module, str, Any]
 
 
-def is_known(network: nn.Module) -> bool:
-    """Whether a network is one whose sequences are known to be run as wholes.
-
-    Code that is not ours nor MONAI's may run the layers of a sequence itself, and keep what lies
-    between them.
-    """
-    return type(network).__module__.partition(".")[0] in _KNOWN
-
-
 def foldable(network: nn.Module) -> bool:
     """Whether there is a batch norm that `fold` puts into a convolution."""
-    return is_known(network) and any(True for _ in _pairs(network))
+    return any(True for _ in _pairs(network))
 
 
 def fold(network: nn.Module) -> None:
@@ -48,8 +39,6 @@ def fold(network: nn.Module) -> None:
     nothing else sees what lies between them, and of networks that are known. Both layers are
     replaced, and their weights stay as they are.
     """
-    if not is_known(network):
-        return
     network.eval()
     for (holder, name, convolution), (behind, norm_name, norm) in list(_pairs(network)):
         transposed = isinstance(convolution, _TRANSPOSED)
@@ -60,12 +49,9 @@ def fold(network: nn.Module) -> None:
 
 def activate_in_place(network: nn.Module) -> None:
     """Have activations change what a convolution gives, where nothing else sees it."""
-    if not is_known(network):
-        return
-    for one, other in _neighbours(network):
-        layer, activation = one[2], other[2]
-        known = type(layer) in (*_CONVOLUTIONS, *_TRANSPOSED, *_NORMS) and not _is_watched(layer)
-        if known and isinstance(getattr(activation, "inplace", None), bool):
+    for (_, _, layer), (_, _, activation) in _neighbours(network):
+        fresh = type(layer) in (*_CONVOLUTIONS, *_TRANSPOSED, *_NORMS)
+        if fresh and isinstance(getattr(activation, "inplace", None), bool):
             activation.inplace = True
 
 
@@ -75,7 +61,13 @@ def _pairs(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
 
 
 def _neighbours(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
-    """Yield each two layers that run one after the other, with nothing else between them."""
+    """Yield each two layers that run one after the other, where nothing else looks between them.
+
+    None of code that is not ours nor MONAI's: it may run the layers of a sequence itself, and keep
+    what lies between them.
+    """
+    if type(network).__module__.partition(".")[0] not in _KNOWN:
+        return
     # What stands in two places has something else behind it in each.
     uses = Counter(id(child) for module in network.modules() for child in module._modules.values())
     inner = {
@@ -89,7 +81,7 @@ def _neighbours(network: nn.Module) -> Iterator[tuple[_Place, _Place]]:
             continue  # a part of a sequence is looked at with the whole of it
         places = [place for place in _leaves(module, uses) if type(place[2]) not in _NOTHING]
         for one, other in pairwise(places):
-            if uses[id(one[2])] == uses[id(other[2])] == 1:
+            if all(uses[id(layer)] == 1 and not _is_watched(layer) for layer in (one[2], other[2])):
                 yield one, other
 
 
@@ -97,12 +89,7 @@ def _fit(layer: Any, norm: nn.Module) -> bool:
     """Whether these are a convolution and a batch norm of means that are known."""
     # Torch folds no transposed convolution in groups.
     known = type(layer) in _CONVOLUTIONS or (type(layer) in _TRANSPOSED and layer.groups == 1)
-    return (
-        known
-        and type(norm) in _NORMS
-        and getattr(norm, "running_mean", None) is not None
-        and not (_is_watched(layer) or _is_watched(norm))
-    )
+    return known and type(norm) in _NORMS and getattr(norm, "running_mean", None) is not None
 
 
 def _in_order(module: nn.Module | None) -> bool:

@@ -18,6 +18,9 @@ GIB = 2**30
 # reconstruction, seeds, pieces, the watershed's labels and queue.
 DECODING = 44
 
+# What `activations` has worked out, by shape, of each network.
+_known: WeakKeyDictionary[torch.nn.Module, dict[tuple[int, ...], int]] = WeakKeyDictionary()
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -117,10 +120,6 @@ def activations(network: torch.nn.Module, batch: Sequence[int], dtype: torch.dty
     if shape not in known:
         known[shape] = _numbers(network, shape)
     return known[shape] * torch.empty((), dtype=dtype).element_size()
-
-
-# By shape, of each network; as large an image as the last one asks again.
-_known: WeakKeyDictionary[torch.nn.Module, dict[tuple[int, ...], int]] = WeakKeyDictionary()
 
 
 def _numbers(network: torch.nn.Module, batch: tuple[int, ...]) -> int:

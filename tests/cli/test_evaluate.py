@@ -128,7 +128,7 @@ def test_an_image_that_does_not_fit_is_only_missing_in_the_report(folders, tmp_p
     arguments = ["--images", str(tmp_path / "images"), "--report", str(report)]
     assert main(["evaluate", *folders, *arguments]) == 0
     text = report.read_text(encoding="utf-8")
-    said = f"the image a has shape ({TRUE.shape[0] - 1}, {TRUE.shape[1]})"
+    said = f"The image a has shape ({TRUE.shape[0] - 1}, {TRUE.shape[1]})"
     assert said in text
     (tmp_path / "images" / "a.png").write_bytes(b"no picture")
     assert main(["evaluate", *folders, *arguments]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from .. import io
@@ -171,34 +172,11 @@ def pictures(
     for place in (index for end in extremes(scores, shown) for index in end):
         opened = openers[place]()
         found = opened.difference(scores.kind, iou=scores.settings.iou)
-        image, why = None, opened.unread
-        if opened.image is not None:
-            try:
-                image = _on_grid_of(found, opened.image)
-            except EvaluationError as error:
-                why = str(error)
-        name = scores.cases[place].name
-        picture = case_picture(found, case=name, time=opened.time, image=image)
+        draw = partial(case_picture, found, case=scores.cases[place].name, time=opened.time)
+        why = opened.unread
+        try:
+            picture = draw(image=opened.image)
+        except EvaluationError as error:
+            picture, why = draw(), str(error)
         caption = "; ".join(part for part in (picture.caption, why) if part)
         yield replace(picture, caption=caption)
-
-
-def _on_grid_of(labels: LabelVolume, image: Volume) -> Volume:
-    """Return the image in the order of axes of the labels; no voxel is resampled.
-
-    Raises
-    ------
-    EvaluationError
-        If it has another shape.
-    """
-    if image.grid.shape == labels.grid.shape and not labels.grid.anatomical:
-        return image
-    how, back = image.grid.reorientation_to(), labels.grid.reorientation_to().inverse()
-    grid = image.grid.reoriented(how)
-    if grid.shape != labels.grid.oriented().shape:
-        raise EvaluationError(
-            f"the image {image.name} has shape {image.grid.shape} and its labels "
-            f"{labels.grid.shape}: give the image that they belong to"
-        )
-    data = back.apply(how.apply(image.numpy()))
-    return replace(image, data=data, grid=grid.reoriented(back))

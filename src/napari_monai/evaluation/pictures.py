@@ -33,8 +33,8 @@ def case_picture(
 ) -> Picture:
     """Return the slice in which most voxels are wrong; where none is, the one with most labels.
 
-    Slices are axial for patients, and along the first axis else. The image lies on the grid of
-    the difference.
+    Slices are axial for patients, and along the first axis else. The image may have its axes in
+    another order than the difference.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def case_picture(
         array, spacing = array[index], spacing[1:]
     grey = np.full(array.shape, _DARK, np.uint8)
     if image is not None:
-        grey = _grey(image, difference, time, index)
+        grey = _grey(_on_grid_of(difference, image), difference, time, index)
     over = _covered(np.atleast_2d(grey), np.atleast_2d(array))
     panels = [np.repeat(np.atleast_2d(grey)[..., None], 3, axis=2)] if image is not None else []
     return Picture(case, where, _png([*panels, over], spacing))
@@ -68,13 +68,29 @@ def _busiest(array: npt.NDArray[np.uint8]) -> int:
     return int(np.argmax(wrong if wrong.any() else np.count_nonzero(array, axis=(1, 2))))
 
 
-def _grey(image: Volume, difference: LabelVolume, time: int, index: int) -> npt.NDArray[np.uint8]:
-    """Return the slice of the image in grey, its channels averaged."""
-    if image.grid.shape != difference.grid.shape:
+def _on_grid_of(labels: LabelVolume, image: Volume) -> Volume:
+    """Return the image in the order of axes of the labels; no voxel is resampled.
+
+    Raises
+    ------
+    EvaluationError
+        If it has another shape.
+    """
+    if image.grid.shape == labels.grid.shape and not labels.grid.anatomical:
+        return image
+    how, back = image.grid.reorientation_to(), labels.grid.reorientation_to().inverse()
+    grid = image.grid.reoriented(how)
+    if grid.shape != labels.grid.oriented().shape:
         raise EvaluationError(
             f"The image {image.name} has shape {image.grid.shape} and its labels "
-            f"{difference.grid.shape}: give the image that they belong to."
+            f"{labels.grid.shape}: give the image that they belong to."
         )
+    data = back.apply(how.apply(image.numpy()))
+    return replace(image, data=data, grid=grid.reoriented(back))
+
+
+def _grey(image: Volume, difference: LabelVolume, time: int, index: int) -> npt.NDArray[np.uint8]:
+    """Return the slice of the image in grey, its channels averaged."""
     moment = image.at_time(min(time, image.times - 1))
     how = difference.grid.reorientation_to()
     channels = how.apply(moment.as_channels_first())
