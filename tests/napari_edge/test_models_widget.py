@@ -194,9 +194,10 @@ def test_another_layer_another_order(docked, qtbot, bright, bright_3d) -> None:
 
 def test_closing_the_viewer_starts_no_work(docked, qtbot, bright) -> None:
     viewer, widget = docked(np.zeros((32, 48), np.uint8))
+    ending = set(WorkerBase._worker_set)  # one that is done is taken out a moment later
     viewer.layers.clear()  # as closing does
     assert widget._lister is None
-    assert not WorkerBase._worker_set
+    assert ending >= WorkerBase._worker_set
 
 
 def test_search(docked, qtbot, bright, blobs) -> None:
